@@ -1,0 +1,25 @@
+# Everything works from a fresh clone with Python (3.11 or later), pip and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed  ## a whole study of the bundled digits
+	$(BIN)/filtergan study digits --out runs/digits --overwrite
+
+test: .venv/installed  ## all tests but those that need MNIST
+	$(BIN)/python -m pytest -m "not mnist"
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright --level error
+	$(BIN)/lint-imports
+
+clean:  ## removes what was installed and cached; studies in runs/ stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@

@@ -1,0 +1,1 @@
+"""What else the filters of a trained convolution could have been, and what the network ignores."""

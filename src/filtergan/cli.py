@@ -1,0 +1,249 @@
+"""The command `filtergan`: options made from the config's fields, errors as one sentence."""
+
+import argparse
+import difflib
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from filtergan.config import PRESETS, StudyConfig, dump, load, parse, preset
+from filtergan.errors import UserError
+
+# In the order in which a study runs them.
+STAGES = {
+    "train-cnn": "Train the studied network, or load one's own, and measure its accuracy.",
+    "train-gan": "Train the generator and the discriminator of every site (eqs. 1-4).",
+    "traverse": "Walk through the latent space and invert the walks (eqs. 5-8).",
+    "measure": "Draw, pool, re-train, and compare with the controls (eq. 9).",
+    "report": "Write report.html from the record.",
+}
+STUDY = """
+A field of a part is given by its dotted name, on/off ones as true or false and lists with commas:
+  filtergan study mnist --gan.steps 5000 --gan.decay false --cnn.channels 16,16,32,32,32
+  filtergan study mnist --data ../shared/data/mnist --layer conv4 --seed 1
+  filtergan study --config runs/mnist-seed0/config.yaml --out runs/again
+`none` unsets a field that may be unset. Defaults below are those of the preset or file named.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Args:
+        argv: Arguments after the command's name; by default those of the process.
+
+    Returns:
+        0; 1 for a misfortune of the world's; 2 for a mistake of the user's; 130 if interrupted.
+    """
+    try:
+        _run(list(sys.argv[1:] if argv is None else argv))
+    except UserError as error:
+        print(f"filtergan: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("filtergan: interrupted; continue with --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(argv: list[str]) -> None:
+    parser = _parser(StudyConfig())
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        _refuse(unknown[0], parser, arguments.command)
+    if arguments.command is None:
+        parser.print_help()
+    elif arguments.command == "study":
+        _study(arguments)
+    else:
+        _stage(arguments)
+
+
+def _study(arguments: argparse.Namespace) -> None:
+    base = _base(arguments)
+    if arguments.help:
+        _commands(_parser(base))["study"].print_help()
+        return
+    if arguments.preset is None and arguments.config is None:
+        raise UserError(f"Name a preset ({', '.join(PRESETS)}) or a file with --config.")
+    config = _override(base, arguments)
+    out = Path(arguments.out or f"runs/{config.preset}-seed{config.seed}")
+    if arguments.dry_run:
+        print(f"# a study in {out}\n{dump(config)}", end="")
+        return
+    from filtergan import study  # brings torch, which takes seconds to import
+
+    run = study.run(
+        config,
+        out,
+        until=arguments.until,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+    )
+    _tell(run)
+
+
+def _stage(arguments: argparse.Namespace) -> None:
+    from filtergan import study
+
+    _tell(study.run_stage(arguments.command, Path(arguments.run), arguments.device))
+
+
+def _tell(run: Any) -> None:
+    """Print the verdicts and measures, if there are any yet, and where the files lie."""
+    from rich.console import Console
+
+    from filtergan import report
+
+    if any(site.get("verdict") or site.get("measures") for site in run.record["sites"].values()):
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        console.print(*report.summary_table(run), sep="\n")
+    page = run.path / "report.html"
+    print(f"The report: {page}" if page.exists() else f"The run directory: {run.path}")
+
+
+# ------------------------------------------------------------------------------- the arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are those of the command."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
+
+
+def _parser(base: StudyConfig) -> _Parser:
+    """The whole command, with the fields of `base` as the defaults that its help names."""
+    parser = _Parser(
+        prog="filtergan",
+        description="Learns what else the filters of a convolution could have been, and shows "
+        "what the network ignores.",
+        epilog="Begin with `filtergan study tiny` (a minute) or `filtergan study --help`.",
+        allow_abbrev=False,
+    )
+    version = importlib.metadata.version("filtergan")
+    parser.add_argument("--version", action="version", version=f"filtergan {version}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    _add_study(commands, base)
+    for name, meaning in STAGES.items():
+        stage = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
+        stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
+        stage.add_argument("--device", help="another device than its config says")
+    return parser
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return action.choices
+    raise AssertionError("the parser has commands")
+
+
+def _add_study(commands: Any, base: StudyConfig) -> None:
+    meaning = "All stages, from images to the report."
+    study = commands.add_parser(
+        "study",
+        help=meaning,
+        description=meaning + "\n" + STUDY,
+        usage="filtergan study (PRESET | --config FILE) [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    study.add_argument("preset", nargs="?", metavar="PRESET", help=f"one of {', '.join(PRESETS)}")
+    study.add_argument("--config", metavar="FILE", help="a config.yaml instead of a preset")
+    study.add_argument("--out", metavar="DIR", help="[default: runs/PRESET-seedSEED]")
+    study.add_argument(
+        "--until", choices=STAGES, metavar="STAGE", help=f"stop after it: {', '.join(STAGES)}"
+    )
+    existing = study.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="continue the study in DIR")
+    existing.add_argument("--overwrite", action="store_true", help="replace the study in DIR")
+    study.add_argument("--dry-run", action="store_true", help="print the config and stop")
+    study.add_argument("-h", "--help", action="store_true", help="show this and stop")
+    _add_fields(study.add_argument_group("study"), base, "")
+    for name, part in base:
+        if isinstance(part, BaseModel):
+            summary = (type(part).__doc__ or "").strip().partition("\n")[0]
+            _add_fields(study.add_argument_group(name, summary), part, f"{name}.")
+
+
+def _add_fields(group: Any, part: BaseModel, prefix: str) -> None:
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if isinstance(value, BaseModel) or prefix + name == "preset":
+            continue
+        meaning = " ".join((field.description or "").split())
+        group.add_argument(
+            f"--{(prefix + name).replace('_', '-')}",
+            dest=f"field:{prefix}{name}",
+            action="append" if _is_list(field) else "store",
+            default=argparse.SUPPRESS,
+            metavar=_metavar(field),
+            help=f"{meaning} [default: {_shown(value)}]".replace("%", "%%"),
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool | None) else str(value)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The plain types and literal values that an annotation is made of."""
+    if get_origin(annotation) is Literal:
+        return set(get_args(annotation))
+    inner = [_kinds(argument) for argument in get_args(annotation)]
+    return set().union(*inner) if inner else {annotation}
+
+
+def _is_list(field: FieldInfo) -> bool:
+    options = (field.annotation, *get_args(field.annotation))
+    return any(get_origin(option) is tuple for option in options)
+
+
+def _metavar(field: FieldInfo) -> str:
+    kinds = _kinds(field.annotation)
+    words = sorted(kind for kind in kinds if isinstance(kind, str))
+    names = {bool: "true|false", int: "N", float: "X", str: "TEXT"}
+    word = "|".join(words) or next(names[kind] for kind in names if kind in kinds)
+    return f"{word},.." if _is_list(field) else word
+
+
+def _base(arguments: argparse.Namespace) -> StudyConfig:
+    if arguments.preset is not None and arguments.config is not None:
+        raise UserError("Name a preset or a file with --config, not both.")
+    if arguments.config is not None:
+        return load(Path(arguments.config))
+    return StudyConfig() if arguments.preset is None else preset(arguments.preset)
+
+
+def _override(base: StudyConfig, arguments: argparse.Namespace) -> StudyConfig:
+    """The base with the fields that were given as options; pydantic reads their text."""
+    values = base.model_dump()
+    for name, given in vars(arguments).items():
+        if not name.startswith("field:"):
+            continue
+        *parts, last = name.removeprefix("field:").split(".")
+        target = values[parts[0]] if parts else values
+        if isinstance(given, list):
+            given = ",".join(given)
+            target[last] = None if given == "none" else [v.strip() for v in given.split(",") if v]
+        else:
+            target[last] = None if given == "none" else given
+    return parse(values, "the command line")
+
+
+def _refuse(word: str, parser: _Parser, command: str | None) -> NoReturn:
+    known = _commands(parser)[command] if command else parser
+    option = word.partition("=")[0]
+    near = difflib.get_close_matches(option, known._option_string_actions, n=1)
+    hint = f" Did you mean {near[0]}?" if near and word.startswith("-") else ""
+    kind = "option" if word.startswith("-") else "argument"
+    raise UserError(f"There is no {kind} {option}.{hint} See `{known.prog} --help`.")

@@ -1,0 +1,316 @@
+"""Every choice of a study, as frozen models; presets are functions that return a whole one.
+
+What the paper leaves open is a field here, and its docstring says what was chosen and why.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from filtergan.errors import UserError
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Frozen(BaseModel):
+    """A part of a config: unknown keys fail, values cannot change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DatasetConfig(Frozen):
+    """Which images, and how they are split."""
+
+    image_column: str | None = None
+    """Column that holds the images; by default the one whose feature type is an image."""
+    label_column: str | None = None
+    """Column that holds the labels; by default the one whose feature type is a class label."""
+    test_fraction: Share = 0.25
+    """Share of the images held out, by class, where the dataset has no test split of its own."""
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of that split; apart from the study's seed, so that seeds compare on the same images."""
+    train_limit: Count | None = None
+    """Use at most so many training images (the first of a fixed shuffle)."""
+    test_limit: Count | None = None
+    """Use at most so many test images (the first of a fixed shuffle)."""
+
+
+class CnnConfig(Frozen):
+    """The studied network, where the study trains it itself: the paper's five convolutions.
+
+    The paper names five convolutions with batch norm, ReLU and max-pooling, and 10 epochs; widths,
+    the places of the pooling and the optimiser are ours.
+    """
+
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 32, 64, 64, 64)
+    """Filters of conv1, conv2, ...: 3x3, padding 1."""
+    pool_after: tuple[Count, ...] = (1, 2, 4)
+    """Convolutions after whose ReLU a 2x2 max-pooling stands."""
+    epochs: Count = 10
+    """Passes over the training images (the paper's 10)."""
+    batch: Count = 128
+    """Images in a minibatch."""
+    rate: Positive = 4e-3
+    """Peak learning rate of AdamW under a one-cycle schedule."""
+    weight_decay: NonNegative = 1e-2
+    """Weight decay of AdamW."""
+
+
+class GanConfig(Frozen):
+    """Generator, discriminator and the game between them (eqs. 1-4)."""
+
+    latent: Count = 8
+    """Dimension of z, a standard normal (paper: unstated)."""
+    head: Literal["shared", "dense"] = "shared"
+    """Last layer of the generator: one small network shared by all filters, which scales, or one
+    dense layer to all weights, as in the paper."""
+    hidden: Count = 128
+    """Width of the generator's hidden layers."""
+    discriminator_channels: Count = 64
+    """Channels of the discriminator's first convolution; the second has twice as many."""
+    start: Literal["random", "real"] = "random"
+    """Mean filters that the generator starts from: drawn at random (it never sees the real ones),
+    or the real ones (useful in practice; the record says so)."""
+    steps: Count = 1200
+    """Steps of Algorithm 1."""
+    batch: Count = 64
+    """Images, and as many draws, in a minibatch."""
+    loss: Literal["minimax", "non_saturating", "hinge"] = "non_saturating"
+    """Form of the adversarial loss of eq. 1."""
+    updates: Literal["algorithm1", "summed"] = "summed"
+    """Three updates a step as in Algorithm 1 (D; G; Q with G), or the generator moved once by the
+    sum of both gradients, in which lambda weighs them."""
+    information: NonNegative = 10.0
+    """Lambda of eq. 4, the weight of the information term."""
+    information_warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps over which lambda rises from zero."""
+    share_trunk: bool = True
+    """Whether the Q update moves the layers it shares with the discriminator as well."""
+    discriminator_rate: Positive = 2e-4
+    """RMSProp rate of the discriminator."""
+    generator_rate: Positive = 5e-4
+    """RMSProp rate of the generator in the adversarial update."""
+    information_rate: Positive = 5e-4
+    """RMSProp rate of Q, and of the generator in the third update of Algorithm 1."""
+    decay: bool = True
+    """Let all rates fall linearly to zero over the second half of the steps."""
+    spectral_norm: bool = True
+    """Spectral normalisation of the discriminator's layers."""
+    r1: NonNegative = 0.0
+    """Weight of the R1 gradient penalty on real responses, applied every fourth step."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Decay of the moving average of the generator's weights, which is what is kept; 0: none."""
+    cache_mib: Count = 384
+    """Memory for cached site inputs; as many training images take part as fit."""
+    log_every: Count = 50
+    """Steps between two lines of the log."""
+    checkpoint_every: Count = 250
+    """Steps between two checkpoints."""
+
+
+class TraversalConfig(Frozen):
+    """Latent grids and their inversion (eqs. 5-8)."""
+
+    images: Count = 8
+    """Test images shown, each as a grid."""
+    grid: Annotated[int, Field(ge=3)] = 7
+    """Points along each of the two latent dimensions of a grid (odd, so that z is its centre)."""
+    extent: Positive = 3.0
+    """Largest offset along each latent dimension, in standard deviations of z."""
+    dims: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """The two latent dimensions of a grid; by default two drawn at random per image (the paper)."""
+    measured_images: Count = 256
+    """Test images from which the traversal's numbers come."""
+    measured_points: Count = 8
+    """Points per measured image: independent draws z_k around its z."""
+    radius: Positive = 3.0
+    """Distance of the measured points from z, in standard deviations of z."""
+    steps: Count = 50
+    """Steps of the inversion."""
+    rate: Positive = 0.1
+    """Adam rate of the inversion, in units of the pixel range."""
+    smoothing: NonNegative = 1.0
+    """Standard deviation, in pixels, of the Gaussian through which the image change is searched
+    (0: pixel by pixel); a change of metric only, which favours smooth changes."""
+    alpha_weight: NonNegative = 0.01
+    """lambda_alpha of eq. 7, for a norm scaled to be 1 on the data."""
+    variation_weight: NonNegative = 0.01
+    """lambda_V of eq. 7, for a total variation scaled to be 1 on the data."""
+    batch: Count = 512
+    """Points inverted together at most; a study's memory grows with it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "TraversalConfig":
+        if self.grid % 2 == 0:
+            raise ValueError("grid must be odd, so that z itself is its centre")
+        if self.dims is not None and (len(self.dims) != 2 or self.dims[0] == self.dims[1]):
+            raise ValueError("dims names two different latent dimensions")
+        return self
+
+
+class MeasureConfig(Frozen):
+    """The assessment of a trained generator."""
+
+    draws: Annotated[int, Field(ge=2)] = 100
+    """Single draws whose accuracy is measured, nothing re-trained."""
+    pooled: Count = 10
+    """K of eq. 9 for the re-trained assessment (the paper's ten)."""
+    pooled_sizes: tuple[Count, ...] = (1, 2, 5, 10, 20)
+    """K of eq. 9 for the assessment with nothing re-trained."""
+    retrain_epochs: Count = 3
+    """Passes over the training images in each re-training of the later layers."""
+    retrain_rate: Positive = 1e-3
+    """Peak learning rate of AdamW in each re-training."""
+    retrain_limit: Count = 30000
+    """Training images used in each re-training, the same for all controls."""
+    map_draws: Count = 40
+    """Draws whose filters are placed on the MDS map (fig. 5)."""
+    map_filters: Count = 8
+    """Filters of the site that are placed on that map, each with its draws."""
+    resamples: Count = 2000
+    """Bootstrap resamples behind every 95 % interval."""
+
+
+class StudyConfig(Frozen):
+    """A whole study."""
+
+    preset: str = "custom"
+    """Name of the preset this config came from."""
+    data: str = "digits"
+    """Images: `digits` (bundled), a Hub name, a folder of images by class or of parquet files."""
+    model: str | None = None
+    """A network of your own, as `package.module:factory`; by default the paper's is trained."""
+    weights: str | None = None
+    """Its weights: a safetensors file, or a torch file that holds nothing but tensors."""
+    layer: Annotated[tuple[str, ...], Field(min_length=1)] = ("conv4", "conv2")
+    """Dotted names of the convolutions studied, one site each (the paper: layers 4 and 2)."""
+    response: str = "activation"
+    """Where the response is read: `conv`, `activation` (after the site's normalisation and
+    activation function), or the dotted name of a later module."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """auto, cpu, cuda, or one card as in cuda:1."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads; 0: as many as there are cores."""
+    dataset: DatasetConfig = DatasetConfig()
+    cnn: CnnConfig = CnnConfig()
+    gan: GanConfig = GanConfig()
+    traversal: TraversalConfig = TraversalConfig()
+    measure: MeasureConfig = MeasureConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> "StudyConfig":
+        if self.weights is not None and self.model is None:
+            raise ValueError("weights need a model: name its factory with --model")
+        dims = self.traversal.dims
+        if dims is not None and max(dims) >= self.gan.latent:
+            raise ValueError(
+                f"traversal.dims: latent dimension {max(dims)} is out of range; "
+                f"z has {self.gan.latent}, numbered from 0"
+            )
+        if len(set(self.layer)) != len(self.layer):
+            raise ValueError("layer: each layer is named once")
+        return self
+
+
+def mnist() -> StudyConfig:
+    """The paper's experiment: layers 4 and 2 of five convolutions on MNIST."""
+    return StudyConfig(preset="mnist", data="ylecun/mnist")
+
+
+def digits() -> StudyConfig:
+    """The same on scikit-learn's 8x8 digits: minutes, no download."""
+    return StudyConfig(
+        preset="digits",
+        cnn=CnnConfig(pool_after=(2, 4), epochs=30, batch=64),
+        gan=GanConfig(steps=600),
+        traversal=TraversalConfig(smoothing=0.5),
+    )
+
+
+def tiny() -> StudyConfig:
+    """Every stage in seconds, for tests and first looks; too short to mean anything."""
+    return StudyConfig(
+        preset="tiny",
+        dataset=DatasetConfig(train_limit=300, test_limit=100),
+        cnn=CnnConfig(channels=(8, 8, 8, 8, 8), pool_after=(2, 4), epochs=5, batch=32),
+        gan=GanConfig(
+            steps=40,
+            batch=16,
+            hidden=16,
+            discriminator_channels=8,
+            checkpoint_every=10,
+            log_every=5,
+        ),
+        traversal=TraversalConfig(
+            images=2, grid=3, measured_images=8, measured_points=2, steps=10, smoothing=0.5
+        ),
+        measure=MeasureConfig(
+            draws=10, pooled=3, pooled_sizes=(1, 2, 5), retrain_epochs=1, map_draws=5, resamples=200
+        ),
+    )
+
+
+PRESETS: dict[str, Callable[[], StudyConfig]] = {"tiny": tiny, "digits": digits, "mnist": mnist}
+
+
+def preset(name: str) -> StudyConfig:
+    """Return the preset of that name.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name not in PRESETS:
+        raise UserError(f"There is no preset {name!r}; the presets are {', '.join(PRESETS)}.")
+    return PRESETS[name]()
+
+
+def parse(values: dict[str, Any], source: str) -> StudyConfig:
+    """Validate plain values as a config.
+
+    Args:
+        values: Nested mapping of field names to values.
+        source: Where they come from, for the error.
+
+    Raises:
+        UserError: A field is unknown or its value makes no sense; names each.
+    """
+    try:
+        return StudyConfig.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(
+            (f"{'.'.join(map(str, e['loc']))}: " if e["loc"] else "")
+            + e["msg"].removeprefix("Value error, ")
+            + ("" if isinstance(e["input"], dict | BaseModel) else f" (given: {e['input']!r})")
+            for e in error.errors()
+        )
+        raise UserError(f"The config from {source} is not valid: {faults}.") from error
+
+
+def load(path: Path) -> StudyConfig:
+    """Read a config.yaml.
+
+    Raises:
+        UserError: The file is missing, is no YAML mapping, or is not valid.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"The config {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"The config {path} is not valid YAML; mend or replace it.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"The config {path} holds no settings; expected `field: value` lines.")
+    return parse(values, str(path))
+
+
+def dump(config: StudyConfig) -> str:
+    """The config as YAML text that `load` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

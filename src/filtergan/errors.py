@@ -1,0 +1,14 @@
+"""The one exception that the command line turns into a sentence."""
+
+
+class UserError(Exception):
+    """A mistake of the user's, or a misfortune of the world's, told in one sentence with what to do.
+
+    Args:
+        message: What was wrong and what to do about it.
+        exit_code: 2 for a user's mistake, 1 for the world's (a full disk, a loss that is NaN).
+    """
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

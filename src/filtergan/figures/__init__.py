@@ -1,0 +1,17 @@
+"""The figures of a study, as in the paper; the only importer of matplotlib."""
+
+from filtergan.figures.curves import curves_figure, intervals_figure
+from filtergan.figures.filters import filters_figure, mds_figure
+from filtergan.figures.style import png, save
+from filtergan.figures.traversals import grid_figure, grids_figure
+
+__all__ = [
+    "curves_figure",
+    "filters_figure",
+    "grid_figure",
+    "grids_figure",
+    "intervals_figure",
+    "mds_figure",
+    "png",
+    "save",
+]

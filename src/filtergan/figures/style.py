@@ -1,0 +1,120 @@
+"""The style that all figures share: page width, fonts, colours, and how they are written."""
+
+import io
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from filtergan.record import write_atomic
+
+WIDTH = 7.2
+"""Width of a page, in inches; all figures are drawn at this width."""
+DPI = 200
+MINUS, DASH = "\u2212", "\u2013"
+INK, GREY, RED, BLUE = "#222222", "#7d7d7d", "#d1242f", "#2a86d8"
+COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8a8a8a"),
+)
+"""Okabe and Ito's colours, which colour-blind readers can tell apart, less the yellow."""
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.titleweight": "normal",
+    "axes.labelsize": 7,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "figure.titlesize": 9,
+    "text.color": INK,
+}
+
+
+Arguments = ParamSpec("Arguments")
+
+
+def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Draw in the package's style, whatever the user's own."""
+
+    @wraps(draw)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            with matplotlib.rc_context(STYLE):
+                return draw(*args, **kwargs)
+
+    return drawn
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all.
+
+    Raises:
+        UserError: It could not be written (exit code 1).
+    """
+    write_atomic(path, png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG; the same figure gives the same bytes."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    return content.getvalue()
+
+
+def page(height: float) -> Figure:
+    """An empty figure of the page's width and a height in inches."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare(axes: Axes) -> None:
+    """Take ticks and frame away."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """A tensor as numpy has it."""
+    return tensor.detach().cpu().numpy()
+
+
+def short(value: float) -> str:
+    """Two decimals, without a leading zero, with a true minus."""
+    text = f"{value:.2f}"
+    return (text.replace("0.", ".", 1) if abs(value) < 0.995 else text).replace("-", MINUS)
+
+
+def signed(offset: float) -> str:
+    """An offset with its sign, and a true minus."""
+    return f"{offset:+.3g}".replace("-", MINUS) if offset else "0"
+
+
+def count_of(number: int, thing: str) -> str:
+    """`1 draw`, `2 draws`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")

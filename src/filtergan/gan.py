@@ -1,0 +1,114 @@
+"""The public object: a site, its generator and its discriminator."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from filtergan.config import GanConfig
+from filtergan.discriminator import Discriminator
+from filtergan.errors import UserError
+from filtergan.generator import Generator
+from filtergan.record import load_tensors, save_tensors
+from filtergan.runtime import generator as random_generator
+from filtergan.site import Site
+
+
+class FilterGAN:
+    """A generator of a site's filters, with the discriminator and Q that it was trained against.
+
+    Attributes:
+        site: The site whose filters are generated.
+        generator: z -> filters.
+        discriminator: response -> (score, predicted z).
+    """
+
+    def __init__(self, site: Site, generator: Generator, discriminator: Discriminator) -> None:
+        self.site, self.generator, self.discriminator = site, generator, discriminator
+
+    @classmethod
+    def new(
+        cls, site: Site, inputs: Float[Tensor, "n i h w"], config: GanConfig, seed: int
+    ) -> "FilterGAN":
+        """Build an untrained one.
+
+        Args:
+            site: The site.
+            inputs: Some site inputs, from whose real responses the discriminator takes its scale.
+            config: Sizes and choices.
+            seed: Seed of the initial weights; torch's global generator is left as it was.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            o, i, kh, kw = site.filters.shape
+            start = site.filters if config.start == "real" else None
+            generator = Generator((o, i, kh, kw), config.latent, config.hidden, config.head, start)
+            with torch.no_grad():
+                real = site.respond(inputs).cpu()
+            discriminator = Discriminator(
+                real, config.latent, config.discriminator_channels, config.spectral_norm
+            )
+        return cls(site, generator.to(inputs.device), discriminator.to(inputs.device))
+
+    @property
+    def latent(self) -> int:
+        """Dimension of z."""
+        return self.generator.latent
+
+    def latents(self, n: int, seed: int = 0, *parts: str | int) -> Float[Tensor, "n latent"]:
+        """Draw n latents from the standard normal, the same for the same seed and parts."""
+        z = torch.randn(n, self.latent, generator=random_generator(seed, "latents", *parts))
+        return z.to(self.site.filters.device)
+
+    @torch.no_grad()
+    def draw(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n o i kh kw"]:
+        """The filters of each z, without gradient."""
+        return self.generator(z)
+
+    def respond(
+        self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"]
+    ) -> Float[Tensor, "n ..."]:
+        """Responses R(h, G(z)), each sample under the filters of its own z (eq. 2)."""
+        return self.site.respond(inputs, self.generator(z))
+
+    @torch.no_grad()
+    def predict(
+        self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"]
+    ) -> Float[Tensor, "n latent"]:
+        """What Q makes of the responses: its estimate of each z (eq. 3)."""
+        return self.discriminator(self.respond(inputs, z))[1]
+
+    def save(self, folder: Path) -> None:
+        """Write generator.safetensors and discriminator.safetensors into a folder."""
+        for name, part in self._parts():
+            save_tensors(folder / f"{name}.safetensors", part.state_dict())
+
+    def load(self, folder: Path) -> "FilterGAN":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: A file is missing, damaged, or of another configuration.
+        """
+        for name, part in self._parts():
+            path = folder / f"{name}.safetensors"
+            load_weights(part, load_tensors(path), path)
+        return self
+
+    def _parts(self) -> list[tuple[str, nn.Module]]:
+        return [("generator", self.generator), ("discriminator", self.discriminator)]
+
+
+def load_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Put tensors into a module that they must fit exactly.
+
+    Raises:
+        UserError: They do not.
+    """
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} does not fit this configuration; the run directory was changed by hand or made "
+            "by another version: run the study again with --overwrite."
+        ) from error

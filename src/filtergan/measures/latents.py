@@ -1,0 +1,68 @@
+"""How well Q recovers the latents, and how much information that proves."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from filtergan.measures.registry import latent_name
+from filtergan.measures.statistics import resample
+
+CEILING = 1 - 1e-6
+"""Largest R² that counts as information; above it the bound is a matter of rounding."""
+
+
+def latent_r2(
+    z: Float[Tensor, "n latents"], predicted: Float[Tensor, "n latents"]
+) -> Float[Tensor, " latents"]:
+    """R² of each latent, 1 - E(ẑ - z)² / Var z (eq. 3 in units of chance).
+
+    Args:
+        z: Latents of held-out responses.
+        predicted: What Q makes of those responses.
+
+    Returns:
+        1 where recovered exactly, 0 for guessing the mean, negative for worse.
+    """
+    return 1 - (predicted - z).square().mean(dim=0) / z.var(dim=0, correction=0)
+
+
+def information_nats(r2: Float[Tensor, "*batch latents"]) -> Float[Tensor, "*batch"]:
+    """Lower bound on the information between z and the response, -1/2 sum log(1 - R²), in nats.
+
+    Exact for jointly Gaussian, independent latents. R² is clipped to [0, 1 - 1e-6].
+    """
+    return -0.5 * torch.log1p(-r2.clamp(0, CEILING)).sum(dim=-1)
+
+
+def latent_intervals(
+    z: Float[Tensor, "n latents"],
+    predicted: Float[Tensor, "n latents"],
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals, over responses, of every measure of the latents.
+
+    Args:
+        z: Latents of held-out responses.
+        predicted: What Q makes of those responses.
+        resamples: Number of bootstrap resamples.
+        seed: Of the resampling.
+
+    Returns:
+        Intervals by name: each latent's R², their minimum and mean, the information in nats.
+    """
+    latent = z.detach().cpu().double().numpy()
+    error = (predicted - z).detach().cpu().double().square().numpy()
+    n, size = latent.shape
+    blocks = []
+    for counts in resample(n, resamples, seed):
+        variance = counts @ latent**2 / n - (counts @ latent / n) ** 2
+        blocks.append(1 - counts @ error / n / variance)
+    r2 = np.concatenate(blocks)
+    found = {latent_name(i): r2[:, i] for i in range(size)}
+    found["latent_r2_min"], found["latent_r2_mean"] = r2.min(axis=1), r2.mean(axis=1)
+    found["information_nats"] = information_nats(torch.from_numpy(r2)).numpy()
+    ends = {name: np.quantile(values, (0.025, 0.975)) for name, values in found.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}

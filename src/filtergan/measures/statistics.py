@@ -1,0 +1,175 @@
+"""Bootstrap intervals over images and draws, and the record's form of a measure."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float64, Int64, Shaped
+from torch import Tensor
+
+from filtergan.measures.registry import lookup
+
+CELLS = 4_000_000
+"""Entries of a block of resampled counts; bounds the memory of a bootstrap at about 100 MiB."""
+
+
+def resample(size: int, resamples: int, seed: int) -> Iterator[Float64[np.ndarray, "r size"]]:
+    """Bootstrap counts: how often each of `size` items is drawn, in blocks of resamples.
+
+    Args:
+        size: Number of items.
+        resamples: Number of resamples in all.
+        seed: Of numpy's default generator; the same seed gives the same counts.
+
+    Yields:
+        Counts; each row sums to `size`.
+    """
+    rng = np.random.default_rng(seed)
+    block = max(1, CELLS // size)
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = rng.integers(0, size, (rows, size)) + np.arange(rows)[:, None] * size
+        counts = np.bincount(drawn.ravel(), minlength=rows * size)
+        yield counts.reshape(rows, size).astype(np.float64)
+
+
+def interval(
+    values: Shaped[Tensor, " n"],
+    clusters: Int64[Tensor, " n"] | None = None,
+    *,
+    statistic: Literal["mean", "median"] = "mean",
+    resamples: int,
+    seed: int,
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of a mean or median.
+
+    Args:
+        values: Numbers or truth values. NaN marks an undefined value and is left out.
+        clusters: Which values belong together (all points of one image); whole clusters are
+            resampled. By default each value is its own.
+        statistic: Whose interval.
+        resamples: Number of bootstrap resamples.
+        seed: Of the resampling.
+
+    Returns:
+        Lower and upper end; NaN where fewer than two clusters have a value.
+    """
+    array = values.detach().cpu().double().numpy()
+    defined = ~np.isnan(array)
+    array = array[defined]
+    labels = np.arange(len(array)) if clusters is None else clusters.cpu().numpy()[defined]
+    member = np.unique(labels, return_inverse=True)[1]
+    size = int(member.max()) + 1 if len(member) else 0
+    if size < 2:
+        return math.nan, math.nan
+    if statistic == "mean":
+        total, members = np.bincount(member, array), np.bincount(member).astype(np.float64)
+        found = [(c @ total) / (c @ members) for c in resample(size, resamples, seed)]
+    else:
+        order = np.argsort(array)
+        # Columns of the blocks follow the values, of which there may be many to a cluster.
+        blocks = resample(size, resamples, seed)
+        found = [_weighted_median(array[order], c[:, member[order]]) for c in blocks]
+    return _ends(np.concatenate(found))
+
+
+def two_way_interval(
+    matrix: Shaped[Tensor, "draws images"],
+    *,
+    statistic: Literal["mean", "sd", "min"] = "mean",
+    resamples: int,
+    seed: int,
+) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean, sd or minimum over draws of their means over images.
+
+    Draws and images are resampled both, independently (Owen 2007, the pigeonhole bootstrap: never
+    too narrow for a mean). The interval of a minimum is a rough one, as a resample cannot hold a
+    worse draw than the worst.
+
+    Args:
+        matrix: For each draw and image a number or truth value, as "classified correctly".
+        statistic: Taken over the draws' means.
+        resamples: Number of bootstrap resamples.
+        seed: Of the resampling.
+    """
+    array = matrix.detach().cpu().double().numpy()
+    draws, images = array.shape
+    assert draws > 1
+    rng = np.random.default_rng([seed, 1])
+    found = []
+    for counts in resample(images, resamples, seed):
+        means = counts @ array.T / images
+        chosen = rng.integers(0, draws, means.shape)
+        means = np.take_along_axis(means, chosen, axis=1)
+        found.append(
+            means.mean(axis=1)
+            if statistic == "mean"
+            else means.std(axis=1, ddof=1)
+            if statistic == "sd"
+            else means.min(axis=1)
+        )
+    return _ends(np.concatenate(found))
+
+
+def quantiles(values: Shaped[Tensor, "..."]) -> dict[str, float]:
+    """The quantiles .05, .25, .5, .75 and .95 of all defined values, for `result`."""
+    array = values.detach().cpu().double().numpy().ravel()
+    array = array[~np.isnan(array)]
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    found = np.quantile(array, levels) if len(array) else [math.nan] * len(levels)
+    return {str(level): float(value) for level, value in zip(levels, found, strict=True)}
+
+
+def result(
+    name: str,
+    value: float | int,
+    ci95: tuple[float, float] | None,
+    n: int,
+    null: float | int | None = None,
+    quantiles: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """A measure in the record's form: plain numbers, None for what is not finite.
+
+    Args:
+        name: A registered measure; gives unit and direction.
+        value: The estimate.
+        ci95: Its 95 % interval, if it has one.
+        n: Number of independent things behind it (images, or draws).
+        null: Its value under the null that the registry describes.
+        quantiles: Level to value, where the distribution matters.
+
+    Raises:
+        KeyError: The measure is not registered.
+    """
+    measure = lookup(name)
+    found: dict[str, Any] = {
+        "value": _plain(value),
+        "ci95": [_plain(end) for end in ci95 or (None, None)],
+        "n": int(n),
+        "null": _plain(null),
+        "better": measure.better,
+        "unit": measure.unit,
+    }
+    if quantiles is not None:
+        found["quantiles"] = {str(level): _plain(end) for level, end in quantiles.items()}
+    return found
+
+
+def _weighted_median(
+    ordered: Float64[np.ndarray, " n"], weights: Float64[np.ndarray, "r n"]
+) -> Float64[np.ndarray, " r"]:
+    """Medians of sorted values, each repeated as often as its weight says."""
+    below = np.cumsum(weights, axis=1)
+    half = below[:, -1:] / 2
+    lower, upper = np.argmax(below >= half, axis=1), np.argmax(below > half, axis=1)
+    return (ordered[lower] + ordered[upper]) / 2
+
+
+def _ends(statistics: Float64[np.ndarray, " r"]) -> tuple[float, float]:
+    low, high = np.quantile(statistics, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _plain(value: float | int | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,45 @@
+"""What the images of a traversal show: compensation, image change, labels kept."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def compensation(
+    before: Float[Tensor, "*points"], after: Float[Tensor, "*points"]
+) -> Float[Tensor, "*points"]:
+    """Share of the change in response that the change of image undid, 1 - after / before.
+
+    Args:
+        before: Profile residual at x' = x (eq. 6 without its prior), per point.
+        after: The same at the recovered x_k.
+
+    Returns:
+        1 where all was undone, 0 where nothing was, negative where the inversion did harm; NaN
+        where the response did not change in the first place, as at the centre of a grid.
+    """
+    return torch.where(before == 0, torch.nan, 1 - after / before)
+
+
+def image_change(
+    x: Float[Tensor, "*#points c h w"], x_k: Float[Tensor, "*#points c h w"]
+) -> Float[Tensor, "*points"]:
+    """Distance of the recovered image from x over the norm of x, ||x_k - x|| / ||x||.
+
+    Args:
+        x: Images in [0, 1]; broadcast against the points.
+        x_k: Recovered images.
+
+    Returns:
+        One number per point; NaN where x is black all over.
+    """
+    norm = x.flatten(-3).norm(dim=-1)
+    distance = (x_k - x).flatten(-3).norm(dim=-1)
+    return torch.where(norm == 0, torch.nan, distance / norm)
+
+
+def labels_kept(
+    logits_x: Float[Tensor, "*#points classes"], logits_xk: Float[Tensor, "*#points classes"]
+) -> Bool[Tensor, "*points"]:
+    """Whether the real network's label of x_k is that of x, per point."""
+    return logits_x.argmax(dim=-1) == logits_xk.argmax(dim=-1)

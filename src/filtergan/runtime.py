@@ -1,0 +1,120 @@
+"""What a stage runs with: a device, threads, seeds, and a progress bar."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from filtergan.errors import UserError
+
+
+def device(name: str) -> torch.device:
+    """The device of a config.
+
+    Args:
+        name: `auto` (a CUDA card if there is one), `cpu`, `cuda`, or one card as in `cuda:1`.
+
+    Raises:
+        UserError: The name is none of these, or there is no such card.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UserError(f"There is no device {name!r}; use auto, cpu, cuda, or a card as cuda:1.")
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not cards):
+        return torch.device("cpu")
+    card = int(name.partition(":")[2] or 0)
+    if card >= cards:
+        there = ", ".join(f"cuda:{i}" for i in range(cards)) or "none that this torch can use"
+        raise UserError(f"Device {name} is not available (cards: {there}); use --device cpu.")
+    return torch.device("cuda", card)
+
+
+def set_threads(n: int) -> int:
+    """Set the CPU threads that torch uses.
+
+    Args:
+        n: So many; 0: what OMP_NUM_THREADS says, else as many as this process has cores.
+
+    Returns:
+        The number set.
+    """
+    if n == 0:
+        wish = os.environ.get("OMP_NUM_THREADS", "")
+        affinity = getattr(os, "sched_getaffinity", None)
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        n = int(wish) if wish.isdecimal() and int(wish) > 0 else cores
+    torch.set_num_threads(n)
+    return n
+
+
+def derive_seed(seed: int, *parts: str | int) -> int:
+    """A seed of 63 bits that depends on every part, the same on every machine.
+
+    Args:
+        seed: The study's seed.
+        *parts: What it is for: stage, site, step.
+    """
+    digest = hashlib.sha256(json.dumps([seed, *parts]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(seed: int, *parts: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A random generator of its own, seeded by `derive_seed`.
+
+    Args:
+        seed: The study's seed.
+        *parts: What it is for: stage, site, step.
+        device: Where it draws.
+    """
+    return torch.Generator(device).manual_seed(derive_seed(seed, *parts))
+
+
+class _Rate(ProgressColumn):
+    """Units done in a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g} {self.unit}/s")
+
+
+@contextmanager
+def progress(total: int, description: str, unit: str) -> Iterator[Callable[..., None]]:
+    """A bar on stderr with rate and time left; nothing where stderr is not a terminal.
+
+    Args:
+        total: Units to do.
+        description: What is being done.
+        unit: What is counted, in the plural.
+
+    Yields:
+        `advance(n=1)`, to be called when so many more units are done.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda n=1: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit))
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda n=1: bar.advance(task, n)

@@ -1,0 +1,384 @@
+"""A site: one convolution inside any network, and the point where its response is read.
+
+Every pass leaves the network as it was found: weights, buffers, hooks, training flags, gradients.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
+
+from filtergan.convolution import Geometry, convolve
+from filtergan.errors import UserError
+
+NORMALISATIONS = {F.batch_norm, F.instance_norm, F.group_norm, F.layer_norm}
+ACTIVATIONS = {
+    getattr(owner, name)
+    for owner in (F, torch, Tensor)
+    for name in (
+        *("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish"),
+        *("sigmoid", "tanh", "softplus", "hardswish", "hardsigmoid", "hardtanh", "prelu"),
+    )
+    if hasattr(owner, name)
+}
+
+RELU = {F.relu, torch.relu, Tensor.relu}
+
+Part = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation between a convolution's output and the response, replayable.
+
+    Attributes:
+        func: The torch function.
+        args: Its arguments after the first, parameters detached but not copied.
+        kwargs: Its named arguments.
+        module: Dotted name of the module that called it, where that is used once.
+    """
+
+    func: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    module: str | None
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """Apply it, never in place."""
+        return self.func(tensor, *self.args, **self.kwargs)
+
+
+class _Stop(Exception):
+    """Ends a forward pass as soon as what was wanted has been seen."""
+
+
+class _Follower(TorchFunctionMode):
+    """Follows the convolution's output through its normalisation and activation function.
+
+    It sees calls of torch functions, so modules and functional code look alike. `length` limits
+    how many operations are followed (None: as many as there are); `replacement` takes the place
+    of the last one's result.
+    """
+
+    def __init__(self, length: int | None, replacement: Tensor | None = None) -> None:
+        super().__init__()
+        self.length, self.replacement = length, replacement
+        self.current: Tensor | None = None
+        self.operations: list[Operation] = []
+        self.open = False  # whether the next use of `current` may still belong to the site
+        self.caller: Callable[[], str | None] = lambda: None
+
+    def start(self, output: Tensor) -> Tensor:
+        self.current, self.open = output, True
+        return self._arrive()
+
+    def _arrive(self) -> Tensor:
+        assert self.current is not None
+        if self.length is not None and len(self.operations) == self.length:
+            self.open = False
+            if self.replacement is not None:
+                self.current = self.replacement
+        return self.current
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        uses = self.open and any(a is self.current for a in (*args, *kwargs.values()))
+        if not uses or func.__name__ in ("__get__", "size", "dim"):
+            return func(*args, **kwargs)
+        first = not self.operations
+        fits = (func in NORMALISATIONS and first) or func in ACTIVATIONS
+        if not fits or args[:1] != (self.current,):
+            self.open = False
+            return func(*args, **kwargs)
+        self.operations.append(_record(func, args, kwargs, self.caller()))
+        self.current = func(*args, **kwargs)
+        result = self._arrive()
+        self.open = self.open and func not in ACTIVATIONS
+        return result
+
+
+def _record(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], module: str | None
+) -> Operation:
+    def fixed(value: Any) -> Any:
+        return value.detach() if isinstance(value, Tensor) else value
+
+    named = {k: False if k == "inplace" else fixed(v) for k, v in kwargs.items()}
+    return Operation(func, tuple(fixed(a) for a in args[1:]), named, module)
+
+
+@contextmanager
+def untouched(network: nn.Module) -> Iterator[None]:
+    """Run the network in evaluation mode and without parameter gradients, then put all back."""
+    modes = [(m, m.training) for m in network.modules()]
+    grads = [(p, p.requires_grad) for p in network.parameters()]
+    try:
+        network.eval()
+        for p, _ in grads:
+            p.requires_grad_(False)
+        yield
+    finally:
+        for m, mode in modes:
+            m.training = mode
+        for p, needs in grads:
+            p.requires_grad_(needs)
+
+
+def convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
+    """The two-dimensional convolutions of a network by dotted name."""
+    return {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}
+
+
+class Site:
+    """One convolution of a network and its response point.
+
+    Attributes:
+        layer: Dotted name of the convolution.
+        point: `conv`, `activation`, or the dotted name of a later module.
+        filters: The real filters W [o, i, kh, kw], shared with the network, without gradient.
+        tail: The site's normalisation and activation function, where the response is read behind
+            them.
+        straight: Whether everything after the response depends on the input only through it
+            (verified on the example), so that `output` needs no images.
+
+    Raises:
+        UserError: The layer is none of the network's convolutions, does not run exactly once, or
+            the response point cannot be reached from it alone.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layer: str,
+        example: Float[Tensor, "n c h w"],
+        point: str = "activation",
+    ) -> None:
+        self.network, self.layer, self.point = network, layer, point
+        self.conv = self._find(layer)
+        self.filters = self.conv.weight.detach()
+        self.bias = None if self.conv.bias is None else self.conv.bias.detach()
+        self.geometry = Geometry.of(self.conv)
+        self.tail = self._trace(example)
+        self._between: Part | None = None
+        if point not in ("conv", "activation"):
+            self._between = self._cut(example, source="tail", target=point)
+            if self._between is None:
+                raise UserError(
+                    f"The response point {point!r} is not a module that depends on the images "
+                    f"through {layer!r} alone; use `conv`, `activation`, or a module right after it."
+                )
+        self._suffix = self._cut(example, source="response", target=None)
+        self.straight = self._suffix is not None
+
+    def input(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n i h w"]:
+        """h(I): what the convolution receives for these images (eq. 2)."""
+        seen: list[Tensor] = []
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            seen.append(args[0] if args else kwargs["input"])
+            raise _Stop
+
+        with untouched(self.network), ExitStack() as stack:
+            handle = self.conv.register_forward_pre_hook(before, with_kwargs=True)
+            stack.callback(handle.remove)
+            try:
+                self.network(images)
+            except _Stop:
+                pass
+        return seen[0]
+
+    def respond(
+        self,
+        inputs: Float[Tensor, "n i h w"],
+        filters: Float[Tensor, "*n o j kh kw"] | None = None,
+    ) -> Float[Tensor, "n ..."]:
+        """R(h, F) of eq. 2: the response to site inputs under given filters.
+
+        Args:
+            inputs: h, as `input` gives it.
+            filters: One set [o, j, kh, kw], a set per sample [n, o, j, kh, kw], or None for W.
+        """
+        response = convolve(
+            inputs, self.filters if filters is None else filters, self.bias, self.geometry
+        )
+        for operation in self.tail:
+            response = operation(response)
+        return response if self._between is None else self._run(self._between, response)
+
+    def output(
+        self,
+        images: Float[Tensor, "n c h w"] | None = None,
+        *,
+        filters: Float[Tensor, "*n o j kh kw"] | None = None,
+        response: Float[Tensor, "n ..."] | None = None,
+    ) -> Tensor:
+        """The network's output with other filters at the site, or with a given response there.
+
+        Args:
+            images: The network's input; may be left out where `straight` and a response is given.
+            filters: One set or one per sample; None for W.
+            response: Takes the place of the response; then filters are not used.
+        """
+        if response is not None and self._suffix is not None:
+            return self._run(self._suffix, response)
+        assert images is not None, "this site is not straight: its output needs the images"
+        return self._hooked(images, filters, response)
+
+    @property
+    def suffix(self) -> nn.Module | None:
+        """response -> output as a module that shares the network's layers, where `straight`."""
+        return self._suffix
+
+    def _find(self, layer: str) -> nn.Conv2d:
+        known = convolutions(self.network)
+        if layer in known:
+            return known[layer]
+        names = ", ".join(known) or "none"
+        if layer in dict(self.network.named_modules()):
+            kind = type(self.network.get_submodule(layer)).__name__
+            raise UserError(
+                f"Layer {layer!r} is a {kind}, not a two-dimensional convolution; those are: {names}."
+            )
+        raise UserError(f"The network has no layer {layer!r}; its convolutions are: {names}.")
+
+    def _trace(self, example: Tensor) -> list[Operation]:
+        """Run the example once; see that the convolution runs once, and what follows it."""
+        follower = _Follower(None if self.point == "activation" else 0)
+        calls: list[str] = []
+        running: list[str] = []
+
+        def enter(name: str) -> None:
+            calls.append(name)
+            running.append(name)
+
+        def leave(_: nn.Module, args: Any, output: Any) -> Any:
+            name = running.pop()
+            return follower.start(output) if name == self.layer else None
+
+        follower.caller = lambda: running[-1] if running else None
+        with untouched(self.network), torch.no_grad(), ExitStack() as stack:
+            for name, module in self.network.named_modules():
+                if not next(module.children(), None):
+                    before = module.register_forward_pre_hook(lambda _m, _a, name=name: enter(name))
+                    stack.callback(before.remove)
+                    stack.callback(module.register_forward_hook(leave).remove)
+            stack.enter_context(follower)
+            self.network(example)
+        runs = calls.count(self.layer)
+        if runs != 1:
+            raise UserError(
+                f"Layer {self.layer!r} runs {runs} times in one forward pass; "
+                "a site must run exactly once."
+            )
+        return [
+            op if op.module is None or calls.count(op.module) == 1 else replace(op, module=None)
+            for op in follower.operations
+        ]
+
+    def _hooked(self, images: Tensor, filters: Tensor | None, response: Tensor | None) -> Tensor:
+        """A whole forward pass in which the filters or the response are exchanged."""
+        later = self._between is not None
+        follower = _Follower(len(self.tail), None if later else response)
+
+        def after(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+            if filters is not None:
+                output = convolve(args[0], filters, self.bias, self.geometry)
+            return follower.start(output)
+
+        with untouched(self.network), ExitStack() as stack:
+            stack.callback(self.conv.register_forward_hook(after).remove)
+            if later and response is not None:
+                module = self.network.get_submodule(self.point)
+                hook = module.register_forward_hook(lambda *_: response)
+                stack.callback(hook.remove)
+            stack.enter_context(follower)
+            return self.network(images)
+
+    def _run(self, part: Part, tensor: Tensor) -> Tensor:
+        with untouched(self.network):
+            return part(tensor)
+
+    def _cut(self, example: Tensor, *, source: str, target: str | None) -> nn.Module | None:
+        """The part of the network from `source` to module `target` (None: its output).
+
+        Returns None where the network cannot be traced, where that part needs more than its
+        source, or where it does not reproduce the hooked pass on the example.
+        """
+        with untouched(self.network), torch.no_grad():
+            try:
+                graph = fx.Tracer().trace(self.network)
+            except Exception:  # any network may refuse to be traced, in its own way
+                return None
+            at_later = source == "response" and self._between is not None
+            nodes = [n for n in graph.nodes if n.target == (self.point if at_later else self.layer)]
+            if len(nodes) != 1:
+                return None
+            start = nodes[0]
+            for _ in range(0 if at_later else len(self.tail)):
+                if len(start.users) != 1:
+                    return None
+                start = next(iter(start.users))
+            part = _subgraph(self.network, graph, start, target)
+            if part is None:
+                return None
+            value = self.respond(self.input(example)) if source == "response" else self._plain(example)
+            try:
+                got = part(value)
+            except Exception:  # cut at a place that the trace does not describe
+                return None
+            want = self._seen(example, target)
+        same = isinstance(want, Tensor) and got.shape == want.shape
+        return part if same and torch.allclose(got, want, rtol=1e-4, atol=1e-5) else None
+
+    def _plain(self, images: Tensor) -> Tensor:
+        """The response at the end of the site's own operations, before any later module."""
+        value = convolve(self.input(images), self.filters, self.bias, self.geometry)
+        for operation in self.tail:
+            value = operation(value)
+        return value
+
+    def _seen(self, images: Tensor, module: str | None) -> Any:
+        """What a module (None: the network) puts out in an ordinary pass."""
+        if module is None:
+            return self.network(images)
+        seen: list[Any] = []
+        with ExitStack() as stack:
+            hook = self.network.get_submodule(module).register_forward_hook(
+                lambda _m, _a, out: seen.append(out.clone())  # a later layer may work in place
+            )
+            stack.callback(hook.remove)
+            self.network(images)
+        return seen[0] if len(seen) == 1 else None
+
+
+def _subgraph(
+    network: nn.Module, graph: fx.Graph, start: fx.Node, target: str | None
+) -> fx.GraphModule | None:
+    """Copy what depends on `start`, up to the module `target`; None where it needs other inputs."""
+    new = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {start: new.placeholder("response")}
+    for node in graph.nodes:
+        if node in copies or not any(n in copies for n in node.all_input_nodes):
+            continue
+        for needed in node.all_input_nodes:
+            if needed in copies:
+                continue
+            if needed.op != "get_attr":
+                return None
+            copies[needed] = new.node_copy(needed)
+        if node.op == "output":
+            new.output(copies[node.args[0]] if isinstance(node.args[0], fx.Node) else None)
+            return fx.GraphModule(network, new) if target is None else None
+        copies[node] = new.node_copy(node, lambda n: copies[n])
+        if target is not None and node.op == "call_module" and node.target == target:
+            new.output(copies[node])
+            return fx.GraphModule(network, new)
+    return None

@@ -1,0 +1,91 @@
+"""What the stages work on: device, images, network, sites, trained generators."""
+
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from filtergan import runtime
+from filtergan.cnn import PaperCNN, check_fits, load_model, to_float
+from filtergan.config import StudyConfig
+from filtergan.data import Dataset, Split, load_dataset
+from filtergan.gan import FilterGAN, load_weights
+from filtergan.record import RunDirectory, load_tensors
+from filtergan.site import Site
+
+
+class Materials:
+    """Loads each thing once, when it is first needed.
+
+    Args:
+        config: The study's config.
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self.device = runtime.device(config.device)
+        self._sites: dict[str, Site] = {}
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images."""
+        return load_dataset(self.config.data, self.config.dataset)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The studied network: the user's, or the paper's before training."""
+        if self.config.model is not None:
+            network = load_model(self.config.model, self.config.weights)
+        else:
+            seed = runtime.derive_seed(self.config.seed, "cnn weights")
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                network = PaperCNN(self.config.cnn, self.dataset.shape, len(self.dataset.classes))
+        return network.to(self.device).eval()
+
+    def check(self) -> None:
+        """Meet every mistake in the choice of images, network and layers before work begins.
+
+        Raises:
+            UserError: The first one found.
+        """
+        check_fits(self.network, self.dataset.shape, len(self.dataset.classes))
+        for layer in self.config.layer:
+            self.site(layer)
+
+    def load_trained(self, run: RunDirectory) -> None:
+        """Give the network the weights that `train-cnn` saved in a run.
+
+        Raises:
+            UserError: They are missing or damaged.
+        """
+        path = run.path / "cnn.safetensors"
+        load_weights(self.network, load_tensors(path), path)
+        self._sites.clear()
+        self.network.requires_grad_(False)
+
+    def site(self, layer: str) -> Site:
+        """The site of a layer in the network as it is now."""
+        if layer not in self._sites:
+            example = self.dataset.test.pixels(slice(2)).to(self.device)
+            self._sites[layer] = Site(self.network, layer, example, self.config.response)
+        return self._sites[layer]
+
+    def gan(self, layer: str, run: RunDirectory) -> FilterGAN:
+        """The trained generator and discriminator of a site.
+
+        Raises:
+            UserError: They are missing or damaged.
+        """
+        site = self.site(layer)
+        example = self.inputs(site, self.dataset.test, torch.arange(min(8, len(self.dataset.test))))
+        return FilterGAN.new(site, example, self.config.gan, 0).load(run.site_path(layer))
+
+    @torch.no_grad()
+    def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i h w"]:
+        """Site inputs h of chosen images, on the device."""
+        parts = index.split(1000)
+        return torch.cat(
+            [site.input(to_float(split.images[part].to(self.device))) for part in parts]
+        )

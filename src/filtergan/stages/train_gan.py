@@ -1,0 +1,74 @@
+"""Stage train-gan: play the game at every site."""
+
+import torch
+
+from filtergan import runtime
+from filtergan.figures import curves_figure, save
+from filtergan.record import EventLog, RunDirectory, read_events
+from filtergan.stages.materials import Materials
+from filtergan.training import Diverged, train
+
+STAGE = "train-gan"
+
+
+def run(run: RunDirectory, materials: Materials) -> None:
+    """Write each site's generator, discriminator, checkpoint and curves."""
+    for layer in run.config.layer:
+        if not run.site_done(STAGE, layer):
+            _train_site(run, materials, layer)
+            run.finish_site(STAGE, layer)
+
+
+def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
+    config, site, folder = run.config.gan, materials.site(layer), run.site_path(layer)
+    stage = f"{STAGE}/{layer}"
+    seed = runtime.derive_seed(run.config.seed, STAGE, layer)
+    inputs = _cached_inputs(run, materials, layer)
+    with (
+        EventLog(run) as log,
+        runtime.progress(config.steps, f"generator of {layer}", "steps") as advance,
+    ):
+
+        def on_start(step: int) -> None:
+            log.cut_back(stage, step)
+            advance(step)
+
+        def on_log(step: int, values: dict[str, float]) -> None:
+            log.append(stage, step, samples=step * config.batch, **values)
+
+        try:
+            gan = train(
+                site,
+                inputs,
+                config,
+                seed,
+                checkpoint=folder / "checkpoint" / "game.safetensors",
+                log=on_log,
+                on_start=on_start,
+                on_step=advance,
+            )
+        except Diverged as error:
+            run.set_verdict(layer, "diverged", str(error))
+            raise
+    gan.save(folder)
+    entry = run.site(layer)
+    with torch.no_grad():
+        entry["response"] = list(site.respond(inputs[:1]).shape[1:])
+    entry["filters"] = list(site.filters.shape)
+    entry["files"] |= {
+        "generator": f"{folder.name}/generator.safetensors",
+        "discriminator": f"{folder.name}/discriminator.safetensors",
+    }
+    figure = folder / "figures" / "curves.png"
+    save(curves_figure(read_events(run.path / "events.jsonl"), stage), figure)
+    entry["figures"]["curves"] = str(figure.relative_to(run.path))
+
+
+def _cached_inputs(run: RunDirectory, materials: Materials, layer: str) -> torch.Tensor:
+    """Site inputs of as many training images as fit the budget: what lies before is frozen."""
+    site, train = materials.site(layer), materials.dataset.train
+    one = materials.inputs(site, train, torch.arange(1))
+    room = run.config.gan.cache_mib * 2**20 // (one.numel() * one.element_size())
+    rng = runtime.generator(run.config.seed, STAGE, layer, "images")
+    chosen = torch.randperm(len(train), generator=rng)[: max(room, run.config.gan.batch)]
+    return materials.inputs(site, train, chosen)

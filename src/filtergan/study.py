@@ -1,0 +1,115 @@
+"""A whole study: the only file that knows the order of the stages."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from filtergan import runtime
+from filtergan.config import StudyConfig, parse
+from filtergan.errors import UserError
+from filtergan.record import RunDirectory
+from filtergan.report import write_report
+from filtergan.stages import measure, train_cnn, train_gan, traverse
+from filtergan.stages.materials import Materials
+
+Stage = Callable[[RunDirectory, Materials], None]
+
+
+def _report(run: RunDirectory, materials: Materials) -> None:
+    write_report(run)
+
+
+STAGES: dict[str, Stage] = {
+    "train-cnn": train_cnn.run,
+    "train-gan": train_gan.run,
+    "traverse": traverse.run,
+    "measure": measure.run,
+    "report": _report,
+}
+
+
+def run(
+    config: StudyConfig,
+    out: Path,
+    *,
+    until: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> RunDirectory:
+    """Run a study from its images to its report.
+
+    Args:
+        config: Every choice.
+        out: The run directory to make, or to continue or replace.
+        until: Stop after this stage; a later call with `resume` goes on.
+        resume: Continue what lies in `out`; what is finished is not done again.
+        overwrite: Replace what lies in `out`.
+
+    Returns:
+        The run directory with its record.
+
+    Raises:
+        UserError: Images, network, layers or folder are not what they must be (nothing is written
+            then), a file cannot be written, or the game diverged.
+    """
+    runtime.set_threads(config.threads)
+    materials = Materials(config)
+    materials.check()
+    directory = RunDirectory.create(out, config, resume=resume, overwrite=overwrite)
+    names = list(STAGES)
+    for name in names[: names.index(until) + 1] if until else names:
+        if not directory.stage_done(name):
+            _perform(name, directory, materials)
+        elif name == "train-cnn":
+            materials.load_trained(directory)
+    return directory
+
+
+def run_stage(name: str, run_path: Path, device: str | None = None) -> RunDirectory:
+    """Run one stage on an existing run directory, anew; later ones are to be run again.
+
+    Args:
+        name: The stage.
+        run_path: The run directory.
+        device: Another device than its config says.
+
+    Raises:
+        UserError: The directory holds no study, an earlier stage is missing, or as `run`.
+    """
+    directory = RunDirectory.open(run_path)
+    names = list(STAGES)
+    # A report can be written of what there is.
+    needed = [] if name == "report" else names[: names.index(name)]
+    for earlier in needed:
+        if not directory.stage_done(earlier):
+            raise UserError(
+                f"{run_path} has no finished stage {earlier!r}, which {name!r} needs; run "
+                f"`filtergan {earlier} {run_path}` first."
+            )
+    config = directory.config
+    if device is not None:
+        config = parse(config.model_dump() | {"device": device}, "the command line")
+    runtime.set_threads(config.threads)
+    materials = Materials(config)
+    if name != "report":
+        materials.check()
+        if "train-cnn" in needed:
+            materials.load_trained(directory)
+        for site in config.layer if name == "train-gan" else ():
+            (directory.site_path(site) / "checkpoint" / "game.safetensors").unlink(missing_ok=True)
+        directory.forget(names[names.index(name) :])
+    _perform(name, directory, materials)
+    return directory
+
+
+def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
+    """Run one stage; the record tells what came of it."""
+    try:
+        with directory.stage(name):
+            STAGES[name](directory, materials)
+            if name == "report" and all(directory.stage_done(n) for n in STAGES if n != name):
+                directory.finish()
+    except UserError as error:
+        directory.fail(str(error))
+        raise
+    if name == "train-cnn":
+        materials.load_trained(directory)

@@ -1,0 +1,258 @@
+"""The command: every field an option, every mistake one sentence, nothing imported in vain."""
+
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import filtergan
+from filtergan import cli
+from filtergan.config import StudyConfig, dump, load, preset
+from filtergan.errors import UserError
+
+
+def fields(part: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of all fields."""
+    for name, value in part:
+        if isinstance(value, BaseModel):
+            yield from fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+class Stages:
+    """Stands for `study` and `report`: notes what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.error: BaseException | None = None
+
+    def run(self, config: StudyConfig, out: Path, **options: Any) -> Any:
+        self.calls.append((config, out, options))
+        return self._result(out)
+
+    def run_stage(self, name: str, run_path: Path, device: str | None) -> Any:
+        self.calls.append((name, run_path, device))
+        return self._result(run_path)
+
+    def summary_table(self, run: Any) -> list[str]:
+        return ["the table of conv4", "the table of conv2"]
+
+    def _result(self, path: Path) -> Any:
+        if self.error:
+            raise self.error
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "report.html").write_text("")
+        return types.SimpleNamespace(path=path, record={"sites": {"conv4": {"measures": {"a": 1}}}})
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stages:
+    fake = Stages()
+    for name in ("study", "report"):
+        monkeypatch.setitem(sys.modules, f"filtergan.{name}", fake)
+        monkeypatch.setattr(filtergan, name, fake, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one sentence that the command ends with."""
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("filtergan: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def resolved(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """The config that a dry run prints."""
+    assert cli.main(["study", *arguments, "--dry-run"]) == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_a_dry_run_prints_a_config_and_does_nothing(
+    stages: Stages, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.main(["study", "mnist", "--seed", "3", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == "# a study in runs/mnist-seed3"
+    (tmp_path / "mine.yaml").write_text(out)
+    assert load(tmp_path / "mine.yaml") == preset("mnist").model_copy(update={"seed": 3})
+    assert stages.calls == []
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["study", "tiny", "--until", "train-gan", "--resume"]) == 0
+    options = {"until": "train-gan", "resume": True, "overwrite": False}
+    assert stages.calls == [(preset("tiny"), Path("runs/tiny-seed0"), options)]
+    assert capsys.readouterr().out.split("\n")[-2:] == [
+        "The report: runs/tiny-seed0/report.html",
+        "",
+    ]
+
+
+def test_the_study_ends_with_the_table(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["study", "digits", "--out", "here", "--overwrite"]) == 0
+    assert stages.calls[0][1:] == (
+        Path("here"),
+        {"until": None, "resume": False, "overwrite": True},
+    )
+    assert (
+        capsys.readouterr().out
+        == "the table of conv4\nthe table of conv2\nThe report: here/report.html\n"
+    )
+
+
+def test_a_config_file(stages: Stages, tmp_path: Path) -> None:
+    config = StudyConfig(preset="mine", seed=4, layer=("conv1",))
+    (tmp_path / "c.yaml").write_text(dump(config))
+    assert cli.main(["study", "--config", "c.yaml", "--gan.steps", "7"]) == 0
+    ran, out, _ = stages.calls[0]
+    assert ran == config.model_copy(update={"gan": config.gan.model_copy(update={"steps": 7})})
+    assert out == Path("runs/mine-seed4")
+
+
+@pytest.mark.parametrize("name", list(cli.STAGES))
+def test_stages_alone(stages: Stages, name: str) -> None:
+    assert cli.main([name, "runs/x"]) == 0
+    assert cli.main([name, "runs/x", "--device", "cpu"]) == 0
+    assert stages.calls == [(name, Path("runs/x"), None), (name, Path("runs/x"), "cpu")]
+
+
+def test_every_field_is_an_option_that_takes_its_own_value(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = preset("mnist").model_copy(update={"model": "a.b:c", "weights": "w"})
+    arguments = []
+    for name, value in fields(config):
+        if name != "preset":
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            text = text.lower() if isinstance(value, bool | None) else text
+            arguments += [f"--{name.replace('_', '-')}", text]
+    assert len(arguments) > 80
+    found = resolved(capsys, "tiny", *arguments)
+    assert found | {"preset": "mnist"} == yaml.safe_load(dump(config))
+
+
+def test_kinds_of_values(capsys: pytest.CaptureFixture[str]) -> None:
+    found = resolved(
+        capsys,
+        *("mnist", "--layer", "0", "--layer", "features.3,1.0", "--cnn.channels", "8, 16"),
+        *("--gan.decay", "false", "--gan.generator-rate=1e-3", "--traversal.dims", "1,2"),
+        *("--dataset.image-column", "img", "--seed", "010", "--gan.loss", "hinge"),
+        *("--data", "a,b: c"),
+    )
+    assert found["layer"] == ["0", "features.3", "1.0"]
+    assert found["cnn"]["channels"] == [8, 16]
+    assert found["gan"]["decay"] is False
+    assert found["gan"]["generator_rate"] == 1e-3
+    assert found["traversal"]["dims"] == [1, 2]
+    assert found["dataset"]["image_column"] == "img"
+    assert found["seed"] == 10
+    assert found["gan"]["loss"] == "hinge"
+    assert found["data"] == "a,b: c"
+
+
+def test_unset(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = StudyConfig(model="a:b").model_dump(mode="json")
+    config["traversal"]["dims"] = [0, 1]
+    (tmp_path / "c").write_text(yaml.safe_dump(config))
+    unset = ("--model", "none", "--traversal.dims", "none")
+    found = resolved(capsys, "--config", str(tmp_path / "c"), *unset)
+    assert found["model"] is None
+    assert found["traversal"]["dims"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["study", "minst"], "There is no preset 'minst'; the presets are tiny, digits, mnist"),
+        (["study"], "Name a preset (tiny, digits, mnist) or a file"),
+        (["study", "tiny", "--config", "c"], "not both"),
+        (["study", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["study", "tiny", "--gan.stpes", "3"], "no option --gan.stpes. Did you mean --gan.steps?"),
+        (["study", "tiny", "--gan.image_column=3"], "no option --gan.image_column. "),
+        (["study", "--gan.stpes", "3"], "no option --gan.stpes. Did you mean --gan.steps?"),
+        (["study", "tiny", "--overwrit"], "Did you mean --overwrite?"),
+        (["study", "tiny", "digits"], "no argument digits"),
+        (["study", "tiny", "--resume", "--overwrite"], "not allowed with argument"),
+        (["study", "tiny", "--until", "train"], "invalid choice: 'train'"),
+        (["study", "tiny", "--seed"], "Argument --seed: expected one argument"),
+        (["study", "tiny", "--seed", "one"], "seed: Input should be a valid integer"),
+        (["study", "tiny", "--measure.draws", "0"], "measure.draws"),
+        (["study", "tiny", "--gan.information", "-1"], "gan.information: Input should be greater"),
+        (["study", "tiny", "--traversal.dims", "0,99"], "latent dimension 99 is out of range"),
+        (["study", "tiny", "--traversal.dims", "a,b"], "traversal.dims.0"),
+        (["study", "tiny", "--gan.loss", "l2"], "gan.loss: Input should be 'minimax'"),
+        (["study", "tiny", "--gan.steps", "none"], "gan.steps"),
+        (["study", "tiny", "--layer", ""], "layer"),
+        (["study", "tiny", "--weights", "w"], "name its factory with --model"),
+        (["train"], "invalid choice: 'train'"),
+        (["train-gan"], "The following arguments are required: RUN"),
+        (["train-gan", "runs/x", "--seed", "3"], "no option --seed"),
+        (["--verison"], "Did you mean --version?"),
+    ],
+)
+def test_mistakes(
+    stages: Stages, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert words in refused(capsys, *arguments)
+    assert stages.calls == []
+
+
+def test_errors_of_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
+    stages.error = UserError("The disk is full; make room.", exit_code=1)
+    assert cli.main(["study", "tiny"]) == 1
+    assert capsys.readouterr().err == "filtergan: The disk is full; make room.\n"
+    stages.error = KeyboardInterrupt()
+    assert cli.main(["study", "tiny"]) == 130
+    assert "continue with --resume" in capsys.readouterr().err
+    stages.error = ZeroDivisionError()  # a mistake of ours keeps its traceback
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["study", "tiny"])
+
+
+def test_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["study", "mnist", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name, _ in fields(preset("mnist")):
+        if name != "preset":
+            assert f"--{name.replace('_', '-')} " in text
+    assert "[default: ylecun/mnist]" in text
+    assert "Weight of the R1 gradient penalty" in text
+    assert cli.main(["study", "--help", "digits"]) == 0
+    assert "ylecun" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["traverse", "--help"]])
+def test_help_of_the_others(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    if arguments:
+        with pytest.raises(SystemExit, match="0"):
+            cli.main(arguments)
+    else:
+        assert cli.main(arguments) == 0
+    assert "filtergan" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.startswith("filtergan 0.")
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys; from filtergan import cli; cli.main(['study', 'mnist', '--dry-run']); "
+        "cli.main(['study', '--help']); "
+        "assert not {'torch', 'datasets', 'matplotlib'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

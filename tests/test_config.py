@@ -1,0 +1,132 @@
+"""Every config is validated, every fault is named, and YAML brings back what was written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from filtergan.config import (
+    PRESETS,
+    DatasetConfig,
+    StudyConfig,
+    TraversalConfig,
+    dump,
+    load,
+    parse,
+    preset,
+)
+from filtergan.errors import UserError
+
+
+def models(model: type[BaseModel] = StudyConfig) -> list[type[BaseModel]]:
+    inner = [f.annotation for f in model.model_fields.values()]
+    parts = [m for m in inner if isinstance(m, type) and issubclass(m, BaseModel)]
+    return [model, *(m for part in parts for m in models(part))]
+
+
+@pytest.mark.parametrize("model", models())
+def test_every_field_explains_itself(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            assert field.description, f"{model.__name__}.{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_yaml(name: str, tmp_path: Path) -> None:
+    config = preset(name)
+    assert config.preset == name
+    file = tmp_path / "config.yaml"
+    file.write_text(dump(config))
+    assert load(file) == config
+    assert dump(load(file)) == dump(config)
+
+
+def test_a_config_with_every_kind_of_value_survives_yaml(tmp_path: Path) -> None:
+    config = StudyConfig(
+        data="/images: #1/naïve",
+        model="package.module:factory",
+        weights="0x10",
+        layer=("0", "features.3"),
+        dataset=DatasetConfig(image_column="yes", train_limit=7),
+        traversal=TraversalConfig(dims=(3, 1), rate=1e-12),
+    )
+    (tmp_path / "c").write_text(dump(config))
+    assert load(tmp_path / "c") == config
+
+
+def test_configs_are_frozen() -> None:
+    config = preset("tiny")
+    with pytest.raises(ValidationError):
+        config.seed = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(UserError, match=r"no preset 'minst'.*tiny, digits, mnist"):
+        preset("minst")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"sede": 1}, "sede"),
+        ({"gan": {"stpes": 1}}, "gan.stpes"),
+        ({"measure": {"draws": 0}}, r"measure.draws.*2 \(given: 0\)"),
+        ({"measure": {"pooled": 0}}, "measure.pooled"),
+        ({"gan": {"information": -1}}, r"gan.information.*given: -1"),
+        ({"gan": {"information_rate": 0}}, "gan.information_rate"),
+        ({"gan": {"generator_rate": float("nan")}}, "gan.generator_rate"),
+        ({"gan": {"r1": float("inf")}}, "gan.r1"),
+        ({"gan": {"loss": "wasserstein"}}, "gan.loss.*hinge"),
+        ({"gan": {"average": 1}}, "gan.average"),
+        ({"gan": 3}, "gan"),
+        ({"cnn": {"channels": []}}, "cnn.channels"),
+        ({"cnn": {"channels": [8, 0]}}, "cnn.channels.1"),
+        ({"traversal": {"grid": 6}}, "grid must be odd"),
+        ({"traversal": {"dims": [0, 8]}}, "latent dimension 8 is out of range"),
+        ({"traversal": {"dims": [2, 2]}}, "two different"),
+        ({"traversal": {"dims": [1]}}, "two different"),
+        ({"traversal": {"dims": [-1, 1]}}, "traversal.dims"),
+        ({"layer": []}, "layer"),
+        ({"layer": ["conv4", "conv4"]}, "named once"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**31}, "seed"),
+        ({"weights": "net.safetensors"}, "weights need a model"),
+        ({"dataset": {"test_fraction": 1.0}}, "dataset.test_fraction"),
+    ],
+)
+def test_nonsense_is_named(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        parse(values, "the test")
+    assert caught.value.exit_code == 2
+    assert "the test" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(UserError, match=r"seed.*gan\.steps"):
+        parse({"seed": -1, "gan": {"steps": 0}}, "the test")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"seed: [", "not valid YAML"),
+        (b"\xff\xfe\xff", "not valid YAML"),
+        (b"", "holds no settings"),
+        (b"- seed", "holds no settings"),
+        (b"seed: many", "seed"),
+        (b"!!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_damaged_files(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        load(file)
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing.yaml", tmp_path):
+        with pytest.raises(UserError, match="cannot be read"):
+            load(path)

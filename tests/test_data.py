@@ -1,0 +1,441 @@
+"""Datasets as tensors: what is read, how it is split, and what is refused."""
+
+import hashlib
+import io
+import subprocess
+import sys
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from filtergan import tables
+from filtergan.config import DatasetConfig
+from filtergan.data import load_dataset
+from filtergan.errors import UserError
+
+MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+CIFAR = MNIST.parent / "cifar10"
+PLAIN = DatasetConfig()
+
+
+def pictures(n, shape=(4, 5), seed=0, top=256):
+    return np.random.default_rng(seed).integers(0, top, (n, *shape), dtype=np.uint8)
+
+
+def png(array):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def write_parquet(folder, split, images, labels, label_feature=None, image_name="image", **more):
+    import datasets
+
+    features = datasets.Features({image_name: datasets.Image()})
+    if labels is not None:
+        features["label"] = label_feature or datasets.ClassLabel(names=["no", "yes"])
+    columns = {image_name: [png(x) if x is not None else None for x in images]}
+    columns |= {"label": labels} if labels is not None else {}
+    for name, (feature, values) in more.items():
+        features[name], columns[name] = feature, values
+    folder.mkdir(exist_ok=True)
+    table = datasets.Dataset.from_dict(columns, features=features)
+    table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+
+def write_folder(root, files):
+    for name, array in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+
+
+def as_set(split):
+    """Every image with its label, whatever the order."""
+    pairs = zip(split.images, split.labels, strict=True)
+    return sorted((int(y), x.numpy().tobytes()) for x, y in pairs)
+
+
+def test_digits_are_all_of_scikit_learns():
+    dataset = load_dataset("digits", PLAIN)
+    bunch: Any = load_digits()
+    expected = np.floor(bunch.images * 255 / 16 + 0.5).astype(np.uint8)
+    both = as_set(dataset.train) + as_set(dataset.test)
+    found = np.array([np.frombuffer(pixels, np.uint8) for _, pixels in sorted(both)])
+    order = sorted(
+        range(len(expected)), key=lambda i: (int(bunch.target[i]), expected[i].tobytes())
+    )
+    assert dataset.shape == (1, 8, 8)
+    assert np.abs(found.astype(int) - expected[order].reshape(-1, 64)).max() <= 1
+    assert dataset.classes == tuple("0123456789")
+    held_out = np.bincount(dataset.test.labels.numpy()) / np.bincount(bunch.target)
+    assert np.all(np.abs(held_out - 0.25) < 0.01)
+
+
+def test_split_is_fixed_by_its_seed_and_shuffled():
+    one, two = load_dataset("digits", PLAIN), load_dataset("digits", PLAIN)
+    other = load_dataset("digits", DatasetConfig(split_seed=1))
+    assert torch.equal(one.train.images, two.train.images)
+    assert one.fingerprint == two.fingerprint != other.fingerprint
+    for split in (one.train, one.test):
+        assert torch.bincount(split.labels[:200], minlength=10).min() >= 8
+
+
+def test_limits_take_the_first():
+    whole = load_dataset("digits", PLAIN)
+    some = load_dataset("digits", DatasetConfig(train_limit=50, test_limit=7))
+    assert (len(some.train), len(some.test)) == (50, 7)
+    assert torch.equal(some.train.images, whole.train.images[:50])
+    assert torch.equal(some.test.labels, whole.test.labels[:7])
+
+
+def test_fingerprint_and_pixels():
+    dataset = load_dataset("digits", PLAIN)
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.test):
+        digest.update(split.images.numpy().tobytes() + split.labels.numpy().tobytes())
+    assert dataset.fingerprint == digest.hexdigest()
+    pixels = dataset.test.pixels(torch.tensor([3, 1]))
+    assert pixels.dtype == torch.float32
+    assert torch.equal(pixels, dataset.test.images[[3, 1]] / 255)
+    assert dataset.test.pixels().max() == 1
+    assert dataset.test.images.max() == 255
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+def test_parquet_with_both_splits(tmp_path, shape):
+    train, test = pictures(150, shape), pictures(4, shape, seed=1)
+    write_parquet(tmp_path, "train", train, [0, 1, 1] * 50, image_name="img")
+    write_parquet(tmp_path, "test", test, [1, 0, 1, 1], image_name="img")
+    dataset = load_dataset(str(tmp_path), PLAIN)
+    assert dataset.classes == ("no", "yes")
+    assert dataset.shape == (1 if len(shape) == 2 else 3, 4, 5)
+    both = ((dataset.train, train, [0, 1, 1] * 50), (dataset.test, test, [1, 0, 1, 1]))
+    for split, images, labels in both:
+        expected = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+        pairs = zip(expected, labels, strict=True)
+        assert as_set(split) == sorted((y, x.tobytes()) for x, y in pairs)
+
+
+def test_validation_split_where_there_is_no_test(tmp_path):
+    write_parquet(tmp_path, "train", pictures(6), [0, 1] * 3)
+    write_parquet(tmp_path, "validation", pictures(4, seed=1), [0, 1] * 2)
+    dataset = load_dataset(str(tmp_path), PLAIN)
+    assert (len(dataset.train), len(dataset.test)) == (6, 4)
+
+
+def test_one_split_is_held_out_by_class(tmp_path):
+    write_parquet(tmp_path, "train", pictures(12), [0] * 8 + [1] * 4)
+    dataset = load_dataset(str(tmp_path), DatasetConfig(test_fraction=0.5))
+    assert sorted(dataset.train.labels.tolist()) == [0] * 4 + [1] * 2
+    assert not set(as_set(dataset.train)) & set(as_set(dataset.test))
+
+
+def test_rewritten_folder_is_read_anew(tmp_path):
+    for seed in (0, 1):
+        images = pictures(4, seed=seed)
+        write_parquet(tmp_path, "train", images, [0, 1] * 2)
+        dataset = load_dataset(str(tmp_path), PLAIN)
+        found = as_set(dataset.train) + as_set(dataset.test)
+        assert sorted(x for _, x in found) == sorted(x.tobytes() for x in images)
+
+
+def test_grey_beside_colour_becomes_colour(tmp_path):
+    grey, colour = pictures(2), pictures(2, (4, 5, 3), seed=1)
+    write_parquet(tmp_path, "train", [grey[0], colour[0]], [0, 1])
+    write_parquet(tmp_path, "test", [colour[1], grey[1]], [0, 1])
+    dataset = load_dataset(str(tmp_path), PLAIN)
+    expected = {0: np.stack([grey[0]] * 3), 1: colour[0].transpose(2, 0, 1)}
+    for image, label in zip(dataset.train.images, dataset.train.labels, strict=True):
+        assert np.array_equal(image, expected[int(label)])
+    write_parquet(tmp_path, "test", grey, [0, 1])
+    assert load_dataset(str(tmp_path), PLAIN).test.images.shape == (2, 3, 4, 5)
+
+
+def test_palette_and_transparency_become_colour(tmp_path):
+    rgba = Image.fromarray(pictures(1, (4, 5, 4))[0])
+    palette = Image.fromarray(pictures(1, (4, 5, 3))[0]).quantize(8)
+    for i, image in enumerate([rgba, palette] * 2):
+        (tmp_path / f"{i % 2}").mkdir(exist_ok=True)
+        image.save(tmp_path / f"{i % 2}" / f"{i}.png")
+    dataset = load_dataset(str(tmp_path), PLAIN)
+    expected = [np.asarray(x.convert("RGB")).transpose(2, 0, 1) for x in (rgba, palette)]
+    for image, label in zip(dataset.train.images, dataset.train.labels, strict=True):
+        assert np.array_equal(image, expected[int(label)])
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "classes", "codes"),
+    [
+        (["pear", "fig", "fig", "pear"], "string", ("fig", "pear"), [1, 0, 0, 1]),
+        ([10, 9, 9, 10], "int64", ("9", "10"), [1, 0, 0, 1]),
+        ([True, False, False, True], "bool", ("False", "True"), [1, 0, 0, 1]),
+    ],
+)
+def test_labels_that_are_named(tmp_path, values, dtype, classes, codes):
+    import datasets
+
+    images = pictures(4)
+    write_parquet(tmp_path, "train", images, values, datasets.Value(dtype))
+    write_parquet(tmp_path, "test", images[:1], values[:1], datasets.Value(dtype))
+    with pytest.raises(UserError, match=r"no label column .* \(image, label\) .*--dataset\.label"):
+        load_dataset(str(tmp_path), PLAIN)
+    dataset = load_dataset(str(tmp_path), DatasetConfig(label_column="label"))
+    assert dataset.classes == classes
+    pairs = zip(images, codes, strict=True)
+    assert as_set(dataset.train) == sorted((y, x.tobytes()) for x, y in pairs)
+    assert dataset.test.labels.tolist() == codes[:1]
+
+
+def test_images_stored_as_plain_bytes_are_read_when_named(tmp_path):
+    import datasets
+
+    images = pictures(4)
+    raw = (datasets.Value("binary"), [png(x)["bytes"] for x in images])
+    struct = ({"bytes": raw[0], "path": datasets.Value("string")}, [png(x) for x in images])
+    write_parquet(tmp_path, "train", pictures(4, seed=1), [0, 1] * 2, raw=raw, struct=struct)
+    for column in ("raw", "struct"):
+        dataset = load_dataset(str(tmp_path), DatasetConfig(image_column=column))
+        found = as_set(dataset.train) + as_set(dataset.test)
+        assert sorted(x for _, x in found) == sorted(x.tobytes() for x in images)
+
+
+def test_class_folders(tmp_path):
+    images = pictures(6)
+    names = ["cat/test-1.png", "cat/2.png", "cat/3.JPG", "test tube/1.png", "test tube/a/2.png"]
+    write_folder(tmp_path, dict(zip(names, images, strict=False)))
+    (tmp_path / "cat" / "notes.txt").write_text("not an image")
+    (tmp_path / ".cache").mkdir()
+    dataset = load_dataset(str(tmp_path), PLAIN)
+    assert dataset.classes == ("cat", "test tube")
+    labels = torch.cat([dataset.train.labels, dataset.test.labels])
+    assert torch.bincount(labels).tolist() == [3, 2]
+
+
+def test_class_folders_in_split_folders(tmp_path):
+    images = pictures(5)
+    names = ["train/a/1.png", "train/b/1.png", "train/b/2.png", "test/b/1.png", "test/a/1.png"]
+    write_folder(tmp_path, dict(zip(names, images, strict=True)))
+    dataset = load_dataset(str(tmp_path), PLAIN)
+    assert dataset.classes == ("a", "b")
+    assert as_set(dataset.test) == sorted([(1, images[3].tobytes()), (0, images[4].tobytes())])
+    assert len(dataset.train) == 3
+
+
+def test_folder_below_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_folder(tmp_path / "own", {f"{c}/{i}.png": pictures(1)[0] for c in "ab" for i in "12"})
+    assert load_dataset("~/own", PLAIN).name == "~/own"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"1.png": (4, 5)}, "unlabelled"),
+        ({"a/1.png": (4, 5), "b/1.png": (4, 5), "1.png": (4, 5)}, "no images beside these folders"),
+        ({"a/1.png": (4, 5), "a/2.png": (4, 5)}, "all of one class"),
+        ({"a/1.png": (4, 5), "b/1.png": (4, 5)}, "too few images to hold some out"),
+        ({f"{c}/{i}.png": (4, 5 + i) for c in "ab" for i in range(2)}, r"4x5.*4x6|4x6.*4x5"),
+        ({"test/a/1.png": (4, 5), "val/a/1.png": (4, 5)}, "no split called train; it has test, "),
+    ],
+)
+def test_folders_that_make_no_dataset(tmp_path, files, message):
+    write_folder(tmp_path, {name: pictures(1, shape)[0] for name, shape in files.items()})
+    with pytest.raises(UserError, match=message) as caught:
+        load_dataset(str(tmp_path), PLAIN)
+    assert caught.value.exit_code == 2
+
+
+def test_splits_of_different_sizes(tmp_path):
+    shapes = {"train/a/1.png": (4, 5), "train/b/1.png": (4, 5), "test/a/1.png": (6, 6)}
+    write_folder(tmp_path, {name: pictures(1, shape)[0] for name, shape in shapes.items()})
+    with pytest.raises(UserError, match=r"different sizes .* nothing is resized"):
+        load_dataset(str(tmp_path), PLAIN)
+
+
+def test_images_of_sixteen_bits(tmp_path):
+    deep = np.full((4, 5), 40_000, dtype=np.uint16)
+    write_folder(tmp_path, {f"{c}/{i}.png": deep for c in "ab" for i in "12"})
+    with pytest.raises(UserError, match=r"more than 8 bits \(mode I;16\)"):
+        load_dataset(str(tmp_path), PLAIN)
+
+
+def test_damaged_image_is_named(tmp_path):
+    write_folder(tmp_path, {f"{c}/{i}.png": pictures(1)[0] for c in "ab" for i in "12"})
+    path = tmp_path / "a" / "1.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UserError, match=r"a/1\.png\) is damaged"):
+        load_dataset(str(tmp_path), DatasetConfig(test_fraction=0.1))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "config", "message"),
+    [
+        ([], [], PLAIN, "split of .* is empty"),
+        (pictures(4), None, PLAIN, r"no label column by feature type; name one .* \(image\)"),
+        (pictures(4), [0, 1, -1, 1], PLAIN, "rows without a label"),
+        (pictures(4), [0, 1, None, 1], PLAIN, "rows without a label"),
+        (pictures(4), [1] * 4, PLAIN, "all of one class"),
+        ([*pictures(3), None], [0, 1, 0, 1], PLAIN, "There is no image in row 3"),
+        (
+            pictures(4),
+            [0, 1] * 2,
+            DatasetConfig(image_column="x"),
+            "no column 'x'; .* image, label",
+        ),
+        (pictures(4), [0, 1] * 2, DatasetConfig(image_column="label"), "holds no images"),
+        (pictures(4), [0, 1] * 2, DatasetConfig(label_column="image"), "labels are integers or"),
+    ],
+)
+def test_parquet_that_makes_no_dataset(tmp_path, images, labels, config, message):
+    write_parquet(tmp_path, "train", images, labels)
+    with pytest.raises(UserError, match=message) as caught:
+        load_dataset(str(tmp_path), config)
+    assert caught.value.exit_code == 2
+
+
+def test_labels_that_are_floats(tmp_path):
+    import datasets
+
+    write_parquet(tmp_path, "train", pictures(4), [0.0, 1.0] * 2, datasets.Value("float64"))
+    with pytest.raises(UserError, match="holds double; labels are integers or names"):
+        load_dataset(str(tmp_path), DatasetConfig(label_column="label"))
+
+
+def test_several_image_and_label_columns(tmp_path):
+    import datasets
+
+    images = pictures(4, seed=1)
+    mask = (datasets.Image(), [png(x) for x in images])
+    coarse = (datasets.ClassLabel(names=["a", "b", "c"]), [0, 2, 0, 2])
+    write_parquet(tmp_path, "train", pictures(4), [0, 1] * 2, mask=mask, coarse=coarse)
+    with pytest.raises(UserError, match=r"several image columns \(image, mask\)"):
+        load_dataset(str(tmp_path), PLAIN)
+    with pytest.raises(UserError, match=r"several label columns \(label, coarse\)"):
+        load_dataset(str(tmp_path), DatasetConfig(image_column="mask"))
+    named = DatasetConfig(image_column="mask", label_column="coarse")
+    dataset = load_dataset(str(tmp_path), named)
+    assert dataset.classes == ("a", "b", "c")
+    found = as_set(dataset.train) + as_set(dataset.test)
+    assert sorted(x for _, x in found) == sorted(x.tobytes() for x in images)
+
+
+def test_damaged_and_empty_folders(tmp_path):
+    with pytest.raises(UserError, match="holds no dataset; expected one folder of images per"):
+        load_dataset(str(tmp_path), PLAIN)
+    (tmp_path / "train.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_dataset(str(tmp_path), PLAIN)
+
+
+@pytest.mark.parametrize("name", ["", "nowhere", "imagefolder", "./nowhere", "/no/where", "a/b/c"])
+def test_folder_that_does_not_exist(name, monkeypatch):
+    monkeypatch.setattr(tables, "_reachable", lambda endpoint: pytest.fail("asked the network"))
+    with pytest.raises(UserError, match=f"There is no folder '{name}'"):
+        load_dataset(name, PLAIN)
+
+
+def test_file_instead_of_a_folder(tmp_path):
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(UserError, match="is a file; name the folder"):
+        load_dataset(str(tmp_path / "a.parquet"), PLAIN)
+
+
+def test_hub_that_cannot_be_reached(monkeypatch, capfd):
+    from datasets import config
+
+    def fail(*args, **kwargs):
+        raise urllib.error.URLError(OSError("no network"))
+
+    monkeypatch.setattr(tables.urllib.request, "urlopen", fail)
+    with pytest.raises(UserError, match=r"is no local folder, and the .* Hub cannot be reached"):
+        load_dataset("nobody/nothing-of-that-name", PLAIN)
+    assert not config.HF_HUB_OFFLINE
+    assert capfd.readouterr() == ("", "")
+
+
+def test_hub_that_does_not_have_it(monkeypatch):
+    import datasets
+    from datasets import exceptions
+
+    def fail(*args, **kwargs):
+        raise exceptions.DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub.")
+
+    monkeypatch.setattr(tables, "_reachable", lambda endpoint: True)
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(UserError, match="Hub does not give it: Dataset 'a/b' doesn't exist on"):
+        load_dataset("a/b", PLAIN)
+
+
+def test_full_disk(tmp_path, monkeypatch):
+    import datasets
+    from datasets import exceptions
+
+    def fail(*args, **kwargs):
+        raise exceptions.DatasetGenerationError("failed") from OSError(28, "No space left")
+
+    write_parquet(tmp_path, "train", pictures(4), [0, 1] * 2)
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(UserError, match="disk is full") as caught:
+        load_dataset(str(tmp_path), PLAIN)
+    assert caught.value.exit_code == 1
+
+
+def test_quiet_and_without_leftovers(tmp_path):
+    """In a process of its own, whose stderr is no terminal."""
+    data, home, temporary = (tmp_path / name for name in ("data", "home", "tmp"))
+    home.mkdir(), temporary.mkdir()
+    write_parquet(data, "train", pictures(4), [0, 1] * 2)
+    code = (
+        "from filtergan.data import load_dataset; from filtergan.config import DatasetConfig;"
+        f"print(len(load_dataset({str(data)!r}, DatasetConfig()).train))"
+    )
+    environment = {"HOME": str(home), "HF_HOME": str(home / "hf"), "TMPDIR": str(temporary)}
+    environment["PYTHONPATH"] = str(Path(tables.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("2\n", "", 0)
+    assert not list(temporary.iterdir())
+    assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+def test_digits_need_no_datasets_library():
+    code = (
+        "import sys; from filtergan.data import load_dataset;"
+        "from filtergan.config import DatasetConfig; load_dataset('digits', DatasetConfig());"
+        "sys.exit('datasets' in sys.modules)"
+    )
+    environment = {"PYTHONPATH": str(Path(tables.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.mnist
+@pytest.mark.skipif(not MNIST.is_dir(), reason="no MNIST in ../shared/data/mnist")
+def test_mnist():
+    dataset = load_dataset(str(MNIST), PLAIN)
+    assert dataset.shape == (1, 28, 28)
+    assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert torch.bincount(dataset.train.labels).tolist() == counts
+    assert dataset.train.images.double().mean() / 255 == pytest.approx(0.1307, abs=5e-5)
+    some = load_dataset(str(MNIST), DatasetConfig(train_limit=300, test_limit=100))
+    assert torch.equal(some.train.images, dataset.train.images[:300])
+    assert torch.equal(some.test.labels, dataset.test.labels[:100])
+
+
+@pytest.mark.mnist
+@pytest.mark.skipif(not CIFAR.is_dir(), reason="no CIFAR-10 in ../shared/data/cifar10")
+def test_cifar():
+    dataset = load_dataset(str(CIFAR), DatasetConfig(train_limit=500, test_limit=100))
+    assert dataset.shape == (3, 32, 32)
+    assert (len(dataset.train), len(dataset.test)) == (500, 100)
+    assert dataset.classes[0] == "airplane"
+    assert torch.bincount(dataset.train.labels, minlength=10).min() > 25

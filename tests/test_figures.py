@@ -1,0 +1,204 @@
+"""Figures: drawn without warnings for every shape, marked where they should be, written whole."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.metrics import pairwise_distances
+
+from filtergan import figures
+from filtergan.figures import style
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def images(count):
+    return (
+        torch.tensor(
+            load_digits(return_X_y=True)[0][:count].reshape(-1, 1, 8, 8), dtype=torch.float32
+        )
+        / 16
+    )
+
+
+def traversal(source, size=5):
+    """A made-up grid: brightness down, a shift across."""
+    middle = size // 2
+    grid = torch.stack(
+        [
+            torch.stack(
+                [torch.roll(source, b - middle, -1) * (0.5 + 0.25 * a) for b in range(size)]
+            )
+            for a in range(size)
+        ]
+    )
+    change = (grid - source).flatten(2).norm(dim=2) / source.norm()
+    after = change / 2
+    change[middle, middle] = after[middle, middle] = 0
+    share = torch.where(change == 0, torch.nan, 1 - after / change)
+    kept = torch.ones(size, size, dtype=torch.bool)
+    kept[0, 1] = False
+    return grid, change, after, share, change, kept
+
+
+def texts(figure):
+    return " ".join(t.get_text() for t in figure.findobj(Text))
+
+
+def frames(figure):
+    found = [p.get_edgecolor() for p in figure.findobj(Rectangle) if not p.get_fill()]
+    return sum(c[:3] == to_rgb(style.RED) for c in found), sum(
+        c[:3] == to_rgb(style.BLUE) for c in found
+    )
+
+
+def opened(figure):
+    return Image.open(io.BytesIO(figures.png(figure)))
+
+
+@pytest.mark.parametrize("shape", [(8, 4, 3, 3), (3, 1, 7, 5), (1, 12, 1, 1)])
+@pytest.mark.parametrize("draws", [1, 9])
+def test_filters_figure(shape, draws):
+    real = torch.randn(shape, generator=seeded())
+    figure = figures.filters_figure(real, real + torch.randn(draws, *shape, generator=seeded(1)))
+    assert "real" in texts(figure)
+    assert f"draw {min(draws, 6)}" in texts(figure)
+    assert opened(figure).width == style.WIDTH * style.DPI
+
+
+def test_filters_of_zeros_can_be_drawn():
+    assert opened(figures.filters_figure(torch.zeros(2, 2, 3, 3), torch.zeros(2, 2, 2, 3, 3)))
+
+
+@pytest.mark.parametrize("size", [3, 7, 11])
+def test_grid_figure_marks_the_centre_and_changed_labels(size):
+    source = images(1)[0]
+    offsets = np.linspace(-3, 3, size).tolist()
+    figure = figures.grid_figure(
+        source,
+        *traversal(source, size),
+        (3, 5),
+        offsets,
+        "Traversal at conv4",
+        compensation_null=0.27,
+    )
+    assert frames(figure) == (1, 1)
+    text = texts(figure)
+    assert "offset of z3" in text
+    assert "offset of z5" in text
+    assert "(null .27)" in text
+    assert f"{size**2 - 2} of {size**2 - 1}" in text  # the centre is no evidence
+    opened(figure)
+
+
+def test_a_changed_label_at_the_centre_is_not_hidden():
+    source = images(1)[0]
+    values = traversal(source)
+    values[-1][2, 2] = False
+    figure = figures.grid_figure(source, *values, (0, 1), [-2.0, -1.0, 0.0, 1.0, 2.0], "x")
+    assert frames(figure) == (3, 0)
+
+
+def test_colour_images_are_drawn_in_colour():
+    source = torch.zeros(3, 6, 4)
+    source[0] = 1
+    values = traversal(source)
+    figure = figures.grid_figure(source, *values, (0, 1), [-2.0, -1.0, 0.0, 1.0, 2.0], "red")
+    pixels = np.asarray(opened(figure))[..., :3].reshape(-1, 3)
+    assert (pixels == (255, 0, 0)).all(axis=1).any()
+
+
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_grids_figure(count):
+    parts = zip(*map(traversal, images(count)), strict=True)
+    grids, before, after, share, change, kept = (torch.stack(part) for part in parts)
+    figure = figures.grids_figure(
+        grids,
+        before,
+        after,
+        share,
+        change,
+        kept,
+        [(0, 1)] * count,
+        [-3.0, -1.5, 0.0, 1.5, 3.0],
+        "Traversals",
+        compensation_null=0.27,
+    )
+    assert frames(figure) == (count, count)
+    assert texts(figure).count("labels 23/24") == count
+    assert "null of compensation .27" in texts(figure)
+    opened(figure)
+
+
+def test_map_keeps_distances_that_a_plane_can_keep():
+    """Filters that lie on a plane in weight space are mapped with their exact distances."""
+    plane = torch.linalg.qr(torch.randn(20, 2, generator=seeded()))[0]
+    centres = 5 * torch.randn(3, 1, 2, generator=seeded(1))
+    places = torch.cat([centres, centres + torch.randn(3, 6, 2, generator=seeded(2))], dim=1)
+    filters = places @ plane.T
+    figure = figures.mds_figure(filters[:, 0], filters[:, 1:], seed=0)
+    assert "stress 0.00" in texts(figure)
+    drawn = [np.asarray(c.get_offsets()) for c in figure.axes[0].collections]
+    clouds, stars = np.stack(drawn[:3]), np.stack(drawn[3:])
+    mapped = np.concatenate([stars, clouds], axis=1).reshape(-1, 2)
+    expected = pairwise_distances(filters.reshape(-1, 20).numpy())
+    assert np.allclose(pairwise_distances(mapped), expected, atol=0.05)
+
+
+def event(step, stage="train-gan conv4", **values):
+    return {"stage": stage, "step": step, "seconds": step / 9, "samples": 64 * step, **values}
+
+
+def test_curves_have_one_axis_per_unit_and_skip_what_is_no_curve():
+    events = [
+        event(s, discriminator=1.3, generator=0.7, information=1 / s, score_real=0.1, accuracy=None)
+        for s in range(1, 9)
+    ] + [event(5, accuracy=0.9), event(1, stage="train-cnn", loss=2.0)]
+    figure = figures.curves_figure(events, "train-gan conv4")
+    titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert titles == ["loss", "error of Q (chance: 1)", "discriminator's score", "accuracy"]
+    loss, accuracy = figure.axes[0], figure.axes[3]
+    assert [line.get_label() for line in loss.lines] == ["discriminator", "generator"]
+    assert np.asarray(accuracy.lines[0].get_xydata()).tolist() == [[5, 0.9]]
+    opened(figure)
+
+
+def test_curves_of_nothing():
+    assert "nothing was logged" in texts(figures.curves_figure([], "train-cnn"))
+
+
+def test_intervals_figure_leaves_out_what_is_missing():
+    rows = [
+        ("ours", {"value": 0.98, "ci95": [0.97, 0.99]}, False),
+        ("control", {"value": 0.97, "ci95": [None, None]}, True),
+        ("missing", {"value": None, "ci95": [None, None]}, True),
+    ]
+    figure = figures.intervals_figure(rows, "accuracy")
+    assert "0.9800" in texts(figure)
+    assert "missing" not in texts(figure)
+    opened(figure)
+
+
+def test_figures_do_not_depend_on_the_users_style_and_leave_it_alone():
+    plain = figures.png(figures.curves_figure([event(1, loss=1.0), event(2, loss=2.0)], "x"))
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9}):
+        styled = figures.png(figures.curves_figure([event(1, loss=1.0), event(2, loss=2.0)], "x"))
+        assert matplotlib.rcParams["font.size"] == 30
+    assert plain == styled
+
+
+def test_save_writes_a_whole_png(tmp_path):
+    path = tmp_path / "figures" / "curves.png"
+    figures.save(figures.curves_figure([event(1, loss=1.0)], "train-gan conv4"), path)
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+    assert [p.name for p in path.parent.iterdir()] == ["curves.png"]

@@ -1,0 +1,240 @@
+"""The report: self-contained, honest about failures, and whole however little was done."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from filtergan.config import DatasetConfig, StudyConfig
+from filtergan.figures.style import DASH, MINUS
+from filtergan.measures import latent_name
+from filtergan.measures.statistics import result
+from filtergan.record import RunDirectory
+from filtergan.report import duration, number, summary_table, write_report
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+
+
+def site_measures():
+    accuracy = {
+        "real_accuracy": 0.9941,
+        "single_draw_accuracy": 0.981,
+        "single_draw_accuracy_min": 0.9553,
+        "pooled_accuracy_k10": 0.9872,
+        "pooled_accuracy_k2": 0.984,
+        "pooled_retrained_accuracy": 0.9935,
+        "real_retrained_accuracy": 0.994,
+        "noise_matched_retrained_accuracy": 0.9939,
+        "random_filters_retrained_accuracy": 0.9901,
+    }
+    found = {k: result(k, v, (v - 0.002, v + 0.0015), 10000) for k, v in accuracy.items()}
+    found["pooled_retrained_accuracy"]["null"] = 0.9901
+    for i in range(8):
+        name = latent_name(i)
+        found[name] = result(name, 0.9 - 0.02 * i, (0.7, 0.95), 4096, null=0.0)
+    return found | {
+        "filter_spread": result("filter_spread", 0.143, (0.14, 0.146), 100, null=0.0),
+        "participation_ratio": result("participation_ratio", 7.31, (6.9, 7.7), 100, null=21840.2),
+        "latent_r2_mean": result("latent_r2_mean", 0.83, (0.82, 0.84), 4096, null=0.0),
+        "compensation": result(
+            "compensation", 0.27, (0.25, 0.29), 256, 0.26, {"0.05": 0.02, "0.95": 0.55}
+        ),
+        "compensation_null": result("compensation_null", 0.26, (0.24, 0.28), 256),
+        "image_change": result("image_change", 0.21, (0.2, 0.22), 256),
+        "labels_kept": result("labels_kept", 0.97, (0.96, 0.98), 256),
+    }
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "conv4" / "figures").mkdir(parents=True)
+    keys = ("filters", "traversal", "map", "curves", *(f"grid_{i}" for i in range(11)))
+    for key in keys:
+        (folder / "conv4" / "figures" / f"{key}.png").write_bytes(PIXEL)
+    record = {
+        "preset": "mnist",
+        "seed": 3,
+        "status": "running",  # as it is while a study's last stage writes the report
+        "started": "2026-11-22T15:00:00+00:00",
+        "finished": None,
+        "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "device": {"cpu": "x86_64", "cores": 2, "gpu": None},
+        "git": {"commit": "abc123", "clean": False},
+        "dataset": {"name": "ylecun/mnist", "fingerprint": "f" * 64, "train": 60000},
+        "cnn": {"accuracy": 0.9941, "parameters": 100000, "figures": {}},
+        "stages": {
+            "train-cnn": {
+                "seconds": 200.4,
+                "peak_memory_mib": 900.1,
+                "backend": "cpu",
+                "threads": 2,
+                "done": True,
+            },
+            **{name: {"seconds": 5.25, "done": True} for name in ("train-gan", "traverse")},
+            "measure": {"seconds": 5.25, "done": True},
+            "report": {"seconds": 0.0, "peak_memory_mib": None, "done": False},
+        },
+        "sites": {
+            "conv4": {
+                "filters": [64, 64, 3, 3],
+                "response": [64, 7, 7],
+                "verdict": "converged",
+                "reason": "All latents are used.",
+                "measures": site_measures(),
+                "figures": {key: f"conv4/figures/{key}.png" for key in keys},
+                "files": {},
+            },
+            "conv2": {
+                "verdict": "collapsed",
+                "reason": "latent_r2_mean is .11, below .3.",
+                "measures": {"filter_spread": result("filter_spread", 0.01, None, 100)},
+                "figures": {"filters": "conv2/figures/gone.png"},
+                "files": {},
+            },
+        },
+    }
+    return RunDirectory(folder, StudyConfig(preset="mnist", data="ylecun/mnist", seed=3), record)
+
+
+def bare(run):
+    """The record of a study that was stopped as early as can be."""
+    run.record.update(status="running", finished=None, stages={}, cnn={}, dataset={}, git=None)
+    run.record["sites"] = {
+        layer: {"verdict": None, "reason": None, "measures": {}, "figures": {}, "files": {}}
+        for layer in run.config.layer
+    }
+    return run
+
+
+class Checker(HTMLParser):
+    """Collects addresses, and whether tags are closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.links, self.ids = [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset")]
+        self.ids |= {value for name, value in attrs if name == "id"}
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def check(page):
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    for link in checker.links:
+        assert link.startswith("data:image/png;base64,") or link[1:] in checker.ids
+    assert not re.search(r"https?://|<script|@import|url\(", page)
+    return checker
+
+
+def test_report_is_self_contained_and_whole(run):
+    path = write_report(run)
+    assert path == run.path / "report.html"
+    page = path.read_text()
+    checker = check(page)
+    # Four figures, eleven grids and the accuracies of conv4; conv2's file is gone.
+    assert sum(link.startswith("data:") for link in checker.links) == 4 + 11 + 1
+    for text in ("0.971", "0.982 (ten, layer 4)", "0.9935", "abc123", "uncommitted", "3 min 20 s"):
+        assert text in page
+    assert "Number of independent directions" in page
+    assert "information: 10.0" in page  # the config
+    assert "The study is not finished" not in page
+    assert page.index("pooled_accuracy_k2<") < page.index("pooled_accuracy_k10<")
+
+
+def test_report_never_lets_a_failure_look_like_success(run):
+    page = write_report(run).read_text()
+    assert '<div class="banner bad" role="alert">\n  <p><b>conv2: collapsed.' in page
+    assert "latent_r2_mean is .11" in page
+    assert '<div class="banner good">\n  <p><b>conv4: converged.' in page
+    assert page.index("conv2: collapsed") < page.index("What was done")
+    assert "No invariance was shown: compensation does not exceed" in page
+    run.record.update(status="failed", reason="The loss became NaN at step 120.")
+    page = write_report(run).read_text()
+    assert "<b>The study failed.</b> The loss became NaN at step 120." in page
+
+
+def test_report_recognises_shown_invariances(run):
+    measures = run.record["sites"]["conv4"]["measures"]
+    measures["compensation"]["ci95"] = [0.5, 0.6]
+    assert "changes of the image that the network ignores" in write_report(run).read_text()
+    measures["labels_kept"]["value"] = 0.9
+    assert "No invariance was shown: too few labels are kept." in write_report(run).read_text()
+
+
+def test_report_of_a_study_that_was_stopped_early(run):
+    page = write_report(bare(run)).read_text()
+    check(page)
+    assert "Not done when this page was written: train-cnn, train-gan, traverse, measure." in page
+    assert "was trained" not in page
+    assert page.count("not assessed") == 2
+    assert "Nothing was measured yet" in page
+    assert "The paper's numbers beside ours" not in page
+
+
+def test_report_escapes_what_it_is_given(run):
+    run.record["sites"]["conv4"]["reason"] = "<script>alert(1)</script>"
+    page = write_report(run).read_text()
+    assert "&lt;script&gt;" in page
+    check(page)
+
+
+def test_report_says_where_the_paper_does_not_compare(run):
+    assert "compare in pattern only" not in write_report(run).read_text()
+    run.config = StudyConfig(dataset=DatasetConfig(train_limit=10))
+    page = write_report(run).read_text()
+    assert "compare in pattern only" in page
+    assert "train_limit: 10" in page
+
+
+def test_summary_tables(run):
+    output = io.StringIO()
+    console = Console(width=140, file=output)
+    for table in summary_table(run):
+        console.print(table)
+    text = output.getvalue()
+    assert "conv4: converged" in text
+    assert "conv2: collapsed" in text
+    assert "latent_r2_mean is .11" in text
+    assert "0.9920 to 0.9955" in text
+    assert [t.row_count for t in summary_table(bare(run))] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, DASH),
+        (0.98123, "0.9812"),
+        (-0.5, MINUS + "0.5000"),
+        (7.314, "7.31"),
+        (21840.2, "21,840"),
+    ],
+)
+def test_number(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, DASH),
+        (0.25, "0.2 s"),
+        (59.7, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3900, "1 h 05 min"),
+    ],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
