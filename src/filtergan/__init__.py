@@ -1,1 +1,86 @@
-"""What else the filters of a trained convolution could have been, and what the network ignores."""
+"""What else the filters of a trained convolution could have been, and what the network ignores.
+
+The public names; each is imported when it is first used, so that the command starts fast.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from filtergan.cnn import PaperCNN, fit, load_model, predict
+    from filtergan.config import (
+        GanConfig,
+        MeasureConfig,
+        StudyConfig,
+        TraversalConfig,
+        digits,
+        mnist,
+        tiny,
+    )
+    from filtergan.data import load_dataset
+    from filtergan.discriminator import Discriminator
+    from filtergan.errors import UserError
+    from filtergan.gan import FilterGAN
+    from filtergan.generator import Generator
+    from filtergan.pooling import FilterPool2d, retrain
+    from filtergan.priors import NaturalImagePrior
+    from filtergan.site import Site
+    from filtergan.study import run as run_study
+    from filtergan.training import train
+    from filtergan.traversal import invert, latent_grid, points_around, walk
+
+_PLACES = {
+    "cnn": ("PaperCNN", "fit", "load_model", "predict"),
+    "config": (
+        *("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
+        *("digits", "mnist", "tiny"),
+    ),
+    "data": ("load_dataset",),
+    "discriminator": ("Discriminator",),
+    "errors": ("UserError",),
+    "gan": ("FilterGAN",),
+    "generator": ("Generator",),
+    "pooling": ("FilterPool2d", "retrain"),
+    "priors": ("NaturalImagePrior",),
+    "site": ("Site",),
+    "training": ("train",),
+    "traversal": ("invert", "latent_grid", "points_around", "walk"),
+}
+_NAMES = {name: (module, name) for module, names in _PLACES.items() for name in names}
+_NAMES["run_study"] = ("study", "run")
+
+__all__ = [
+    "Discriminator",
+    "FilterGAN",
+    "FilterPool2d",
+    "GanConfig",
+    "Generator",
+    "MeasureConfig",
+    "NaturalImagePrior",
+    "PaperCNN",
+    "Site",
+    "StudyConfig",
+    "TraversalConfig",
+    "UserError",
+    "digits",
+    "fit",
+    "invert",
+    "latent_grid",
+    "load_dataset",
+    "load_model",
+    "mnist",
+    "points_around",
+    "predict",
+    "retrain",
+    "run_study",
+    "tiny",
+    "train",
+    "walk",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'filtergan' has no attribute {name!r}")
+    module, own = _NAMES[name]
+    return getattr(importlib.import_module(f"filtergan.{module}"), own)

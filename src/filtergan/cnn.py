@@ -17,7 +17,7 @@ from filtergan.config import CnnConfig
 from filtergan.errors import UserError
 
 Prepare = Callable[[Tensor], Tensor]
-OnStep = Callable[[int, int, Tensor, int], None]
+OnStep = Callable[[int, int, Tensor, int], object]
 
 
 class PaperCNN(nn.Module):
@@ -84,11 +84,11 @@ def fit(
     labels: Int64[Tensor, " n"],
     *,
     epochs: int,
-    batch: int,
-    rate: float,
-    weight_decay: float,
-    seed: int,
-    device: torch.device | str,
+    batch: int = 128,
+    rate: float = 4e-3,
+    weight_decay: float = 1e-2,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
     prepare: Prepare = to_float,
     on_step: OnStep | None = None,
 ) -> None:
@@ -150,7 +150,7 @@ def predict(
     inputs: Tensor,
     *,
     batch: int = 1000,
-    device: torch.device | str,
+    device: torch.device | str = "cpu",
     prepare: Prepare = to_float,
 ) -> Float[Tensor, "n classes"]:
     """Return the logits of all inputs, on the CPU.

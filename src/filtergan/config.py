@@ -48,7 +48,7 @@ class CnnConfig(Frozen):
     the places of the pooling and the optimiser are ours.
     """
 
-    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (32, 32, 64, 64, 64)
+    channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 32, 64, 64, 64)
     """Filters of conv1, conv2, ...: 3x3, padding 1."""
     pool_after: tuple[Count, ...] = (1, 2, 4)
     """Convolutions after whose ReLU a 2x2 max-pooling stands."""

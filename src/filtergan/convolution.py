@@ -41,7 +41,7 @@ def convolve(
     inputs: Float[Tensor, "n c h w"],
     filters: Float[Tensor, "*n o i kh kw"],
     bias: Float[Tensor, " o"] | None = None,
-    geometry: Geometry = Geometry(),  # noqa: B008 (frozen)
+    geometry: Geometry = Geometry(),
 ) -> Float[Tensor, "n o h2 w2"]:
     """Convolve with one set of filters, or with a set of its own for every sample.
 

@@ -81,7 +81,7 @@ class _Source:
     read: Callable[[np.ndarray], np.ndarray]
 
 
-def load_dataset(data: str, config: DatasetConfig) -> Dataset:
+def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
     """Read a dataset into memory, at native size, with fixed splits.
 
     A `test` split of the dataset's own is used where there is one, else its `validation` split,

@@ -23,7 +23,11 @@ class Discriminator(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, real: Float[Tensor, "n c *hw"], latent: int, channels: int = 64, spectral: bool = False
+        self,
+        real: Float[Tensor, "n c *hw"],
+        latent: int,
+        channels: int = 64,
+        spectral: bool = False,
     ) -> None:
         super().__init__()
         self.shape = tuple(real.shape[1:])
@@ -32,7 +36,9 @@ class Discriminator(nn.Module):
         self.register_buffer("mean", real.mean(over).reshape(keep))
         # A channel that never fires would be blown up by its inverse scale; bound it by the rest.
         spread = real.std(over)
-        self.register_buffer("scale", spread.clamp(min=0.1 * float(spread.mean()) + 1e-6).reshape(keep))
+        self.register_buffer(
+            "scale", spread.clamp(min=0.1 * float(spread.mean()) + 1e-6).reshape(keep)
+        )
 
         norm = spectral_norm if spectral else (lambda layer: layer)
         layers: list[nn.Module] = []

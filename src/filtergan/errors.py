@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A mistake of the user's, or a misfortune of the world's, told in one sentence with what to do.
+    """A user's mistake, or the world's misfortune, told in one sentence with what to do.
 
     Args:
         message: What was wrong and what to do about it.

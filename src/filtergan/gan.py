@@ -77,7 +77,11 @@ class FilterGAN:
         self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n latent"]:
         """What Q makes of the responses: its estimate of each z (eq. 3)."""
-        return self.discriminator(self.respond(inputs, z))[1]
+        training = self.discriminator.training
+        self.discriminator.eval()  # else a look would move the estimates of spectral normalisation
+        predicted = self.discriminator(self.respond(inputs, z))[1]
+        self.discriminator.train(training)
+        return predicted
 
     def save(self, folder: Path) -> None:
         """Write generator.safetensors and discriminator.safetensors into a folder."""
@@ -109,6 +113,6 @@ def load_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(
-            f"{path} does not fit this configuration; the run directory was changed by hand or made "
-            "by another version: run the study again with --overwrite."
+            f"{path} does not fit this configuration; the run directory was changed by hand or "
+            "made by another version: run the study again with --overwrite."
         ) from error

@@ -35,7 +35,10 @@ class Generator(nn.Module):
         self.shape, self.latent, self.head = shape, latent, head
         count, size = shape[0], math.prod(shape[1:])
         self.trunk = nn.Sequential(
-            nn.Linear(latent, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2)
+            nn.Linear(latent, hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(hidden, hidden),
+            nn.LeakyReLU(0.2),
         )
         if head == "shared":
             self.embedding = nn.Parameter(torch.randn(count, hidden))

@@ -15,7 +15,7 @@ from filtergan.convolution import Geometry, convolve
 from filtergan.errors import UserError
 from filtergan.site import RELU, Site
 
-Tick = Callable[[int], None]
+Tick = Callable[[int], object]
 
 
 def pooled_response(
@@ -82,8 +82,8 @@ class FilterPool2d(nn.Module):
         """
         if site.point not in ("conv", "activation"):
             raise UserError(
-                f"Pooling takes the place of a site; the response point {site.point!r} lies beyond it. "
-                "Use `activation` or `conv`."
+                f"Pooling takes the place of a site; the response point {site.point!r} lies "
+                "beyond it. Use `activation` or `conv`."
             )
         network = copy.deepcopy(site.network)
         tail: list[nn.Module] = []
@@ -92,8 +92,9 @@ class FilterPool2d(nn.Module):
                 tail.append(nn.ReLU())
             elif operation.module is None:
                 raise UserError(
-                    f"{site.layer!r} cannot be pooled: {operation.func.__name__} behind it is not a "
-                    "module of its own that is used once. Make it one, or read the response at `conv`."
+                    f"{site.layer!r} cannot be pooled: {operation.func.__name__} behind it is not "
+                    "a module of its own that is used once. Make it one, or read the response "
+                    "at `conv`."
                 )
             else:
                 tail.append(network.get_submodule(operation.module))
@@ -242,7 +243,7 @@ def retrain(
             weight_decay=1e-2,
             seed=seed,
             device=device,
-            on_step=lambda *_: tick(128),
+            on_step=lambda step, steps, loss, samples: tick(128),
         )
     return predict(network, held_out, device=device)
 

@@ -42,7 +42,10 @@ class NaturalImagePrior:
         variation = squared_gradient(images).sum(1).mean()
         tiny = 1e-12  # constant images have no variation to scale by
         return cls(
-            float(power) ** (1 / ALPHA) + tiny, float(variation) + tiny, alpha_weight, variation_weight
+            float(power) ** (1 / ALPHA) + tiny,
+            float(variation) + tiny,
+            alpha_weight,
+            variation_weight,
         )
 
     def norm_term(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:

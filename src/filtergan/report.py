@@ -142,6 +142,8 @@ def _context(run: RunDirectory) -> dict[str, Any]:
     record, config = run.record, run.config
     sites = [_site(run, layer, site) for layer, site in record["sites"].items()]
     done, missing = _done(config, record)
+    # The page cannot know how long it takes to write itself.
+    stages = {n: s for n, s in record.get("stages", {}).items() if n != "report"}
     network_curves = record.get("cnn", {}).get("figures", {}).get("curves")
     return {
         "record": record,
@@ -158,8 +160,8 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "dataset": _plain(record.get("dataset", {})),
         "machine": _plain(record.get("device") or {}),
         "versions": record.get("versions", {}),
-        "stages": record.get("stages", {}),
-        "seconds": sum(stage.get("seconds") or 0 for stage in record.get("stages", {}).values()),
+        "stages": stages,
+        "seconds": sum(stage.get("seconds") or 0 for stage in stages.values()),
         "config": dump(config),
     }
 

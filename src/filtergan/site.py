@@ -4,7 +4,7 @@ Every pass leaves the network as it was found: weights, buffers, hooks, training
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,7 +87,11 @@ class _Follower(TorchFunctionMode):
         return self.current
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         uses = self.open and any(a is self.current for a in (*args, *kwargs.values()))
@@ -173,12 +177,13 @@ class Site:
             if self._between is None:
                 raise UserError(
                     f"The response point {point!r} is not a module that depends on the images "
-                    f"through {layer!r} alone; use `conv`, `activation`, or a module right after it."
+                    f"through {layer!r} alone; use `conv`, `activation`, or a module right after "
+                    "it."
                 )
         self._suffix = self._cut(example, source="response", target=None)
         self.straight = self._suffix is not None
 
-    def input(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n i h w"]:
+    def input(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n i h2 w2"]:
         """h(I): what the convolution receives for these images (eq. 2)."""
         seen: list[Tensor] = []
 
@@ -189,10 +194,8 @@ class Site:
         with untouched(self.network), ExitStack() as stack:
             handle = self.conv.register_forward_pre_hook(before, with_kwargs=True)
             stack.callback(handle.remove)
-            try:
+            with suppress(_Stop):
                 self.network(images)
-            except _Stop:
-                pass
         return seen[0]
 
     def respond(
@@ -234,7 +237,7 @@ class Site:
 
     @property
     def suffix(self) -> nn.Module | None:
-        """response -> output as a module that shares the network's layers, where `straight`."""
+        """Maps response to output, a module that shares the network's layers, where `straight`."""
         return self._suffix
 
     def _find(self, layer: str) -> nn.Conv2d:
@@ -245,7 +248,8 @@ class Site:
         if layer in dict(self.network.named_modules()):
             kind = type(self.network.get_submodule(layer)).__name__
             raise UserError(
-                f"Layer {layer!r} is a {kind}, not a two-dimensional convolution; those are: {names}."
+                f"Layer {layer!r} is a {kind}, not a two-dimensional convolution; those are: "
+                f"{names}."
             )
         raise UserError(f"The network has no layer {layer!r}; its convolutions are: {names}.")
 
@@ -329,7 +333,9 @@ class Site:
             part = _subgraph(self.network, graph, start, target)
             if part is None:
                 return None
-            value = self.respond(self.input(example)) if source == "response" else self._plain(example)
+            value = (
+                self.respond(self.input(example)) if source == "response" else self._plain(example)
+            )
             try:
                 got = part(value)
             except Exception:  # cut at a place that the trace does not describe

@@ -94,7 +94,8 @@ def run_stage(name: str, run_path: Path, device: str | None = None) -> RunDirect
         materials.check()
         if "train-cnn" in needed:
             materials.load_trained(directory)
-        for site in config.layer if name == "train-gan" else ():
+        # A game on another network, or played anew, must not go on from the old one.
+        for site in config.layer if name in ("train-cnn", "train-gan") else ():
             (directory.site_path(site) / "checkpoint" / "game.safetensors").unlink(missing_ok=True)
         directory.forget(names[names.index(name) :])
     _perform(name, directory, materials)

@@ -25,13 +25,13 @@ Log = Callable[[int, dict[str, float]], None]
 
 
 class Diverged(UserError):
-    """A loss of the game is no number any more."""
+    """A loss or a weight of the game is no number any more."""
 
     def __init__(self, step: int, checkpoint: Path | None) -> None:
         kept = f"; the last good state is kept in {checkpoint}" if checkpoint else ""
         super().__init__(
-            f"The game diverged: a loss is not finite at step {step}{kept}. Try lower rates, a lower "
-            "information weight, or another seed.",
+            f"The game diverged: a loss or a weight is not finite at step {step}{kept}. Try lower "
+            "rates, a lower information weight, or another seed.",
             exit_code=1,
         )
         self.step = step
@@ -117,8 +117,10 @@ class Game:
         _, predicted = self.gan.discriminator(generated)
         loss = information_loss(z, predicted)
         weighted = self._information_weight() * loss
-        self._move("q", self.q_weights, weighted, retain_graph=True)
-        self._move("information", self.generator_weights, weighted)
+        # Both gradients first: G descends the same loss as Q, not what Q's move has made of it.
+        both = torch.autograd.grad(weighted, self.q_weights + self.generator_weights)
+        self._apply("q", self.q_weights, both[: len(self.q_weights)])
+        self._apply("information", self.generator_weights, both[len(self.q_weights) :])
         return {"information": loss.detach()}
 
     def _update_summed(self, generated: Tensor, z: Tensor) -> dict[str, Tensor]:
@@ -134,14 +136,10 @@ class Game:
         self._apply("q", self.q_weights, for_q)
         return {"generator": adversarial.detach(), "information": information.detach()}
 
-    def _move(
-        self, name: str, weights: list[nn.Parameter], loss: Tensor, retain_graph: bool = False
-    ) -> None:
-        self._apply(name, weights, torch.autograd.grad(loss, weights, retain_graph=retain_graph))
+    def _move(self, name: str, weights: list[nn.Parameter], loss: Tensor) -> None:
+        self._apply(name, weights, torch.autograd.grad(loss, weights))
 
-    def _apply(
-        self, name: str, weights: list[nn.Parameter], gradients: tuple[Tensor, ...]
-    ) -> None:
+    def _apply(self, name: str, weights: list[nn.Parameter], gradients: tuple[Tensor, ...]) -> None:
         for weight, gradient in zip(weights, gradients, strict=True):
             weight.grad = gradient
         self.optimisers[name].step()
@@ -164,7 +162,13 @@ class Game:
         keep = min(self.config.average, (self.step + 1) / (self.step + 11))
         if self.config.average == 0:
             keep = 0.0
-        torch._foreach_lerp_(list(self.average.parameters()), self.generator_weights, 1 - keep)
+        for kept, weight in zip(self.average.parameters(), self.generator_weights, strict=True):
+            kept.lerp_(weight, 1 - keep)
+
+    def finite(self) -> bool:
+        """Whether all weights are numbers."""
+        modules = self._modules().values()
+        return all(bool(w.isfinite().all()) for module in modules for w in module.parameters())
 
     def result(self) -> FilterGAN:
         """The players to keep: the averaged generator and the discriminator."""
@@ -198,14 +202,17 @@ class Game:
             prefix = f"{part}."
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             load_weights(module, own, path)
+        states: dict[str, dict[int, dict[str, Tensor]]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimiser."):
+                name, index, field = key.split(".")[1:]
+                states.setdefault(name, {}).setdefault(int(index), {})[field] = value
+        groups = {name: o.state_dict()["param_groups"] for name, o in self.optimisers.items()}
+        weights = {name: set(group[0]["params"]) for name, group in groups.items()}
+        if weights != {name: set(state) for name, state in states.items()}:
+            raise UserError(f"{path} is of other updates than this configuration's; remove it.")
         for name, optimiser in self.optimisers.items():
-            states: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"optimiser.{name}."):
-                    index, field = key.split(".")[2:]
-                    states.setdefault(int(index), {})[field] = value
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": states, "param_groups": groups})
+            optimiser.load_state_dict({"state": states[name], "param_groups": groups[name]})
         self.step = progress["step"]
         torch.set_num_threads(progress["threads"])
 
@@ -225,8 +232,8 @@ def train(
     *,
     checkpoint: Path | None = None,
     log: Log = lambda step, values: None,
-    on_start: Callable[[int], None] = lambda step: None,
-    on_step: Callable[[], None] = lambda: None,
+    on_start: Callable[[int], object] = lambda step: None,
+    on_step: Callable[[], object] = lambda: None,
 ) -> FilterGAN:
     """Play the game to its end (Algorithm 1, eqs. 1-4).
 
@@ -244,7 +251,7 @@ def train(
         The averaged generator with the discriminator and Q.
 
     Raises:
-        Diverged: A loss is not finite.
+        Diverged: A loss is not finite, or a weight where the state is to be kept.
         UserError: The checkpoint is damaged.
     """
     gan = FilterGAN.new(site, inputs[:1000], config, derive_seed(seed, "weights"))
@@ -256,13 +263,16 @@ def train(
     while game.step < config.steps:
         losses = game.play(inputs)
 
-        if not torch.stack(list(losses.values())).isfinite().all():
+        keep = game.step % config.checkpoint_every == 0 or game.step == config.steps
+        finite = torch.stack(list(losses.values())).isfinite().all()
+        # Losses are those before the update, so what is kept is looked at itself.
+        if not finite or (keep and not game.finite()):
             raise Diverged(game.step, checkpoint if checkpoint and checkpoint.exists() else None)
 
         if game.step % config.log_every == 0 or game.step == config.steps:
             log(game.step, {name: float(value) for name, value in losses.items()})
 
-        if checkpoint and (game.step % config.checkpoint_every == 0 or game.step == config.steps):
+        if checkpoint and keep:
             game.save(checkpoint)
 
         on_step()

@@ -14,7 +14,7 @@ from filtergan.priors import NaturalImagePrior
 from filtergan.runtime import generator as random_generator
 from filtergan.site import Site
 
-Tick = Callable[[int], None]
+Tick = Callable[[int], object]
 
 
 @dataclass(frozen=True)

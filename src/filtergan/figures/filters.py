@@ -7,7 +7,6 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
-from sklearn.manifold import MDS
 from torch import Tensor
 
 from filtergan.figures.style import COLOURS, WIDTH, array, bare, count_of, page, styled
@@ -83,6 +82,8 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
         generated: For each of them, the corresponding filter of several draws.
         seed: Of the scaling.
     """
+    from sklearn.manifold import MDS  # takes a second to import
+
     count, draws, _ = generated.shape
     points = np.concatenate([array(real), array(generated).reshape(count * draws, -1)])
     mds = MDS(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 
@@ -100,7 +100,7 @@ def draws_interval(
     keep = ~torch.eye(count, dtype=torch.bool)
     without = torch.tensor([statistic(generated[row]) for row in keep], dtype=torch.float64)
     error = float(without.std(correction=0)) * math.sqrt(count - 1)
-    value, reach = statistic(generated), float(stats.t.ppf(0.975, count - 1)) * error
+    value, reach = statistic(generated), float(stdtrit(count - 1, 0.975)) * error
     return max(0.0, value - reach) if math.isfinite(value) else math.nan, value + reach
 
 

@@ -58,7 +58,10 @@ def verdict(found: Found, null: float) -> tuple[str, str]:
     accuracy, low = found["single_draw_accuracy"]["value"], found["single_draw_accuracy"]["ci95"][0]
     r2, spread = found["latent_r2_mean"]["value"], found["filter_spread"]["value"]
     if accuracy is None or spread is None or low is None or low <= null:
-        return "diverged", f"single draws are no better than random filters ({accuracy} vs {null:.3f})"
+        return (
+            "diverged",
+            f"single draws are no better than random filters ({accuracy} vs {null:.3f})",
+        )
     if r2 is None or r2 < 0.3:
         return "collapsed", f"the latent is ignored: Q's mean R² is {r2}, below 0.3"
     if spread < 0.02:

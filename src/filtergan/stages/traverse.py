@@ -13,7 +13,7 @@ from filtergan.measures.traversals import compensation, image_change, labels_kep
 from filtergan.priors import NaturalImagePrior
 from filtergan.record import RunDirectory, save_tensors
 from filtergan.stages.materials import Materials
-from filtergan.traversal import Inversion, grid_dimensions, latent_grid, points_around, walk
+from filtergan.traversal import Inversion, Tick, grid_dimensions, latent_grid, points_around, walk
 
 STAGE = "traverse"
 
@@ -77,7 +77,7 @@ def _grids(
     shown: Tensor,
     prior: NaturalImagePrior,
     seed: int,
-    advance: object,
+    advance: Tick,
 ) -> tuple[Inversion, dict[str, Tensor]]:
     """Grids around one z for each image, all their points inverted (eq. 8)."""
     config = run.config.traversal
@@ -95,7 +95,6 @@ def _grids(
         ]
     )
     x = materials.dataset.test.pixels(shown).to(materials.device)
-    assert callable(advance)
     found = walk(gan, prior, x, z, targets, config, None, advance)
     layout = {"grid_index": shown, "grid_z": z, "grid_dims": dims, "grid_offsets": offsets}
     return found, layout
@@ -126,17 +125,40 @@ def _draw(
 ) -> None:
     """The page of grids (figs. 3, 4) and each grid with its numbers beside it (appendix)."""
     side = run.config.traversal.grid
-    keys = ("images", "before", "after", "compensation", "image_change", "labels_kept")
-    values = [tensors[f"grid_{key}"].unflatten(1, (side, side)) for key in keys]
+    images, before, after, compensated, changed, kept = (
+        tensors[f"grid_{key}"].unflatten(1, (side, side))
+        for key in ("images", "before", "after", "compensation", "image_change", "labels_kept")
+    )
     dims = [(int(i), int(j)) for i, j in tensors["grid_dims"]]
     offsets = tensors["grid_offsets"].tolist()
     folder = run.site_path(layer) / "figures"
-    figures = {"traversal": grids_figure(*values, dims, offsets, layer, compensation_null=null)}
+    figures = {
+        "traversal": grids_figure(
+            images,
+            before,
+            after,
+            compensated,
+            changed,
+            kept,
+            dims,
+            offsets,
+            f"{layer}: images that cause the same response under other filters",
+            compensation_null=null,
+        )
+    }
     for n, source in enumerate(sources):
-        one = [value[n] for value in values]
-        title = f"{layer}, test image {int(tensors['grid_index'][n])}"
         figures[f"grid_{n}"] = grid_figure(
-            source, *one, dims[n], offsets, title, compensation_null=null
+            source,
+            images[n],
+            before[n],
+            after[n],
+            compensated[n],
+            changed[n],
+            kept[n],
+            dims[n],
+            offsets,
+            f"{layer}, test image {int(tensors['grid_index'][n])}",
+            compensation_null=null,
         )
     for key, figure in figures.items():
         save(figure, folder / f"{key}.png")

@@ -1,0 +1,144 @@
+"""Alternatives for the game, each measured over seeds on the bundled digits (`make variants`).
+
+Writes results/variants/record.json after every run, so that an interrupted queue goes on where it
+was, and prints the table that RESULTS.md shows.
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import torch
+
+from filtergan import config as presets
+from filtergan import runtime
+from filtergan.cnn import fit
+from filtergan.config import StudyConfig
+from filtergan.gan import FilterGAN
+from filtergan.measures.filters import filter_spread, nearest_real_distance
+from filtergan.measures.latents import latent_r2
+from filtergan.pooling import draw_accuracy
+from filtergan.provenance import git_state, machine, now, versions
+from filtergan.record import write_atomic
+from filtergan.stages.materials import Materials
+from filtergan.training import Diverged, train
+
+OUT = Path("results/variants/record.json")
+SEEDS = (0, 1, 2)
+DRAWS = 30
+LAYERS = ("conv4", "conv2")
+BASE = presets.digits()
+VARIANTS: dict[str, dict[str, object]] = {
+    "preset": {},
+    "algorithm1, information 10": {"updates": "algorithm1"},
+    "algorithm1, information 1": {"updates": "algorithm1", "information": 1.0},
+    "minimax": {"loss": "minimax"},
+    "hinge": {"loss": "hinge"},
+    "no spectral norm": {"spectral_norm": False},
+    "R1 0.01, no spectral norm": {"spectral_norm": False, "r1": 0.01},
+    "no average": {"average": 0.0},
+    "no decay": {"decay": False},
+    "information warm-up 200": {"information_warmup": 200},
+    "information 0": {"information": 0.0},
+    "information 1": {"information": 1.0},
+    "information 30": {"information": 30.0},
+    "Q does not move the trunk": {"share_trunk": False},
+    "dense head": {"head": "dense"},
+    "start at the real filters": {"start": "real"},
+}
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    record = json.loads(OUT.read_bytes()) if OUT.exists() else {"runs": {}}
+    record |= {"versions": versions(), "device": machine("cpu"), "git": git_state()}
+    runtime.set_threads(0)
+    for seed in SEEDS:
+        config = BASE.model_copy(update={"seed": seed})
+        materials = None
+        for layer in LAYERS:
+            for name, changes in VARIANTS.items():
+                key = f"{layer}/{name}/{seed}"
+                if key in record["runs"]:
+                    continue
+                materials = materials or _prepare(config)
+                record["runs"][key] = _measure(materials, layer, seed, changes) | {"at": now()}
+                write_atomic(OUT, json.dumps(record, indent=1).encode() + b"\n")
+                print(key, record["runs"][key], file=sys.stderr, flush=True)
+    _table(record["runs"])
+
+
+def _prepare(config: StudyConfig) -> Materials:
+    materials = Materials(config)
+    data, cnn = materials.dataset, config.cnn
+    fit(
+        materials.network,
+        materials.network.parameters(),
+        data.train.images,
+        data.train.labels,
+        epochs=cnn.epochs,
+        batch=cnn.batch,
+        rate=cnn.rate,
+        weight_decay=cnn.weight_decay,
+        seed=config.seed,
+    )
+    materials.network.requires_grad_(False)
+    return materials
+
+
+def _measure(
+    materials: Materials, layer: str, seed: int, changes: dict[str, object]
+) -> dict[str, float | None]:
+    """Train one variant and measure it; all None where it diverged."""
+    config = BASE.gan.model_copy(update=changes)
+    site, data = materials.site(layer), materials.dataset
+    inputs = materials.inputs(site, data.train, torch.arange(len(data.train)))
+    try:
+        gan = train(site, inputs, config, seed)
+    except Diverged:
+        return dict.fromkeys(("accuracy", "accuracy_min", "r2_min", "r2_mean", "spread", "nearest"))
+    return _assess(materials, gan, seed)
+
+
+def _assess(materials: Materials, gan: FilterGAN, seed: int) -> dict[str, float | None]:
+    test, site = materials.dataset.test, gan.site
+    draws = gan.draw(gan.latents(DRAWS, seed, "draws"))
+    right = draw_accuracy(site, test.images, test.labels, draws, device=materials.device)
+    accuracy = right.single.float().mean(1)
+    z = gan.latents(len(test), seed, "held out")
+    r2 = latent_r2(z, gan.predict(materials.inputs(site, test, torch.arange(len(test))), z))
+    return {
+        "accuracy": float(accuracy.mean()),
+        "accuracy_min": float(accuracy.min()),
+        "r2_min": float(r2.min()),
+        "r2_mean": float(r2.mean()),
+        "spread": filter_spread(draws, site.filters),
+        "nearest": nearest_real_distance(draws, site.filters),
+    }
+
+
+def _table(runs: dict[str, dict[str, float | None]]) -> None:
+    """Mean over seeds, and the range, as Markdown."""
+    print("| site | variant | single draws | worst draw | worst R² | spread | nearest real |")
+    print("|---|---|---|---|---|---|---|")
+    for layer in LAYERS:
+        for name in VARIANTS:
+            found = [runs[f"{layer}/{name}/{seed}"] for seed in SEEDS]
+            cells = [
+                _cell([run[key] for run in found])
+                for key in ("accuracy", "accuracy_min", "r2_min", "spread", "nearest")
+            ]
+            print(f"| {layer} | {name} | {' | '.join(cells)} |")
+
+
+def _cell(values: list[float | None]) -> str:
+    numbers = [v for v in values if v is not None]
+    if not numbers:
+        return "diverged"
+    lost = f", {len(values) - len(numbers)} diverged" if len(numbers) < len(values) else ""
+    return f"{statistics.mean(numbers):.3f} ({min(numbers):.3f} to {max(numbers):.3f}{lost})"
+
+
+if __name__ == "__main__":
+    main()

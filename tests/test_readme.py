@@ -1,0 +1,34 @@
+"""The README's example runs, and its list of modules is the package's."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_python_example_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    filters, found = names["filters"], names["found"]
+    assert getattr(filters, "shape", None) == (10, 64, 64, 3, 3)
+    assert len(getattr(found, "images", ())) == 32
+
+
+def test_the_list_of_modules_is_complete() -> None:
+    listed = set(re.findall(r"^  ([a-z_]+(?:\.py|/)) ", README, re.MULTILINE))
+    package = ROOT / "src" / "filtergan"
+    there = {p.name for p in package.glob("*.py") if p.name != "__init__.py"}
+    there |= {f"{p.parent.name}/" for p in package.glob("*/__init__.py")}
+    assert listed == there
+
+
+def test_the_public_names_exist() -> None:
+    import filtergan
+
+    for name in filtergan.__all__:
+        assert getattr(filtergan, name).__doc__
