@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint variants results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
@@ -15,6 +15,12 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --level error
 	$(BIN)/lint-imports
+
+variants: .venv/installed  ## alternatives of the game over seeds, half an hour
+	$(BIN)/python studies/variants.py
+
+results: .venv/installed  ## the tables of RESULTS.md from the committed records
+	$(BIN)/python studies/results.py
 
 clean:  ## removes what was installed and cached; studies in runs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -1,13 +1,13 @@
 """Alternatives for the game, each measured over seeds on the bundled digits (`make variants`).
 
 Writes results/variants/record.json after every run, so that an interrupted queue goes on where it
-was, and prints the table that RESULTS.md shows.
+was; `make results` puts it into RESULTS.md.
 """
 
 import json
-import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,8 +50,8 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 def main() -> None:
-    """Run what is missing, then print the table."""
-    record = json.loads(OUT.read_bytes()) if OUT.exists() else {"runs": {}}
+    """Run what is missing."""
+    record: dict[str, Any] = json.loads(OUT.read_bytes()) if OUT.exists() else {"runs": {}}
     record |= {"versions": versions(), "device": machine("cpu"), "git": git_state()}
     runtime.set_threads(0)
     for seed in SEEDS:
@@ -66,7 +66,6 @@ def main() -> None:
                 record["runs"][key] = _measure(materials, layer, seed, changes) | {"at": now()}
                 write_atomic(OUT, json.dumps(record, indent=1).encode() + b"\n")
                 print(key, record["runs"][key], file=sys.stderr, flush=True)
-    _table(record["runs"])
 
 
 def _prepare(config: StudyConfig) -> Materials:
@@ -116,28 +115,6 @@ def _assess(materials: Materials, gan: FilterGAN, seed: int) -> dict[str, float 
         "spread": filter_spread(draws, site.filters),
         "nearest": nearest_real_distance(draws, site.filters),
     }
-
-
-def _table(runs: dict[str, dict[str, float | None]]) -> None:
-    """Mean over seeds, and the range, as Markdown."""
-    print("| site | variant | single draws | worst draw | worst R² | spread | nearest real |")
-    print("|---|---|---|---|---|---|---|")
-    for layer in LAYERS:
-        for name in VARIANTS:
-            found = [runs[f"{layer}/{name}/{seed}"] for seed in SEEDS]
-            cells = [
-                _cell([run[key] for run in found])
-                for key in ("accuracy", "accuracy_min", "r2_min", "spread", "nearest")
-            ]
-            print(f"| {layer} | {name} | {' | '.join(cells)} |")
-
-
-def _cell(values: list[float | None]) -> str:
-    numbers = [v for v in values if v is not None]
-    if not numbers:
-        return "diverged"
-    lost = f", {len(values) - len(numbers)} diverged" if len(numbers) < len(values) else ""
-    return f"{statistics.mean(numbers):.3f} ({min(numbers):.3f} to {max(numbers):.3f}{lost})"
 
 
 if __name__ == "__main__":

@@ -129,8 +129,9 @@ class TraversalConfig(Frozen):
     """Test images from which the traversal's numbers come."""
     measured_points: Count = 8
     """Points per measured image: independent draws z_k around its z."""
-    radius: Positive = 3.0
-    """Distance of the measured points from z, in standard deviations of z."""
+    radius: Positive = 4.0
+    """Distance of the measured points from z, in standard deviations of z. Two draws of eight
+    latents lie 4 apart (root mean square), so a walk this long leads to any other draw."""
     steps: Count = 50
     """Steps of the inversion."""
     rate: Positive = 0.1
@@ -138,12 +139,13 @@ class TraversalConfig(Frozen):
     smoothing: NonNegative = 1.0
     """Standard deviation, in pixels, of the Gaussian through which the image change is searched
     (0: pixel by pixel); a change of metric only, which favours smooth changes."""
-    alpha_weight: NonNegative = 0.01
-    """lambda_alpha of eq. 7, for a norm scaled to be 1 on the data."""
-    variation_weight: NonNegative = 0.01
+    alpha_weight: NonNegative = 0.001
+    """lambda_alpha of eq. 7, for a norm scaled to be 1 on the data. Both weights are small beside a
+    profile residual of about 0.1, so that the change of image is not the prior's own."""
+    variation_weight: NonNegative = 0.001
     """lambda_V of eq. 7, for a total variation scaled to be 1 on the data."""
-    batch: Count = 512
-    """Points inverted together at most; a study's memory grows with it."""
+    batch: Count = 128
+    """Points inverted together: more take more memory, and were slower on a CPU."""
 
     @model_validator(mode="after")
     def _check(self) -> "TraversalConfig":

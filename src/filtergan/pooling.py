@@ -64,9 +64,9 @@ class FilterPool2d(nn.Module):
         self.tail.eval()
         return self
 
-    def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o h2 w2"]:
-        """The averaged response."""
-        responses = [self.tail(convolve(inputs, f, self.bias, self.geometry)) for f in self.filters]
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o h2 w2"]:
+        """The averaged response; the name of its argument is the convolution's."""
+        responses = [self.tail(convolve(input, f, self.bias, self.geometry)) for f in self.filters]
         return torch.stack(responses).mean(0)
 
     @staticmethod
@@ -115,20 +115,31 @@ def later_parameters(site: Site, example: Float[Tensor, "n c h w"]) -> list[str]
     They are the parameters of every module that receives something which depends on the response:
     a response of NaN is sent through the network, and what it reaches is downstream.
     """
-    reached: set[str] = set()
+    reached: set[int] = set()
     with ExitStack() as stack, torch.no_grad():
-        for name, module in site.network.named_modules():
-            own = [f"{name}.{p}" if name else p for p, _ in module.named_parameters(recurse=False)]
+        for module in site.network.modules():
+            own = {
+                id(p)
+                for name, p in module.named_parameters()
+                if "." not in name or name.startswith("parametrizations.")
+            }
 
-            def look(_: nn.Module, args: tuple[object, ...], own: list[str] = own) -> None:
-                if any(isinstance(a, Tensor) and bool(a.isnan().any()) for a in args):
+            def look(
+                _: nn.Module,
+                args: tuple[object, ...],
+                kwargs: dict[str, object],
+                own: set[int] = own,
+            ) -> None:
+                given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+                # `.data`: the site follows its tensor, and must not take this for a use of it.
+                if any(bool(a.data.isnan().any()) for a in given):
                     reached.update(own)
 
             if own:
-                stack.callback(module.register_forward_pre_hook(look).remove)
+                stack.callback(module.register_forward_pre_hook(look, with_kwargs=True).remove)
         response = site.respond(site.input(example))
         site.output(example, response=torch.full_like(response, torch.nan))
-    return [name for name, _ in site.network.named_parameters() if name in reached]
+    return [name for name, p in site.network.named_parameters() if id(p) in reached]
 
 
 @dataclass(frozen=True)

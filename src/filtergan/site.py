@@ -3,6 +3,7 @@
 Every pass leaves the network as it was found: weights, buffers, hooks, training flags, gradients.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -99,7 +100,7 @@ class _Follower(TorchFunctionMode):
             return func(*args, **kwargs)
         first = not self.operations
         fits = (func in NORMALISATIONS and first) or func in ACTIVATIONS
-        if not fits or args[:1] != (self.current,):
+        if not fits or not args or args[0] is not self.current:
             self.open = False
             return func(*args, **kwargs)
         self.operations.append(_record(func, args, kwargs, self.caller()))
@@ -167,7 +168,8 @@ class Site:
     ) -> None:
         self.network, self.layer, self.point = network, layer, point
         self.conv = self._find(layer)
-        self.filters = self.conv.weight.detach()
+        with untouched(network):  # weights that are computed may otherwise change as they are read
+            self.filters = self.conv.weight.detach()
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
         self.geometry = Geometry.of(self.conv)
         self.tail = self._trace(example)
@@ -230,6 +232,8 @@ class Site:
             filters: One set or one per sample; None for W.
             response: Takes the place of the response; then filters are not used.
         """
+        if response is not None:
+            response = response.clone()  # what follows may work in place
         if response is not None and self._suffix is not None:
             return self._run(self._suffix, response)
         assert images is not None, "this site is not straight: its output needs the images"
@@ -270,7 +274,7 @@ class Site:
         follower.caller = lambda: running[-1] if running else None
         with untouched(self.network), torch.no_grad(), ExitStack() as stack:
             for name, module in self.network.named_modules():
-                if not next(module.children(), None):
+                if name == self.layer or not next(module.children(), None):
                     before = module.register_forward_pre_hook(lambda _m, _a, name=name: enter(name))
                     stack.callback(before.remove)
                     stack.callback(module.register_forward_hook(leave).remove)
@@ -292,13 +296,17 @@ class Site:
         later = self._between is not None
         follower = _Follower(len(self.tail), None if later else response)
 
-        def after(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        def after(
+            _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+        ) -> Tensor:
             if filters is not None:
-                output = convolve(args[0], filters, self.bias, self.geometry)
+                inputs = args[0] if args else kwargs["input"]
+                output = convolve(inputs, filters, self.bias, self.geometry)
             return follower.start(output)
 
         with untouched(self.network), ExitStack() as stack:
-            stack.callback(self.conv.register_forward_hook(after).remove)
+            handle = self.conv.register_forward_hook(after, with_kwargs=True)
+            stack.callback(handle.remove)
             if later and response is not None:
                 module = self.network.get_submodule(self.point)
                 hook = module.register_forward_hook(lambda *_: response)
@@ -318,7 +326,9 @@ class Site:
         """
         with untouched(self.network), torch.no_grad():
             try:
-                graph = fx.Tracer().trace(self.network)
+                # Tracing writes to the module itself: constants, and whatever its forward keeps.
+                network = copy.copy(self.network)
+                graph = _Tracer(self.layer, self.point).trace(network)
             except Exception:  # any network may refuse to be traced, in its own way
                 return None
             at_later = source == "response" and self._between is not None
@@ -330,7 +340,7 @@ class Site:
                 if len(start.users) != 1:
                     return None
                 start = next(iter(start.users))
-            part = _subgraph(self.network, graph, start, target)
+            part = _subgraph(network, graph, start, target)
             if part is None:
                 return None
             value = (
@@ -363,6 +373,19 @@ class Site:
             stack.callback(hook.remove)
             self.network(images)
         return seen[0] if len(seen) == 1 else None
+
+
+class _Tracer(fx.Tracer):
+    """Does not look into the named modules, of whatever kind they are."""
+
+    def __init__(self, *whole: str) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name in self.whole or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 def _subgraph(

@@ -58,12 +58,14 @@ def verdict(found: Found, null: float) -> tuple[str, str]:
     accuracy, low = found["single_draw_accuracy"]["value"], found["single_draw_accuracy"]["ci95"][0]
     r2, spread = found["latent_r2_mean"]["value"], found["filter_spread"]["value"]
     if accuracy is None or spread is None or low is None or low <= null:
+        reached = "no accuracy" if accuracy is None else f"{accuracy:.3f}"
         return (
             "diverged",
-            f"single draws are no better than random filters ({accuracy} vs {null:.3f})",
+            f"single draws are no better than random filters ({reached} vs {null:.3f})",
         )
     if r2 is None or r2 < 0.3:
-        return "collapsed", f"the latent is ignored: Q's mean R² is {r2}, below 0.3"
+        explained = "no number" if r2 is None else f"{r2:.2f}"
+        return "collapsed", f"the latent is ignored: Q's mean R² is {explained}, below 0.3"
     if spread < 0.02:
         return "collapsed", f"all draws are alike: filter_spread is {spread:.4f}, below 0.02"
     return "converged", f"single draws reach {accuracy:.3f}, mean R² {r2:.2f}, spread {spread:.2f}"

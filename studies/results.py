@@ -1,0 +1,160 @@
+"""Fill the tables of RESULTS.md from the committed records (`make results`).
+
+Text between `<!-- table: NAME -->` and `<!-- end -->` is replaced; everything else is written by
+hand. `--check` changes nothing and fails if a table is not what the records say.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "RESULTS.md"
+Record = dict[str, Any]
+
+# measure, what it is, the paper's number, what was to be reached
+ROWS = (
+    ("real_accuracy", "network, test accuracy", "0.971", "≥ 0.990"),
+    ("single_draw_accuracy", "single draws, nothing re-trained: mean of 100", "", "≥ 0.97"),
+    ("single_draw_accuracy_min", "the same: worst of 100", "", "≥ 0.95"),
+    ("single_draw_accuracy_sd", "the same: standard deviation", "", ""),
+    ("pooled_accuracy_k1", "pooled, nothing re-trained, K = 1", "", ""),
+    ("pooled_accuracy_k2", "K = 2", "", ""),
+    ("pooled_accuracy_k5", "K = 5", "", ""),
+    ("pooled_accuracy_k10", "K = 10", "", ""),
+    ("pooled_accuracy_k20", "K = 20", "", ""),
+    ("pooled_retrained_accuracy", "ten draws pooled, later layers re-trained", "0.982", "≥ 0.990"),
+    ("real_retrained_accuracy", "control: real filters, re-trained alike", "", ""),
+    ("pooled_retrained_gain", "pooled less real, same images", "0.011", "≥ -0.002"),
+    ("noise_matched_retrained_accuracy", "control: real filters + matched noise, ten", "", ""),
+    ("random_filters_retrained_accuracy", "null: random filters, ten", "", ""),
+    ("latent_r2_min", "R² of Q on held-out images, worst latent", "", "≥ 0.8"),
+    ("latent_r2_mean", "the same, mean of 8", "", ""),
+    ("information_nats", "information bound, nats", "", ""),
+    ("filter_spread", "spread of the generated filters", "“a variety”", "≥ 0.10"),
+    ("nearest_real_distance", "distance to the nearest real filter", "", ""),
+    ("participation_ratio", "participation ratio of the draws", "", ""),
+    ("profile_residual_before", "traversals: profile residual before", "", ""),
+    ("profile_residual_after", "traversals: profile residual after", "", ""),
+    ("compensation", "traversals: compensation", "", "reported"),
+    ("compensation_null", "its null: random changes of the filters", "", "beside it"),
+    ("image_change", "traversals: median image change", "", "≥ 0.15"),
+    ("labels_kept", "traversals: labels kept", "“irrelevant for the task”", "≥ 0.95"),
+)
+
+
+def main() -> int:
+    """Rewrite or check the page; returns the exit code."""
+    page = PAGE.read_text()
+
+    def table(match: re.Match[str]) -> str:
+        name = match[1]
+        made = TABLES[name.partition("/")[0]](name)
+        return f"<!-- table: {name} -->\n{made}\n<!-- end -->"
+
+    new = re.sub(r"<!-- table: (\S+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+    if "--check" in sys.argv:
+        return int(new != page)
+    PAGE.write_text(new)
+    return 0
+
+
+def _records(study: str) -> list[Record]:
+    paths = sorted((ROOT / "results" / study).glob("seed*/record.json"))
+    return [json.loads(path.read_bytes()) for path in paths]
+
+
+def _site(name: str) -> str:
+    """`site/STUDY/LAYER`: every measure of one site, a column per seed."""
+    _, study, layer = name.split("/")
+    records = _records(study)
+    head = [f"seed {r['seed']}" for r in records]
+    lines = [_line(["", "paper", "to reach", *head]), _line(["---"] * (3 + len(head)))]
+    lines.append(
+        _line(["verdict", "", "converged", *(r["sites"][layer]["verdict"] for r in records)])
+    )
+    for measure, words, paper, goal in ROWS:
+        found = [r["sites"][layer]["measures"].get(measure) for r in records]
+        if any(found):
+            lines.append(_line([words, paper, goal, *(_shown(f, measure) for f in found)]))
+    return "\n".join(lines)
+
+
+def _shown(found: Record | None, measure: str) -> str:
+    if found is None or found["value"] is None:
+        return "-"
+    digits = 2 if measure in ("participation_ratio", "information_nats") else 3
+    digits = 4 if "accuracy" in measure or "gain" in measure else digits
+    text = f"{found['value']:.{digits}f}"
+    low, high = found["ci95"]
+    if low is not None and high is not None:
+        text += f" ({low:.{digits}f} to {high:.{digits}f})"
+    if found["null"] is not None and measure not in ("real_accuracy", "pooled_retrained_gain"):
+        text += f"; null {found['null']:.{digits}f}"
+    return text
+
+
+def _cost(name: str) -> str:
+    """`cost/STUDY`: what each record says of its making."""
+    records = _records(name.partition("/")[2])
+    stages = list(records[0]["stages"])
+    lines = [
+        _line(
+            ["seed", "commit", "tree clean", *stages, "whole study, minutes", "peak memory, MiB"]
+        ),
+        _line(["---"] * (5 + len(stages))),
+    ]
+    for record in records:
+        seconds = [record["stages"][s]["seconds"] for s in stages]
+        memory = max(record["stages"][s]["peak_memory_mib"] or 0 for s in stages)
+        git = record["git"] or {}
+        lines.append(
+            _line(
+                [
+                    str(record["seed"]),
+                    str(git.get("commit", "-"))[:9],
+                    "yes" if git.get("clean") else "no",
+                    *(f"{s:.0f} s" for s in seconds),
+                    f"{sum(seconds) / 60:.1f}",
+                    f"{memory:.0f}",
+                ]
+            )
+        )
+    return "\n".join(lines)
+
+
+def _variants(_: str) -> str:
+    """`variants`: the alternatives of the game, mean over seeds and range."""
+    runs = json.loads((ROOT / "results" / "variants" / "record.json").read_bytes())["runs"]
+    keys = ("accuracy", "accuracy_min", "r2_min", "spread", "nearest")
+    heads = ("site", "variant", "single draws", "worst draw", "worst R²", "spread", "nearest real")
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for key, run in runs.items():
+        layer, variant, _ = key.split("/")
+        groups.setdefault((layer, variant), []).append(run)
+    for (layer, variant), group in groups.items():
+        cells = []
+        for key in keys:
+            values = [run[key] for run in group if run[key] is not None]
+            lost = len(group) - len(values)
+            text = (
+                f"{sum(values) / len(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+                if values
+                else ""
+            )
+            cells.append(text + (f" {lost} diverged" if lost else ""))
+        lines.append(_line([layer, variant, *cells]))
+    return "\n".join(lines)
+
+
+def _line(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+TABLES = {"site": _site, "cost": _cost, "variants": _variants}
+
+if __name__ == "__main__":
+    sys.exit(main())
