@@ -1,7 +1,8 @@
 """Walks in latent space, seen as images: activation profiles and their inversion (eqs. 5-8)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -60,10 +61,17 @@ def points_around(
 def matched_noise(
     base: Float[Tensor, "n o i kh kw"],
     moved: Float[Tensor, "n o i kh kw"],
-    rng: torch.Generator,
+    rngs: Sequence[torch.Generator],
 ) -> Float[Tensor, "n o i kh kw"]:
-    """The null of a traversal: each filter changed at random, by as much as the walk changed it."""
-    noise = torch.randn(base.shape, generator=rng).to(base.device)
+    """The null of a traversal: each filter changed at random, by as much as the walk changed it.
+
+    Args:
+        base: Filters G(z), one set per point.
+        moved: Filters G(z_k).
+        rngs: A source of noise per point, so that a point's noise does not depend on the others.
+    """
+    shape = base.shape[1:]
+    noise = torch.stack([torch.randn(shape, generator=rng) for rng in rngs]).to(base)
     size = (moved - base).flatten(2).norm(dim=2) / noise.flatten(2).norm(dim=2)
     return base + noise * size[..., None, None, None]
 
@@ -114,7 +122,22 @@ def invert(
 
 def _moved(images: Tensor, change: Tensor, smoothing: float) -> Tensor:
     """The images with a smoothed change, within the range of pixels."""
-    return (images + gaussian_blur(change, smoothing)).clamp(0, 1)
+    return _Clamp.apply(images + gaussian_blur(change, smoothing))
+
+
+class _Clamp(torch.autograd.Function):
+    """Clamps to [0, 1], yet lets a pixel back in: plain clamp has no gradient beyond the bounds."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,), (gradient,) = ctx.saved_tensors, gradients
+        outwards = ((x < 0) & (gradient > 0)) | ((x > 1) & (gradient < 0))
+        return gradient.masked_fill(outwards, 0)
 
 
 def gaussian_blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
@@ -163,7 +186,8 @@ def walk(
         owner, which = chosen // points, chosen % points
         base, moved = gan.draw(z[owner]), gan.draw(targets[owner, which])
         if null_seed is not None:
-            moved = matched_noise(base, moved, random_generator(null_seed, "null", int(chosen[0])))
+            rngs = [random_generator(null_seed, "null", point) for point in chosen.tolist()]
+            moved = matched_noise(base, moved, rngs)
         x = images[owner]
         with torch.no_grad():
             profiles = site.respond(site.input(x), base)

@@ -1,0 +1,235 @@
+"""Walks: their points, their null, and an inversion that finds what is known to be there."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
+from torch import Tensor, nn
+
+from filtergan.config import TraversalConfig
+from filtergan.discriminator import Discriminator
+from filtergan.gan import FilterGAN
+from filtergan.generator import Generator
+from filtergan.priors import NaturalImagePrior
+from filtergan.site import Site
+from filtergan.traversal import (
+    gaussian_blur,
+    grid_dimensions,
+    invert,
+    latent_grid,
+    matched_noise,
+    points_around,
+    walk,
+)
+
+NO_PRIOR = NaturalImagePrior(1.0, 1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.5, 1.0, 1.5, 2.4])
+@pytest.mark.parametrize("shape", [(2, 3, 12, 17), (1, 1, 3, 2)])
+def test_gaussian_blur(sigma: float, shape: tuple[int, ...]) -> None:
+    x = torch.rand(shape, dtype=torch.float64)
+    radius = max(1, round(3 * sigma))
+    want = gaussian_filter(x.numpy(), sigma, mode="constant", axes=(2, 3), radius=(radius, radius))
+    torch.testing.assert_close(gaussian_blur(x, sigma), torch.from_numpy(want))
+
+
+def test_no_blur() -> None:
+    x = torch.rand(1, 1, 4, 4)
+    assert torch.equal(gaussian_blur(x, 0.0), x)
+
+
+def test_latent_grid() -> None:
+    z, offsets = torch.randn(5), torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
+    before = z.clone()
+    grid = latent_grid(z, (3, 1), offsets)
+    assert grid.shape == (5, 5, 5)
+    assert torch.equal(grid[2, 2], z)
+    assert torch.equal(z, before)
+    for row, up in enumerate(offsets):
+        for column, right in enumerate(offsets):
+            want = z.clone()
+            want[3] += up
+            want[1] += right
+            torch.testing.assert_close(grid[row, column], want)
+
+
+def test_grid_dimensions() -> None:
+    dims = grid_dimensions(200, 4, seed=3)
+    assert dims.shape == (200, 2)
+    assert (dims[:, 0] != dims[:, 1]).all()
+    assert {tuple(pair) for pair in dims.tolist()} == {
+        (i, j) for i in range(4) for j in range(4) if i != j
+    }
+    assert torch.equal(dims, grid_dimensions(200, 4, seed=3))
+    assert not torch.equal(dims, grid_dimensions(200, 4, seed=4))
+
+
+@pytest.mark.parametrize("radius", [0.5, 3.0])
+def test_points_around(radius: float) -> None:
+    z = torch.randn(40, 6)
+    points = points_around(z, 9, radius, seed=1)
+    assert points.shape == (40, 9, 6)
+    change = points - z[:, None]
+    torch.testing.assert_close(change.norm(dim=-1), torch.full((40, 9), radius))
+    assert change.mean((0, 1)).abs().max() < 0.2 * radius, "no direction is preferred"
+    assert torch.equal(points, points_around(z, 9, radius, seed=1))
+    assert not torch.equal(points, points_around(z, 9, radius, seed=2))
+
+
+def test_matched_noise() -> None:
+    base = torch.randn(5, 6, 4, 3, 3)
+    moved = base + torch.rand(5, 6, 1, 1, 1) * torch.randn_like(base)
+    moved[2, 3] = base[2, 3]  # a filter that the walk left alone
+    rngs = [torch.Generator().manual_seed(i) for i in range(5)]
+    noise = matched_noise(base, moved, rngs) - base
+    change = moved - base
+    torch.testing.assert_close(noise.flatten(2).norm(dim=2), change.flatten(2).norm(dim=2))
+    cosine = F.cosine_similarity(noise.flatten(2), change.flatten(2), dim=2)
+    assert cosine.mean().abs() < 0.15
+
+
+class Planted(Generator):
+    """Filters of known effect: z0 scales by exp(z0), z1 moves them by so many pixels.
+
+    So the image that keeps its profile is the image times exp(-z0), moved the other way.
+    """
+
+    def __init__(self, filters: Tensor) -> None:
+        o, i, kh, kw = filters.shape
+        super().__init__((o, i, kh, kw), latent=2, hidden=1)
+        self.real = filters
+
+    def forward(self, z: Tensor) -> Tensor:
+        moved = [torch.roll(self.real, round(float(shift)), dims=3) for _, shift in z]
+        return torch.stack(moved) * z[:, 0].exp()[:, None, None, None, None]
+
+
+def planted(point: str = "activation") -> FilterGAN:
+    """A convolution whose 3x3 filters stand in the middle of 5x5, so that they can move."""
+    rng = torch.Generator().manual_seed(0)
+    conv = nn.Conv2d(1, 8, 5, padding=2, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        conv.weight.zero_()[..., 1:4, 1:4] = torch.randn(8, 1, 3, 3, generator=rng)
+    network = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 144, 3).double())
+    site = Site(network, "0", smooth_images(1), point)
+    real = site.respond(site.input(smooth_images(8)))
+    return FilterGAN(site, Planted(site.filters), Discriminator(real, latent=2, channels=4))
+
+
+def smooth_images(n: int) -> Tensor:
+    """Images of 12x12 from 0 to 0.6, dark at the border."""
+    noise = torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(1)).double()
+    x = gaussian_blur(F.pad(noise, (2, 2, 2, 2)), 0.6)
+    x = x * F.pad(torch.ones(1, 1, 8, 8), (2, 2, 2, 2))
+    return 0.6 * x / x.amax((1, 2, 3), keepdim=True)
+
+
+# At the high rate pixels shoot past black, and must find back.
+@pytest.mark.parametrize("rate", [0.02, 0.1])
+@pytest.mark.parametrize("smoothing", [0.0, 0.4])
+def test_inversion_recovers_a_known_scale(smoothing: float, rate: float) -> None:
+    gan, x = planted(), smooth_images(3)
+    scales = torch.tensor([-0.4, 0.3, 0.8])  # x / exp(-0.4) is still below 1
+    targets = torch.stack([scales, torch.zeros(3)], dim=1).repeat(3, 1, 1)
+    config = TraversalConfig(steps=200, rate=rate, smoothing=smoothing)
+    found = walk(gan, NO_PRIOR, x, torch.zeros(3, 2), targets, config)
+    want = x[:, None] / scales.exp().double()[None, :, None, None, None]
+    torch.testing.assert_close(found.images, want.flatten(0, 1), rtol=0, atol=0.01)
+    # The profile was scaled by g: |g R - R|^2 / |R|^2.
+    before = (scales.exp() - 1).square().double().repeat(3)
+    torch.testing.assert_close(found.before, before, rtol=1e-5, atol=0)
+    assert (found.after < 1e-3 * found.before).all()
+
+
+@pytest.mark.parametrize("point", ["conv", "activation"])
+def test_inversion_recovers_a_known_shift(point: str) -> None:
+    gan, x = planted(point), smooth_images(2)
+    targets = torch.tensor([[0.0, 1.0], [0.0, -1.0], [0.2, 1.0]]).repeat(2, 1, 1)
+    config = TraversalConfig(steps=300, rate=0.1, smoothing=0)
+    found = walk(gan, NO_PRIOR, x, torch.zeros(2, 2), targets, config)
+    # Where a filter lies further right, it sees what is further right.
+    want = [s * x.roll(by, dims=3) for s, by in ((1, 1), (1, -1), (0.8187308, 1))]
+    torch.testing.assert_close(
+        found.images, torch.stack(want, dim=1).flatten(0, 1), rtol=0, atol=0.02
+    )
+    assert (found.after < 1e-3 * found.before).all()
+
+
+def test_inversion_keeps_to_the_range_of_pixels() -> None:
+    gan, x = planted(), smooth_images(2)
+    targets = torch.tensor([[-1.5, 0.0]]).repeat(2, 1, 1)  # x / g is brighter than white
+    config = TraversalConfig(steps=60, smoothing=0)
+    found = walk(gan, NO_PRIOR, x, torch.zeros(2, 2), targets, config)
+    assert found.images.min() >= 0
+    assert found.images.max() == 1
+    assert (found.after < found.before).all()
+    assert (found.after > 0.01).all()
+
+
+def test_the_starting_point_is_not_left_without_need() -> None:
+    gan, x = planted(), smooth_images(3)
+    z = torch.tensor([[0.3, 0.0], [0.0, 0.0], [-0.5, 1.0]])
+    found = walk(gan, NO_PRIOR, x, z, z[:, None], TraversalConfig(steps=5))
+    torch.testing.assert_close(found.images, x, rtol=0, atol=1e-9)
+    assert found.before.max() < 1e-12
+
+
+def test_the_prior_draws_towards_natural_images() -> None:
+    gan, x = planted(), smooth_images(3)
+    targets = torch.tensor([[0.3, 0.0]]).repeat(3, 1, 1)
+    config, z = TraversalConfig(steps=60, smoothing=0), torch.zeros(3, 2)
+    for weights in ((0.3, 0.0), (0.0, 0.3)):
+        prior = NaturalImagePrior.measured(x, *weights)
+        free = walk(gan, NO_PRIOR, x, z, targets, config)
+        held = walk(gan, prior, x, z, targets, config)
+        assert (prior(held.images) < prior(free.images)).all()
+        assert (held.after > free.after).all()
+        assert (held.after + prior(held.images) < free.after + prior(free.images)).all()
+
+
+def test_points_do_not_hang_on_their_batch() -> None:
+    gan, x = planted(), smooth_images(3)
+    prior = NaturalImagePrior.measured(x, 0.01, 0.01)
+    z = torch.tensor([[0.1, 0.0], [0.0, 1.0], [-0.2, 0.0]])
+    targets = z[:, None] + torch.tensor([[0.3, 0.0], [-0.2, -1.0], [0.1, 0.0], [0.0, 0.0]])
+    ticks: dict[int, int] = {}
+
+    def walked(batch: int) -> list[Tensor]:
+        steps: list[int] = []
+        config = TraversalConfig(steps=8, batch=batch)
+        found = walk(gan, prior, x, z, targets, config, tick=steps.append)
+        ticks[batch] = sum(steps)
+        return [found.images, found.before, found.after]
+
+    whole = walked(100)
+    assert [len(part) for part in whole] == [12, 12, 12]
+    for batch in (2, 5):
+        torch.testing.assert_close(walked(batch), whole, rtol=1e-6, atol=1e-7)
+    assert set(ticks.values()) == {12 * 8}
+    # Rows are the points of the first image, then of the second.
+    alone = walk(gan, prior, x[1:2], z[1:2], targets[1:2, 2:3], TraversalConfig(steps=8))
+    torch.testing.assert_close(alone.images[0], whole[0][4 + 2], rtol=1e-6, atol=1e-7)
+
+
+def test_the_null_of_a_walk() -> None:
+    gan, x = planted(), smooth_images(2)
+    targets, z = torch.tensor([[0.3, 0.0]]).repeat(2, 1, 1), torch.zeros(2, 2)
+    config = TraversalConfig(steps=30, smoothing=0)
+    walked = walk(gan, NO_PRIOR, x, z, targets, config)
+    null = walk(gan, NO_PRIOR, x, z, targets, config, null_seed=5)
+    again = walk(gan, NO_PRIOR, x, z, targets, config, null_seed=5)
+    assert torch.equal(null.images, again.images)
+    # A change that is no transformation of images cannot be made good as well.
+    assert (1 - null.after / null.before < 1 - walked.after / walked.before).all()
+
+
+def test_inversion_leaves_what_it_was_given() -> None:
+    gan, x = planted(), smooth_images(2)
+    z = torch.tensor([[0.3, 0.0], [0.0, 1.0]])
+    given = [x, gan.site.respond(gan.site.input(x)), gan.draw(z)]
+    kept = [value.clone() for value in given]
+    found = invert(gan.site, NO_PRIOR, x, given[1], given[2], TraversalConfig(steps=3))
+    torch.testing.assert_close(given, kept, rtol=0, atol=0)
+    assert not any(value.requires_grad for value in (found.images, found.before, found.after))
+    assert all(p.grad is None for p in gan.site.network.parameters())
