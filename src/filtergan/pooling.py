@@ -13,7 +13,8 @@ from filtergan.cnn import fit, predict, to_float
 from filtergan.config import MeasureConfig
 from filtergan.convolution import Geometry, convolve
 from filtergan.errors import UserError
-from filtergan.site import RELU, Site
+from filtergan.site import Site
+from filtergan.tracing import RELU
 
 Tick = Callable[[int], object]
 

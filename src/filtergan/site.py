@@ -3,121 +3,24 @@
 Every pass leaves the network as it was found: weights, buffers, hooks, training flags, gradients.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, fx, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
 
 from filtergan.convolution import Geometry, convolve
 from filtergan.errors import UserError
-
-NORMALISATIONS = {F.batch_norm, F.instance_norm, F.group_norm, F.layer_norm}
-ACTIVATIONS = {
-    getattr(owner, name)
-    for owner in (F, torch, Tensor)
-    for name in (
-        *("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish"),
-        *("sigmoid", "tanh", "softplus", "hardswish", "hardsigmoid", "hardtanh", "prelu"),
-    )
-    if hasattr(owner, name)
-}
-
-RELU = {F.relu, torch.relu, Tensor.relu}
+from filtergan.tracing import Follower, Operation, cut
 
 Part = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One operation between a convolution's output and the response, replayable.
-
-    Attributes:
-        func: The torch function.
-        args: Its arguments after the first, parameters detached but not copied.
-        kwargs: Its named arguments.
-        module: Dotted name of the module that called it, where that is used once.
-    """
-
-    func: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    module: str | None
-
-    def __call__(self, tensor: Tensor) -> Tensor:
-        """Apply it, never in place."""
-        return self.func(tensor, *self.args, **self.kwargs)
-
-
 class _Stop(Exception):
     """Ends a forward pass as soon as what was wanted has been seen."""
-
-
-class _Follower(TorchFunctionMode):
-    """Follows the convolution's output through its normalisation and activation function.
-
-    It sees calls of torch functions, so modules and functional code look alike. `length` limits
-    how many operations are followed (None: as many as there are); `replacement` takes the place
-    of the last one's result.
-    """
-
-    def __init__(self, length: int | None, replacement: Tensor | None = None) -> None:
-        super().__init__()
-        self.length, self.replacement = length, replacement
-        self.current: Tensor | None = None
-        self.operations: list[Operation] = []
-        self.open = False  # whether the next use of `current` may still belong to the site
-        self.caller: Callable[[], str | None] = lambda: None
-
-    def start(self, output: Tensor) -> Tensor:
-        self.current, self.open = output, True
-        return self._arrive()
-
-    def _arrive(self) -> Tensor:
-        assert self.current is not None
-        if self.length is not None and len(self.operations) == self.length:
-            self.open = False
-            if self.replacement is not None:
-                self.current = self.replacement
-        return self.current
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        uses = self.open and any(a is self.current for a in (*args, *kwargs.values()))
-        if not uses or func.__name__ in ("__get__", "size", "dim"):
-            return func(*args, **kwargs)
-        first = not self.operations
-        fits = (func in NORMALISATIONS and first) or func in ACTIVATIONS
-        if not fits or not args or args[0] is not self.current:
-            self.open = False
-            return func(*args, **kwargs)
-        self.operations.append(_record(func, args, kwargs, self.caller()))
-        self.current = func(*args, **kwargs)
-        result = self._arrive()
-        self.open = self.open and func not in ACTIVATIONS
-        return result
-
-
-def _record(
-    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], module: str | None
-) -> Operation:
-    def fixed(value: Any) -> Any:
-        return value.detach() if isinstance(value, Tensor) else value
-
-    named = {k: False if k == "inplace" else fixed(v) for k, v in kwargs.items()}
-    return Operation(func, tuple(fixed(a) for a in args[1:]), named, module)
 
 
 @contextmanager
@@ -259,7 +162,7 @@ class Site:
 
     def _trace(self, example: Tensor) -> list[Operation]:
         """Run the example once; see that the convolution runs once, and what follows it."""
-        follower = _Follower(None if self.point == "activation" else 0)
+        follower = Follower(None if self.point == "activation" else 0)
         calls: list[str] = []
         running: list[str] = []
 
@@ -294,7 +197,7 @@ class Site:
     def _hooked(self, images: Tensor, filters: Tensor | None, response: Tensor | None) -> Tensor:
         """A whole forward pass in which the filters or the response are exchanged."""
         later = self._between is not None
-        follower = _Follower(len(self.tail), None if later else response)
+        follower = Follower(len(self.tail), None if later else response)
 
         def after(
             _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
@@ -321,26 +224,13 @@ class Site:
     def _cut(self, example: Tensor, *, source: str, target: str | None) -> nn.Module | None:
         """The part of the network from `source` to module `target` (None: its output).
 
-        Returns None where the network cannot be traced, where that part needs more than its
-        source, or where it does not reproduce the hooked pass on the example.
+        Returns None where there is no such part, or where it does not reproduce the hooked pass on
+        the example.
         """
+        at_later = source == "response" and self._between is not None
         with untouched(self.network), torch.no_grad():
-            try:
-                # Tracing writes to the module itself: constants, and whatever its forward keeps.
-                network = copy.copy(self.network)
-                graph = _Tracer(self.layer, self.point).trace(network)
-            except Exception:  # any network may refuse to be traced, in its own way
-                return None
-            at_later = source == "response" and self._between is not None
-            nodes = [n for n in graph.nodes if n.target == (self.point if at_later else self.layer)]
-            if len(nodes) != 1:
-                return None
-            start = nodes[0]
-            for _ in range(0 if at_later else len(self.tail)):
-                if len(start.users) != 1:
-                    return None
-                start = next(iter(start.users))
-            part = _subgraph(network, graph, start, target)
+            start, steps = (self.point, 0) if at_later else (self.layer, len(self.tail))
+            part = cut(self.network, start, steps, target, (self.layer, self.point))
             if part is None:
                 return None
             value = (
@@ -373,41 +263,3 @@ class Site:
             stack.callback(hook.remove)
             self.network(images)
         return seen[0] if len(seen) == 1 else None
-
-
-class _Tracer(fx.Tracer):
-    """Does not look into the named modules, of whatever kind they are."""
-
-    def __init__(self, *whole: str) -> None:
-        super().__init__()
-        self.whole = whole
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name in self.whole or super().is_leaf_module(
-            m, module_qualified_name
-        )
-
-
-def _subgraph(
-    network: nn.Module, graph: fx.Graph, start: fx.Node, target: str | None
-) -> fx.GraphModule | None:
-    """Copy what depends on `start`, up to the module `target`; None where it needs other inputs."""
-    new = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {start: new.placeholder("response")}
-    for node in graph.nodes:
-        if node in copies or not any(n in copies for n in node.all_input_nodes):
-            continue
-        for needed in node.all_input_nodes:
-            if needed in copies:
-                continue
-            if needed.op != "get_attr":
-                return None
-            copies[needed] = new.node_copy(needed)
-        if node.op == "output":
-            new.output(copies[node.args[0]] if isinstance(node.args[0], fx.Node) else None)
-            return fx.GraphModule(network, new) if target is None else None
-        copies[node] = new.node_copy(node, lambda n: copies[n])
-        if target is not None and node.op == "call_module" and node.target == target:
-            new.output(copies[node])
-            return fx.GraphModule(network, new)
-    return None

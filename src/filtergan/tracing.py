@@ -1,0 +1,178 @@
+"""Following a tensor through a network: what happens to it next, and what depends on it."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
+
+NORMALISATIONS = {F.batch_norm, F.instance_norm, F.group_norm, F.layer_norm}
+ACTIVATIONS = {
+    getattr(owner, name)
+    for owner in (F, torch, Tensor)
+    for name in (
+        *("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish"),
+        *("sigmoid", "tanh", "softplus", "hardswish", "hardsigmoid", "hardtanh", "prelu"),
+    )
+    if hasattr(owner, name)
+}
+
+RELU = {F.relu, torch.relu, Tensor.relu}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation between a convolution's output and the response, replayable.
+
+    Attributes:
+        func: The torch function.
+        args: Its arguments after the first, parameters detached but not copied.
+        kwargs: Its named arguments.
+        module: Dotted name of the module that called it, where that is used once.
+    """
+
+    func: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    module: str | None
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """Apply it, never in place."""
+        return self.func(tensor, *self.args, **self.kwargs)
+
+
+class Follower(TorchFunctionMode):
+    """Follows the convolution's output through its normalisation and activation function.
+
+    It sees calls of torch functions, so modules and functional code look alike. `length` limits
+    how many operations are followed (None: as many as there are); `replacement` takes the place
+    of the last one's result.
+    """
+
+    def __init__(self, length: int | None, replacement: Tensor | None = None) -> None:
+        super().__init__()
+        self.length, self.replacement = length, replacement
+        self.current: Tensor | None = None
+        self.operations: list[Operation] = []
+        self.open = False  # whether the next use of `current` may still belong to the site
+        self.caller: Callable[[], str | None] = lambda: None
+
+    def start(self, output: Tensor) -> Tensor:
+        """Begin with the convolution's output; returns what is to go on in its place."""
+        self.current, self.open = output, True
+        return self._arrive()
+
+    def _arrive(self) -> Tensor:
+        assert self.current is not None
+        if self.length is not None and len(self.operations) == self.length:
+            self.open = False
+            if self.replacement is not None:
+                self.current = self.replacement
+        return self.current
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Perform one call of a torch function, and see whether it continues the site."""
+        kwargs = kwargs or {}
+        uses = self.open and any(a is self.current for a in (*args, *kwargs.values()))
+        if not uses or func.__name__ in ("__get__", "size", "dim"):
+            return func(*args, **kwargs)
+        first = not self.operations
+        fits = (func in NORMALISATIONS and first) or func in ACTIVATIONS
+        if not fits or not args or args[0] is not self.current:
+            self.open = False
+            return func(*args, **kwargs)
+        self.operations.append(_record(func, args, kwargs, self.caller()))
+        self.current = func(*args, **kwargs)
+        result = self._arrive()
+        self.open = self.open and func not in ACTIVATIONS
+        return result
+
+
+def _record(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], module: str | None
+) -> Operation:
+    def fixed(value: Any) -> Any:
+        return value.detach() if isinstance(value, Tensor) else value
+
+    named = {k: False if k == "inplace" else fixed(v) for k, v in kwargs.items()}
+    return Operation(func, tuple(fixed(a) for a in args[1:]), named, module)
+
+
+def cut(
+    network: nn.Module, start: str, steps: int, target: str | None, whole: tuple[str, ...]
+) -> fx.GraphModule | None:
+    """The part of a network behind a module, as a module that shares the network's layers.
+
+    Args:
+        network: The network; it is traced symbolically.
+        start: Dotted name of the module.
+        steps: So many operations behind its output the part begins.
+        target: Dotted name of the module whose output ends the part; None: the network's output.
+        whole: Modules not to be looked into.
+
+    Returns:
+        None where the network cannot be traced, or where that part needs other inputs as well.
+    """
+    try:
+        # Tracing writes to the module itself: constants, and whatever its forward keeps.
+        network = copy.copy(network)
+        graph = _Tracer(*whole).trace(network)
+    except Exception:  # any network may refuse to be traced, in its own way
+        return None
+    nodes = [node for node in graph.nodes if node.target == start]
+    if len(nodes) != 1:
+        return None
+    node = nodes[0]
+    for _ in range(steps):
+        if len(node.users) != 1:
+            return None
+        node = next(iter(node.users))
+    return _subgraph(network, graph, node, target)
+
+
+class _Tracer(fx.Tracer):
+    """Does not look into the named modules, of whatever kind they are."""
+
+    def __init__(self, *whole: str) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name in self.whole or super().is_leaf_module(
+            m, module_qualified_name
+        )
+
+
+def _subgraph(
+    network: nn.Module, graph: fx.Graph, start: fx.Node, target: str | None
+) -> fx.GraphModule | None:
+    """Copy what depends on `start`, up to the module `target`; None where it needs other inputs."""
+    new = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {start: new.placeholder("response")}
+    for node in graph.nodes:
+        if node in copies or not any(n in copies for n in node.all_input_nodes):
+            continue
+        for needed in node.all_input_nodes:
+            if needed in copies:
+                continue
+            if needed.op != "get_attr":
+                return None
+            copies[needed] = new.node_copy(needed)
+        if node.op == "output":
+            new.output(copies[node.args[0]] if isinstance(node.args[0], fx.Node) else None)
+            return fx.GraphModule(network, new) if target is None else None
+        copies[node] = new.node_copy(node, lambda n: copies[n])
+        if target is not None and node.op == "call_module" and node.target == target:
+            new.output(copies[node])
+            return fx.GraphModule(network, new)
+    return None
