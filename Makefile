@@ -8,7 +8,7 @@ demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
 
 test: .venv/installed  ## all tests but those that need MNIST
-	$(BIN)/python -m pytest -m "not mnist"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not mnist"
 
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -16,7 +16,7 @@ lint: .venv/installed
 	$(BIN)/basedpyright --level error
 	$(BIN)/lint-imports
 
-variants: .venv/installed  ## alternatives of the game over seeds, half an hour
+variants: .venv/installed  ## alternatives of the game over seeds, a quarter of an hour
 	$(BIN)/python studies/variants.py
 
 results: .venv/installed  ## the tables of RESULTS.md from the committed records

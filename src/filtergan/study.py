@@ -10,6 +10,7 @@ from filtergan.record import RunDirectory
 from filtergan.report import write_report
 from filtergan.stages import measure, train_cnn, train_gan, traverse
 from filtergan.stages.materials import Materials
+from filtergan.training import Diverged
 
 Stage = Callable[[RunDirectory, Materials], None]
 
@@ -55,6 +56,8 @@ def run(
     materials = Materials(config)
     materials.check()
     directory = RunDirectory.create(out, config, resume=resume, overwrite=overwrite)
+    for begun in directory.record["stages"].values():
+        runtime.set_threads(begun["threads"])  # other numbers of threads add up in other orders
     names = list(STAGES)
     for name in names[: names.index(until) + 1] if until else names:
         if not directory.stage_done(name):
@@ -111,6 +114,8 @@ def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
                 directory.finish()
     except UserError as error:
         directory.fail(str(error))
+        if isinstance(error, Diverged):
+            write_report(directory)  # the page must not show an earlier success
         raise
     if name == "train-cnn":
         materials.load_trained(directory)

@@ -1,0 +1,20 @@
+"""RESULTS.md says what the committed records say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_tables_are_those_of_the_records() -> None:
+    command = [sys.executable, str(ROOT / "studies" / "results.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run `make results`"
+
+
+def test_figures_shown_are_committed() -> None:
+    for page in ("README.md", "RESULTS.md"):
+        for line in (ROOT / page).read_text().splitlines():
+            if line.startswith("!["):
+                figure = line.rpartition("(")[2].rstrip(")")
+                assert (ROOT / figure).is_file(), figure
