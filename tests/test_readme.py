@@ -15,7 +15,7 @@ def test_the_python_example_runs() -> None:
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     filters, found = names["filters"], names["found"]
-    assert getattr(filters, "shape", None) == (10, 64, 64, 3, 3)
+    assert getattr(filters, "shape", None) == (10, 32, 32, 3, 3)
     assert len(getattr(found, "images", ())) == 32
 
 

@@ -169,7 +169,7 @@ def test_report_never_lets_a_failure_look_like_success(run):
 def test_report_recognises_shown_invariances(run):
     measures = run.record["sites"]["conv4"]["measures"]
     measures["compensation"]["ci95"] = [0.5, 0.6]
-    assert "changes of the image that the network ignores" in write_report(run).read_text()
+    assert "the network ignores these changes of the image" in write_report(run).read_text()
     measures["labels_kept"]["value"] = 0.9
     assert "No invariance was shown: too few labels are kept." in write_report(run).read_text()
 

@@ -49,11 +49,15 @@ def run(run: RunDirectory, materials: Materials) -> None:
 
 
 def verdict(found: Found, null: float) -> tuple[str, str]:
-    """Whether the game came to a good end, and why (DESIGN: collapsed, diverged, converged).
+    """Whether the game came to a good end, and the numbers that say so.
 
     Args:
         found: Measures of the site.
         null: Accuracy with random filters, which single draws must exceed.
+
+    Returns:
+        `converged`; `collapsed`, if the latent makes no difference; `diverged`, if draws are no
+        better than random filters. Then the reason.
     """
     accuracy, low = found["single_draw_accuracy"]["value"], found["single_draw_accuracy"]["ci95"][0]
     r2, spread = found["latent_r2_mean"]["value"], found["filter_spread"]["value"]
@@ -68,7 +72,12 @@ def verdict(found: Found, null: float) -> tuple[str, str]:
         return "collapsed", f"the latent is ignored: Q's mean R² is {explained}, below 0.3"
     if spread < 0.02:
         return "collapsed", f"all draws are alike: filter_spread is {spread:.4f}, below 0.02"
-    return "converged", f"single draws reach {accuracy:.3f}, mean R² {r2:.2f}, spread {spread:.2f}"
+    real = found["real_accuracy"]["value"]
+    return (
+        "converged",
+        f"single draws reach {accuracy:.3f} where the real filters reach {real:.3f}; "
+        f"mean R² {r2:.2f}, spread {spread:.2f}",
+    )
 
 
 def _variety(run: RunDirectory, gan: FilterGAN, draws: Tensor, seed: int) -> Found:
