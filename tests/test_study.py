@@ -467,3 +467,32 @@ def test_verdicts(measures: Any, expected: str, why: str) -> None:
     given, reason = verdict(measures, null=0.1)
     assert given == expected
     assert why in reason
+
+
+# ------------------------------------------------------------------------------------- the paper's
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+def test_the_mnist_preset_in_small(mnist_path: Path, tmp_path: Path) -> None:
+    small = {
+        "dataset.train-limit": 600,
+        "dataset.test-limit": 100,
+        "cnn.epochs": 2,
+        "gan.steps": 6,
+        "traversal.images": 1,
+        "traversal.measured-images": 2,
+        "traversal.steps": 2,
+        "measure.draws": 4,
+        "measure.pooled": 2,
+        "measure.retrain-epochs": 1,
+        "measure.resamples": 50,
+    }
+    options = [str(word) for name, value in small.items() for word in (f"--{name}", value)]
+    run = tmp_path / "run"
+    command("study", "mnist", "--data", mnist_path, "--out", run, *options)
+    record = record_of(run)
+    assert record["status"] == "finished"
+    assert record["dataset"]["shape"] == [1, 28, 28]
+    assert record["sites"]["conv4"]["filters"] == [64, 64, 3, 3]
+    assert record["sites"]["conv2"]["response"] == [32, 14, 14]
