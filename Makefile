@@ -17,7 +17,7 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 variants: .venv/installed  ## alternatives of the game over seeds, a quarter of an hour
-	$(BIN)/python studies/variants.py
+	for seed in 0 1 2; do $(BIN)/python studies/variants.py $$seed || exit; done
 
 results: .venv/installed  ## the tables of RESULTS.md from the committed records
 	$(BIN)/python studies/results.py

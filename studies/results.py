@@ -116,6 +116,7 @@ def _cost(name: str) -> str:
                     str(record["seed"]),
                     str(git.get("commit", "-"))[:9],
                     "yes" if git.get("clean") else "no",
+                    str(record["stages"][stages[0]]["threads"]),
                     *(f"{s:.0f} s" for s in seconds),
                     f"{sum(seconds) / 60:.1f}",
                     f"{memory:.0f}",
@@ -127,27 +128,23 @@ def _cost(name: str) -> str:
 
 def _variants(_: str) -> str:
     """`variants`: the alternatives of the game, mean over seeds and range."""
-    runs = json.loads((ROOT / "results" / "variants" / "record.json").read_bytes())["runs"]
+    records = [record["runs"] for record in _records("variants")]
     keys = ("accuracy", "accuracy_min", "r2_min", "spread", "nearest")
-    heads = ("site", "variant", "single draws", "worst draw", "worst R²", "spread", "nearest real")
+    heads = ("variant", "single draws", "worst draw", "worst R²", "spread", "nearest real")
     lines = [_line(heads), _line(["---"] * len(heads))]
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for key, run in runs.items():
-        layer, variant, _ = key.split("/")
-        groups.setdefault((layer, variant), []).append(run)
-    for (layer, variant), group in groups.items():
-        cells = []
-        for key in keys:
-            values = [run[key] for run in group if run[key] is not None]
-            lost = len(group) - len(values)
-            text = (
-                f"{sum(values) / len(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-                if values
-                else ""
-            )
-            cells.append(text + (f" {lost} diverged" if lost else ""))
-        lines.append(_line([layer, variant, *cells]))
+    for variant in records[0] if records else ():
+        runs = [record[variant] for record in records if variant in record]
+        lines.append(_line([variant, *(_over_seeds([run[key] for run in runs]) for key in keys)]))
     return "\n".join(lines)
+
+
+def _over_seeds(values: list[float | None]) -> str:
+    found = [value for value in values if value is not None]
+    text = f"{sum(found) / len(found):.3f}" if found else ""
+    if len(found) > 1:
+        text += f" ({min(found):.3f} to {max(found):.3f})"
+    lost = len(values) - len(found)
+    return text + (f" {lost} of {len(values)} diverged" if lost else "")
 
 
 def _line(cells: Any) -> str:

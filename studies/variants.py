@@ -1,7 +1,7 @@
 """Alternatives for the game, each measured over seeds on the bundled digits (`make variants`).
 
-Writes results/variants/record.json after every run, so that an interrupted queue goes on where it
-was; `make results` puts it into RESULTS.md.
+`variants.py SEED` writes results/variants/seed<SEED>/record.json after every run, so that an
+interrupted queue goes on where it was; `make results` puts it into RESULTS.md.
 """
 
 import json
@@ -24,10 +24,8 @@ from filtergan.record import write_atomic
 from filtergan.stages.materials import Materials
 from filtergan.training import Diverged, train
 
-OUT = Path("results/variants/record.json")
-SEEDS = (0, 1, 2)
 DRAWS = 30
-LAYERS = ("conv4",)
+LAYER = "conv4"
 BASE = presets.digits()
 STEPS = 300  # half the preset's: what is fragile shows sooner, and a queue of many ends
 VARIANTS: dict[str, dict[str, object]] = {
@@ -47,23 +45,18 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 
 
-def main() -> None:
+def main(seed: int) -> None:
     """Run what is missing."""
-    record: dict[str, Any] = json.loads(OUT.read_bytes()) if OUT.exists() else {"runs": {}}
+    path = Path(f"results/variants/seed{seed}/record.json")
+    record: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {"runs": {}}
     record |= {"versions": versions(), "device": machine("cpu"), "git": git_state()}
-    runtime.set_threads(0)
-    for seed in SEEDS:
-        config = BASE.model_copy(update={"seed": seed})
-        materials = None
-        for layer in LAYERS:
-            for name, changes in VARIANTS.items():
-                key = f"{layer}/{name}/{seed}"
-                if key in record["runs"]:
-                    continue
-                materials = materials or _prepare(config)
-                record["runs"][key] = _measure(materials, layer, seed, changes) | {"at": now()}
-                write_atomic(OUT, json.dumps(record, indent=1).encode() + b"\n")
-                print(key, record["runs"][key], file=sys.stderr, flush=True)
+    record |= {"seed": seed, "threads": runtime.set_threads(0)}
+    materials = _prepare(BASE.model_copy(update={"seed": seed}))
+    for name, changes in VARIANTS.items():
+        if name not in record["runs"]:
+            record["runs"][name] = _measure(materials, seed, changes) | {"at": now()}
+            write_atomic(path, json.dumps(record, indent=1).encode() + b"\n")
+            print(name, record["runs"][name], file=sys.stderr, flush=True)
 
 
 def _prepare(config: StudyConfig) -> Materials:
@@ -85,11 +78,11 @@ def _prepare(config: StudyConfig) -> Materials:
 
 
 def _measure(
-    materials: Materials, layer: str, seed: int, changes: dict[str, object]
+    materials: Materials, seed: int, changes: dict[str, object]
 ) -> dict[str, float | None]:
     """Train one variant and measure it; all None where it diverged."""
     config = BASE.gan.model_copy(update={"steps": STEPS, **changes})
-    site, data = materials.site(layer), materials.dataset
+    site, data = materials.site(LAYER), materials.dataset
     inputs = materials.inputs(site, data.train, torch.arange(len(data.train)))
     try:
         gan = train(site, inputs, config, seed)
@@ -116,4 +109,4 @@ def _assess(materials: Materials, gan: FilterGAN, seed: int) -> dict[str, float 
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
