@@ -27,7 +27,7 @@ from filtergan.training import Diverged, train
 DRAWS = 30
 LAYER = "conv4"
 BASE = presets.digits()
-STEPS = 300  # half the preset's: what is fragile shows sooner, and a queue of many ends
+STEPS = 300  # fewer than the preset's: differences show sooner, and a queue of many ends
 VARIANTS: dict[str, dict[str, object]] = {
     "preset": {},
     "algorithm1": {"updates": "algorithm1"},
