@@ -13,7 +13,7 @@ test: .venv/installed  ## all tests but those that need MNIST
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/basedpyright --level error
+	$(BIN)/basedpyright --project pyproject.toml --level error
 	$(BIN)/lint-imports
 
 variants: .venv/installed  ## alternatives of the game over seeds, a quarter of an hour
