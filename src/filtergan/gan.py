@@ -12,7 +12,7 @@ from filtergan.errors import UserError
 from filtergan.generator import Generator
 from filtergan.record import load_tensors, save_tensors
 from filtergan.runtime import generator as random_generator
-from filtergan.site import Site
+from filtergan.site import Site, untouched
 
 
 class FilterGAN:
@@ -77,11 +77,9 @@ class FilterGAN:
         self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n latent"]:
         """What Q makes of the responses: its estimate of each z (eq. 3)."""
-        training = self.discriminator.training
-        self.discriminator.eval()  # else a look would move the estimates of spectral normalisation
-        predicted = self.discriminator(self.respond(inputs, z))[1]
-        self.discriminator.train(training)
-        return predicted
+        # Else a look would move the estimates of spectral normalisation.
+        with untouched(self.discriminator):
+            return self.discriminator(self.respond(inputs, z))[1]
 
     def save(self, folder: Path) -> None:
         """Write generator.safetensors and discriminator.safetensors into a folder."""

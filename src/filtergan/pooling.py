@@ -1,7 +1,6 @@
 """Pooling over draws: the averaged response of eq. 9 as a module for any network."""
 
 import copy
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -13,10 +12,9 @@ from filtergan.cnn import fit, predict, to_float
 from filtergan.config import MeasureConfig
 from filtergan.convolution import Geometry, convolve
 from filtergan.errors import UserError
+from filtergan.runtime import Tick
 from filtergan.site import Site
 from filtergan.tracing import RELU
-
-Tick = Callable[[int], object]
 
 
 def pooled_response(

@@ -23,6 +23,9 @@ from rich.text import Text
 
 from filtergan.errors import UserError
 
+Tick = Callable[[int], object]
+"""Told how many more units of a long work are done, as the `advance` of `progress` is."""
+
 
 def device(name: str) -> torch.device:
     """The device of a config.

@@ -1,6 +1,6 @@
 """Walks in latent space, seen as images: activation profiles and their inversion (eqs. 5-8)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,9 @@ from torch import Tensor
 from filtergan.config import TraversalConfig
 from filtergan.gan import FilterGAN
 from filtergan.priors import NaturalImagePrior
+from filtergan.runtime import Tick
 from filtergan.runtime import generator as random_generator
 from filtergan.site import Site
-
-Tick = Callable[[int], object]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from filtergan.measures.traversals import compensation, image_change, labels_kep
 from filtergan.priors import NaturalImagePrior
 from filtergan.record import RunDirectory, save_tensors
 from filtergan.stages.materials import Materials
-from filtergan.traversal import Inversion, Tick, grid_dimensions, latent_grid, points_around, walk
+from filtergan.traversal import Inversion, grid_dimensions, latent_grid, points_around, walk
 
 STAGE = "traverse"
 
@@ -77,7 +77,7 @@ def _grids(
     shown: Tensor,
     prior: NaturalImagePrior,
     seed: int,
-    advance: Tick,
+    advance: runtime.Tick,
 ) -> tuple[Inversion, dict[str, Tensor]]:
     """Grids around one z for each image, all their points inverted (eq. 8)."""
     config = run.config.traversal
