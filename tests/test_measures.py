@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from filtergan.measures import REGISTRY, filters, latent_name, latents, lookup, traversals
+from filtergan.measures import REGISTRY, filters, latents, lookup, registry, traversals
 from filtergan.measures import statistics as stats
 
 
@@ -29,13 +29,12 @@ def test_registry_is_complete_and_sane():
 
 
 def test_numbered_measures_resolve():
-    assert latent_name(3) == "latent_r2_3"
-    assert "z3" in lookup(latent_name(3)).meaning
+    assert latents.latent_name(3) == "latent_r2_3"
+    assert "z3" in lookup(latents.latent_name(3)).meaning
     assert "7 draws" in lookup("pooled_accuracy_k7").meaning
-    assert lookup("pooled_accuracy_k10") is REGISTRY["pooled_accuracy_k10"]
 
 
-@pytest.mark.parametrize("name", ["accuracy", "latent_r2_x", "pooled_accuracy_k0"])
+@pytest.mark.parametrize("name", ["accuracy", "latent_r2_", "pooled_accuracy_k"])
 def test_unregistered_names_fail(name):
     with pytest.raises(KeyError, match=name):
         lookup(name)
@@ -130,7 +129,7 @@ def test_two_way_sd_and_min():
 
 def test_result_is_plain_json():
     values = torch.tensor([0.1, math.nan, 0.3])
-    found = stats.result(
+    found = registry.result(
         "compensation",
         float("nan"),
         (0.1, math.inf),
@@ -143,9 +142,9 @@ def test_result_is_plain_json():
     assert found["ci95"] == [0.1, None]
     assert (found["null"], found["better"], found["unit"]) == (0.25, "higher", "share")
     assert found["quantiles"]["0.5"] == pytest.approx(0.2)
-    assert stats.result("filter_spread", 0.1, None, 5)["ci95"] == [None, None]
+    assert registry.result("filter_spread", 0.1, None, 5)["ci95"] == [None, None]
     with pytest.raises(KeyError):
-        stats.result("nonsense", 1.0, None, 1)
+        registry.result("nonsense", 1.0, None, 1)
 
 
 # filters
@@ -265,7 +264,7 @@ def test_latent_r2_of_known_predictions():
     assert r2.tolist() == pytest.approx([1, 0, 0.64, -3], abs=0.05)
     ends = latents.latent_intervals(z, predicted, resamples=300, seed=0)
     assert set(ends) == {
-        *(latent_name(i) for i in range(4)),
+        *(latents.latent_name(i) for i in range(4)),
         "latent_r2_min",
         "latent_r2_mean",
         "information_nats",

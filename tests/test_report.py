@@ -10,8 +10,8 @@ from rich.console import Console
 
 from filtergan.config import DatasetConfig, StudyConfig
 from filtergan.figures.style import DASH, MINUS
-from filtergan.measures import latent_name
-from filtergan.measures.statistics import result
+from filtergan.measures.latents import latent_name
+from filtergan.measures.registry import result
 from filtergan.record import RunDirectory
 from filtergan.report import duration, number, summary_table, write_report
 

@@ -1,6 +1,7 @@
 """From a run's record to one self-contained HTML page, and to tables for the terminal."""
 
 import base64
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from rich.table import Table
 from filtergan.config import StudyConfig, dump
 from filtergan.figures import intervals_figure, png
 from filtergan.figures.style import DASH, MINUS
-from filtergan.measures.registry import REGISTRY, lookup
+from filtergan.measures.registry import lookup, order
 from filtergan.record import RunDirectory, write_atomic
 
 LABELS_KEPT, IMAGE_CHANGE = 0.95, 0.15
@@ -223,16 +224,10 @@ def _rows(measures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _order(name: str) -> tuple[int, int]:
-    """Place of a measure: the registry's, the numbered ones in order of their number."""
-    places = {known: place for place, known in enumerate(REGISTRY)}
-    for stem, kin in (
-        ("latent_r2_", "latent_r2_mean"),
-        ("pooled_accuracy_k", "pooled_accuracy_k1"),
-    ):
-        if (digits := name.removeprefix(stem)).isdigit():
-            return places[kin], int(digits) + 1
-    return places.get(name, len(places)), 0
+def _order(name: str) -> tuple[int, int, str]:
+    """Place of a measure: the registry's, those of one kind in order of their number."""
+    digits = re.search(r"\d+$", name)
+    return order(name)[0], int(digits[0]) if digits else 0, name
 
 
 def _grid_order(key: str) -> tuple[int, str]:

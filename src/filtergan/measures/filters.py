@@ -8,6 +8,44 @@ from jaxtyping import Float
 from scipy.special import stdtrit
 from torch import Tensor
 
+from filtergan.measures.measure import Measure
+
+MEASURES = (
+    Measure(
+        "filter_spread",
+        "How far draws lie from the mean draw: root mean square distance over the real filters' "
+        "norm.",
+        0.0,
+        None,
+        "higher",
+        "a collapsed generator, whose draws are all alike",
+        "norms of W",
+        "own",
+    ),
+    Measure(
+        "nearest_real_distance",
+        "Distance of a generated filter to the nearest real one, over the norm of the filter whose "
+        "place it takes; near 0 the generator would only repeat the real filters.",
+        0.0,
+        None,
+        "neither",
+        "random filters of the real ones' means and norms",
+        "filter norms",
+        "own, after memorisation checks of generative models",
+    ),
+    Measure(
+        "participation_ratio",
+        "Number of independent directions in which draws differ: (sum of the covariance's "
+        "eigenvalues) squared over the sum of their squares.",
+        1.0,
+        None,
+        "neither",
+        "real filters plus independent noise of the draws' variance",
+        "directions",
+        "covariance by U-statistics: Chen, Zhang and Zhong 2010",
+    ),
+)
+
 
 def filter_spread(generated: Float[Tensor, "d o ..."], real: Float[Tensor, "o ..."]) -> float:
     """Root mean square distance of a draw from the mean draw, over the norm of the real filters.

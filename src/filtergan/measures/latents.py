@@ -5,11 +5,59 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.measures.registry import latent_name
+from filtergan.measures.measure import Measure
 from filtergan.measures.statistics import resample
 
 CEILING = 1 - 1e-6
 """Largest R² that counts as information; above it the bound is a matter of rounding."""
+
+MEASURES = (
+    Measure(
+        "latent_r2_{z}",
+        "R² with which Q recovers z{z} from responses to held-out images.",
+        None,
+        1.0,
+        "higher",
+        "guessing the mean",
+        "R²",
+        "eq. 3; Chen et al. 2016 (InfoGAN)",
+    ),
+    Measure(
+        "latent_r2_min",
+        "R² with which Q recovers the worst recovered latent from responses to held-out images.",
+        None,
+        1.0,
+        "higher",
+        "guessing the mean",
+        "R²",
+        "eq. 3; Chen et al. 2016 (InfoGAN)",
+    ),
+    Measure(
+        "latent_r2_mean",
+        "R² with which Q recovers a latent from responses to held-out images, mean over latents.",
+        None,
+        1.0,
+        "higher",
+        "guessing the mean",
+        "R²",
+        "eq. 3; Chen et al. 2016 (InfoGAN)",
+    ),
+    Measure(
+        "information_nats",
+        "Lower bound on the information that a response holds about z, from Q's R² of each latent.",
+        0.0,
+        None,
+        "higher",
+        "guessing the mean",
+        "nats",
+        "Barber and Agakov 2003, Gaussian codes",
+    ),
+)
+
+
+def latent_name(latent: int) -> str:
+    """Name of the measure for the R² of one latent, numbered from 0."""
+    return f"latent_r2_{latent}"
 
 
 def latent_r2(

@@ -1,14 +1,12 @@
-"""Bootstrap intervals over images and draws, and the record's form of a measure."""
+"""Bootstrap intervals over images and draws."""
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 from torch import Tensor
-
-from filtergan.measures.registry import lookup
 
 CELLS = 4_000_000
 """Entries of a block of resampled counts; bounds the memory of a bootstrap at about 100 MiB."""
@@ -121,41 +119,6 @@ def quantiles(values: Shaped[Tensor, "..."]) -> dict[str, float]:
     return {str(level): float(value) for level, value in zip(levels, found, strict=True)}
 
 
-def result(
-    name: str,
-    value: float | int,
-    ci95: tuple[float, float] | None,
-    n: int,
-    null: float | int | None = None,
-    quantiles: Mapping[str, float] | None = None,
-) -> dict[str, Any]:
-    """A measure in the record's form: plain numbers, None for what is not finite.
-
-    Args:
-        name: A registered measure; gives unit and direction.
-        value: The estimate.
-        ci95: Its 95 % interval, if it has one.
-        n: Number of independent things behind it (images, or draws).
-        null: Its value under the null that the registry describes.
-        quantiles: Level to value, where the distribution matters.
-
-    Raises:
-        KeyError: The measure is not registered.
-    """
-    measure = lookup(name)
-    found: dict[str, Any] = {
-        "value": _plain(value),
-        "ci95": [_plain(end) for end in ci95 or (None, None)],
-        "n": int(n),
-        "null": _plain(null),
-        "better": measure.better,
-        "unit": measure.unit,
-    }
-    if quantiles is not None:
-        found["quantiles"] = {str(level): _plain(end) for level, end in quantiles.items()}
-    return found
-
-
 def _weighted_median(
     ordered: Float64[np.ndarray, " n"], weights: Float64[np.ndarray, "r n"]
 ) -> Float64[np.ndarray, " r"]:
@@ -169,7 +132,3 @@ def _weighted_median(
 def _ends(statistics: Float64[np.ndarray, " r"]) -> tuple[float, float]:
     low, high = np.quantile(statistics, (0.025, 0.975))
     return float(low), float(high)
-
-
-def _plain(value: float | int | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None

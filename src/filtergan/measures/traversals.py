@@ -4,6 +4,74 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from filtergan.measures.measure import Measure
+
+MEASURES = (
+    Measure(
+        "profile_residual_before",
+        "Squared distance between the profiles of x under z and under z_k, relative to the former: "
+        "how far the draw moves the response.",
+        0.0,
+        None,
+        "neither",
+        "",
+        "relative squared error",
+        "eq. 6 at x' = x; Mahendran and Vedaldi 2015",
+    ),
+    Measure(
+        "profile_residual_after",
+        "The same between x under z and the recovered x_k under z_k: what the inversion left over.",
+        0.0,
+        None,
+        "lower",
+        "random changes of the filters of the same norm, inverted alike",
+        "relative squared error",
+        "eq. 6; Mahendran and Vedaldi 2015",
+    ),
+    Measure(
+        "compensation",
+        "Share of the change in response that a change of the image undid: 1 - after / before, per "
+        "point.",
+        None,
+        1.0,
+        "higher",
+        "random changes of the filters of the same norm, inverted alike (compensation_null)",
+        "share",
+        "own",
+    ),
+    Measure(
+        "compensation_null",
+        "The same for random changes of the filters of the same norm: what an inversion undoes by "
+        "its freedom alone.",
+        None,
+        1.0,
+        "neither",
+        "",
+        "share",
+        "own control",
+    ),
+    Measure(
+        "image_change",
+        "How far the recovered image lies from x, relative to the norm of x.",
+        0.0,
+        None,
+        "neither",
+        "random changes of the filters of the same norm, inverted alike",
+        "norms of x",
+        "own",
+    ),
+    Measure(
+        "labels_kept",
+        "Share of recovered images that the real network labels as it labels x.",
+        0.0,
+        1.0,
+        "higher",
+        "random changes of the filters of the same norm, inverted alike",
+        "share",
+        "own, after the paper's claim that the changes are irrelevant for the task",
+    ),
+)
+
 
 def compensation(
     before: Float[Tensor, "*points"], after: Float[Tensor, "*points"]

@@ -18,9 +18,14 @@ from filtergan.measures.filters import (
     participation_ratio,
     random_filters,
 )
-from filtergan.measures.latents import information_nats, latent_intervals, latent_r2
-from filtergan.measures.registry import latent_name
-from filtergan.measures.statistics import interval, quantiles, result, two_way_interval
+from filtergan.measures.latents import (
+    information_nats,
+    latent_intervals,
+    latent_name,
+    latent_r2,
+)
+from filtergan.measures.registry import result
+from filtergan.measures.statistics import interval, quantiles, two_way_interval
 from filtergan.pooling import draw_accuracy, retrain
 from filtergan.record import RunDirectory, load_tensors
 from filtergan.stages.materials import Materials

@@ -7,7 +7,8 @@ import torch
 from filtergan import runtime
 from filtergan.cnn import fit, predict
 from filtergan.figures import curves_figure, save
-from filtergan.measures.statistics import interval, result
+from filtergan.measures.registry import result
+from filtergan.measures.statistics import interval
 from filtergan.record import EventLog, RunDirectory, read_events, save_tensors, sha256
 from filtergan.stages.materials import Materials
 
