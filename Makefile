@@ -1,8 +1,10 @@
 # Everything works from a fresh clone with Python (3.11 or later), pip and make.
 PYTHON ?= python3
+# A folder, or ylecun/mnist to fetch it from the Hub.
+MNIST ?= ../shared/data/mnist
 BIN := .venv/bin
 
-.PHONY: demo test lint variants results clean
+.PHONY: demo test lint variants ablations planted results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
@@ -19,6 +21,15 @@ lint: .venv/installed
 variants: .venv/installed  ## alternatives of the game over seeds, a quarter of an hour
 	for seed in 0 1 2; do $(BIN)/python studies/variants.py $$seed || exit; done
 
+ablations: .venv/installed  ## the paper's design claims on MNIST, 7 variants x 3 seeds, two hours
+	$(BIN)/filtergan ablate ablation --data $(MNIST) --out runs/ablations
+	cd runs/ablations && for record in */seed*/record.json; do \
+	  folder=../../results/ablations/$$(dirname $$record); \
+	  mkdir -p $$folder && cp $$record $$folder/ || exit; done
+
+planted: .venv/installed  ## planted invariances on MNIST, 4 kinds x 3 seeds, over an hour
+	$(BIN)/python studies/planted.py --data $(MNIST)
+
 results: .venv/installed  ## the tables of RESULTS.md from the committed records
 	$(BIN)/python studies/results.py
 
@@ -28,4 +39,6 @@ clean:  ## removes what was installed and cached; studies in runs/ stay
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	# An oracle of one test. Of what it asks for, one package replaces numpy's types by wrong ones.
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps tmeasures
 	touch $@

@@ -138,6 +138,33 @@ def _variants(_: str) -> str:
     return "\n".join(lines)
 
 
+def _ablations(name: str) -> str:
+    """`ablations`: each variant, mean over seeds and range; `ablations/less_base`: differences."""
+    from filtergan.ablation import COLUMNS, VARIANTS, compare, verdicts
+
+    part = name.partition("/")[2]
+    found = {v: {r["seed"]: r for r in _records(f"ablations/{v}")} for v in VARIANTS}
+    sites = compare({variant: seeds for variant, seeds in found.items() if seeds})
+    heads = ["site", "variant", "verdicts", *COLUMNS.values()]
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for layer, variants in sites.items():
+        for variant, of_variant in variants.items():
+            measures = of_variant["measures"].values()
+            values = [(m[part] if part else m)["values"].values() for m in measures]
+            if not part or variant != "base":
+                cells = (_over_seeds(list(v)) for v in values)
+                lines.append(_line([layer, variant, verdicts(of_variant), *cells]))
+    return "\n".join(lines)
+
+
+def _planted(_: str) -> str:
+    """`planted`: what each planted kind changes against the plain study of the same seed."""
+    from planted import rows
+
+    head, lines = rows()
+    return "\n".join(map(_line, (head, ["---"] * len(head), *lines)))
+
+
 def _over_seeds(values: list[float | None]) -> str:
     found = [value for value in values if value is not None]
     text = f"{sum(found) / len(found):.3f}" if found else ""
@@ -151,7 +178,13 @@ def _line(cells: Any) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-TABLES = {"site": _site, "cost": _cost, "variants": _variants}
+TABLES = {
+    "site": _site,
+    "cost": _cost,
+    "variants": _variants,
+    "ablations": _ablations,
+    "planted": _planted,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,14 @@ from hypothesis import settings
 # No deadline: the time of one example on a busy machine says nothing about the code.
 settings.register_profile("filtergan", deadline=None)
 settings.load_profile("filtergan")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of the tests' own; judges trained in one test serve the next."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FILTERGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

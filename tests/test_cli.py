@@ -176,7 +176,7 @@ def test_unset(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["study", "minst"], "There is no preset 'minst'; the presets are tiny, digits, mnist"),
-        (["study"], "Name a preset (tiny, digits, mnist) or a file"),
+        (["study"], "Name a preset (tiny, digits, mnist, "),
         (["study", "tiny", "--config", "c"], "not both"),
         (["study", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["study", "tiny", "--gan.stpes", "3"], "no option --gan.stpes. Did you mean --gan.steps?"),

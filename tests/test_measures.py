@@ -306,3 +306,17 @@ def test_labels_kept():
     after = torch.tensor([[0.0, 9.0], [0.0, 9.0]])
     assert traversals.labels_kept(before, after).tolist() == [True, False]
     assert traversals.labels_kept(before[:, None], after[None]).shape == (2, 2)
+
+
+def test_coordinates_keep_all_that_draws_differ_by() -> None:
+    generated = (
+        torch.randn(12, 6, 5, 3, 3, generator=seeded(4))
+        * torch.linspace(0.1, 1, 12)[:, None, None, None, None]
+    )
+    real, points = torch.randn(6, 5, 3, 3), filters.coordinates(generated)
+    assert points.shape == (12, 1, 12)
+    for statistic in (filters.participation_ratio, lambda g: filters.filter_spread(g, real)):
+        assert statistic(points) == pytest.approx(statistic(generated), rel=1e-6)
+        assert filters.draws_interval(statistic, points) == pytest.approx(
+            filters.draws_interval(statistic, generated), rel=1e-5
+        )

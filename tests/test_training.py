@@ -384,6 +384,72 @@ def test_all_losses_and_heads_play(site: Site, inputs: Tensor, loss: str, head: 
     )
 
 
+@pytest.mark.parametrize("r1", [0.0, 1.0])
+def test_judged_filters_by_hand(
+    site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch, r1: float
+) -> None:
+    """The discriminator meets the one real set and the filters of every z; images play no part.
+
+    A set of real filters for every image would give the same means.
+    """
+    game = new_game(site, inputs, config(judged="filters", spectral_norm=False, r1=r1))
+    judge, z = game.gan.discriminator, game.gan.latents(6, 4)
+    monkeypatch.setattr(torch, "randn", lambda *size, generator: z)
+    given: list[Tensor] = []
+    judge.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
+    seen = spy(game, monkeypatch, move=False)
+    losses = game.play(inputs)
+    found, (both, generated) = dict(seen), given
+    assert torch.equal(both[0].unflatten(2, (3, 3)), site.filters)
+    assert torch.equal(generated.unflatten(3, (3, 3)), game.gan.draw(z))
+    assert torch.equal(both[1:], generated)
+    on_real, _ = judge(site.filters.expand(6, 5, 4, 3, 3).reshape(6, 5, 4, 9))
+    scores, predicted = judge(game.gan.generator(z).reshape(6, 5, 4, 9))
+    judged = F.softplus(-on_real).mean() + F.softplus(scores).mean()
+    adversarial, information = F.softplus(-scores).mean(), (z - predicted).square().mean()
+    assert float(losses["discriminator"]) == pytest.approx(float(judged.detach()), rel=1e-5)
+    equal(found["generator"], adversarial + LAMBDA * information, game.generator_weights)
+    equal(found["q"], LAMBDA * information, game.q_weights)
+
+
+@pytest.mark.parametrize("updates", ["algorithm1", "summed"])
+def test_a_game_of_filters_is_kept_whole(
+    site: Site, inputs: Tensor, tmp_path: Path, updates: str
+) -> None:
+    """Stopped and resumed, saved and loaded; Q reads filters, whatever the images."""
+    chosen = config(judged="filters", updates=updates)
+    whole, game = train(site, inputs, chosen, 3), tmp_path / "game"
+
+    def stop() -> None:
+        if game.exists():
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(site, inputs, chosen, 3, checkpoint=game, on_step=stop)
+    again = train(site, inputs, chosen, 3, checkpoint=game)
+    assert same(whole.generator.state_dict(), again.generator.state_dict())
+    whole.save(tmp_path)
+    loaded = FilterGAN.new(site, inputs[:2], chosen, 0).load(tmp_path)
+    z = whole.latents(6)
+    predicted = loaded.predict(inputs[:6], z)
+    assert torch.equal(predicted, whole.predict(inputs[6:12], z))
+    assert not torch.equal(predicted, whole.predict(inputs[:6], z.flip(0)))
+    with pytest.raises(UserError, match=r"discriminator\.safetensors does not fit"):
+        FilterGAN.new(site, inputs[:2], config(updates=updates), 0).load(tmp_path)
+
+
+def test_a_discriminator_of_filters_pulls_to_the_real_ones(site: Site, inputs: Tensor) -> None:
+    """The only real sample is W: without the information term nothing else is asked for."""
+    distances = []
+    for judged in ("filters", "responses"):
+        rates = {"generator_rate": 1e-2, "discriminator_rate": 1e-2}
+        chosen = config(judged=judged, steps=60, information=0.0, average=0.0, **rates)
+        gan = train(site, inputs, chosen, 1)
+        draws = gan.draw(gan.latents(20))
+        distances.append(float((draws - site.filters).flatten(1).norm(dim=1).mean()))
+    assert distances[0] < 0.5 * distances[1]
+
+
 # ------------------------------------------------------------------------------------ misfortunes
 
 

@@ -233,3 +233,26 @@ def test_inversion_leaves_what_it_was_given() -> None:
     torch.testing.assert_close(given, kept, rtol=0, atol=0)
     assert not any(value.requires_grad for value in (found.images, found.before, found.after))
     assert all(p.grad is None for p in gan.site.network.parameters())
+
+
+def test_another_start_leads_to_the_same_image() -> None:
+    """The target is x's profile wherever the search starts, and the planted image is unique."""
+    gan, x = planted(), smooth_images(2)
+    targets, z = torch.tensor([[0.3, 0.0], [-0.2, 0.0]]).repeat(2, 1, 1), torch.zeros(2, 2)
+    config = TraversalConfig(steps=200, rate=0.1, smoothing=0)
+    rng = torch.Generator().manual_seed(0)
+    noise = 0.1 * torch.rand(2, 2, *x.shape[1:], generator=rng).double()
+    starts = (x[:, None] + noise).clamp(0, 1)
+    found = walk(gan, NO_PRIOR, x, z, targets, config, starts=starts)
+    usual = walk(gan, NO_PRIOR, x, z, targets, config)
+    torch.testing.assert_close(found.images, usual.images, rtol=0, atol=0.02)
+    assert not torch.equal(found.before, usual.before)
+
+
+def test_the_null_of_a_point_is_the_same_in_any_company() -> None:
+    gan, x = planted(), smooth_images(2)
+    targets, z = torch.randn(2, 3, 2).clamp(-0.4, 0.4), torch.zeros(2, 2)
+    config = TraversalConfig(steps=5, smoothing=0)
+    whole = walk(gan, NO_PRIOR, x, z, targets, config, null_seed=5).images.unflatten(0, (2, 3))
+    fewer = walk(gan, NO_PRIOR, x, z, targets[:, :2], config, null_seed=5).images
+    torch.testing.assert_close(fewer.unflatten(0, (2, 2)), whole[:, :2], rtol=1e-6, atol=1e-7)

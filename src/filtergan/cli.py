@@ -18,10 +18,28 @@ from filtergan.errors import UserError
 STAGES = {
     "train-cnn": "Train the studied network, or load one's own, and measure its accuracy.",
     "train-gan": "Train the generator and the discriminator of every site (eqs. 1-4).",
+    "train-judges": "Train independent classifiers, or take them from the cache.",
     "traverse": "Walk through the latent space and invert the walks (eqs. 5-8).",
     "measure": "Draw, pool, re-train, and compare with the controls (eq. 9).",
     "report": "Write report.html from the record.",
 }
+# Of `filtergan.ablation.VARIANTS`, which takes seconds to import.
+ABLATIONS = {
+    "base": "the config as it is",
+    "filters_judged": "the discriminator sees whole sets of filters instead of responses",
+    "no_information": "no information term (lambda = 0)",
+    "dense_head": "one dense layer to all weights, as in the paper",
+    "conv_response": "responses read before normalisation and activation function",
+    "start_real": "the generator starts at the real filters",
+    "algorithm1": "Algorithm 1's three updates a step",
+}
+ABLATE = """
+What the paper says of its design, as studies that each change one choice of a base, over seeds:
+{variants}
+Interrupted at any time, the same command goes on; --only and --seeds may change from call to call.
+All other options are those of `study` and make the base, as in
+  filtergan ablate ablation --data ../shared/data/mnist --gan.steps 500
+"""
 STUDY = """
 A field of a part is given by its dotted name, on/off ones as true or false and lists with commas:
   filtergan study mnist --gan.steps 5000 --gan.decay false --cnn.channels 16,16,32,32,32
@@ -60,18 +78,18 @@ def _run(argv: list[str]) -> None:
         parser.print_help()
     elif arguments.command == "study":
         _study(arguments)
+    elif arguments.command == "ablate":
+        _ablate(arguments)
+    elif arguments.command == "compare":
+        _compare(arguments)
     else:
         _stage(arguments)
 
 
 def _study(arguments: argparse.Namespace) -> None:
-    base = _base(arguments)
-    if arguments.help:
-        _commands(_parser(base))["study"].print_help()
+    config = _config(arguments)
+    if config is None:
         return
-    if arguments.preset is None and arguments.config is None:
-        raise UserError(f"Name a preset ({', '.join(PRESETS)}) or a file with --config.")
-    config = _override(base, arguments)
     out = Path(arguments.out or f"runs/{config.preset}-seed{config.seed}")
     if arguments.dry_run:
         print(f"# a study in {out}\n{dump(config)}", end="")
@@ -86,6 +104,56 @@ def _study(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
     )
     _tell(run)
+
+
+def _ablate(arguments: argparse.Namespace) -> None:
+    config = _config(arguments)
+    if config is None:
+        return
+    from rich.console import Console
+
+    from filtergan import ablation
+
+    out = Path(arguments.out)
+    names = arguments.only or ablation.VARIANTS
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        found = ablation.run(config, out, arguments.seeds, names, tell)
+    except KeyboardInterrupt:
+        raise UserError("interrupted; the same command goes on from here", exit_code=130) from None
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(*ablation.tables(found), sep="\n")
+    print(f"The numbers: {out / 'ablation.json'}")
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from filtergan import compare
+
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None:
+        compare.check_ending(out)
+    found = compare.compare([Path(run) for run in arguments.runs], arguments.measures)
+    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+    console.print(*compare.heading(found), *compare.tables(found), sep="\n")
+    if out is not None:
+        compare.write(found, out)
+        print(f"The comparison: {out}")
+
+
+def _config(arguments: argparse.Namespace) -> StudyConfig | None:
+    """The config that a command's options make; None where its help was wanted, and given."""
+    base = _base(arguments)
+    if arguments.help:
+        _commands(_parser(base))[arguments.command].print_help()
+        return None
+    if arguments.preset is None and arguments.config is None:
+        raise UserError(f"Name a preset ({', '.join(PRESETS)}) or a file with --config.")
+    return _override(base, arguments)
 
 
 def _stage(arguments: argparse.Namespace) -> None:
@@ -130,6 +198,8 @@ def _parser(base: StudyConfig) -> _Parser:
     parser.add_argument("--version", action="version", version=f"filtergan {version}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _add_study(commands, base)
+    _add_ablate(commands, base)
+    _add_compare(commands)
     for name, meaning in STAGES.items():
         stage = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
         stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
@@ -155,8 +225,6 @@ def _add_study(commands: Any, base: StudyConfig) -> None:
         allow_abbrev=False,
         add_help=False,
     )
-    study.add_argument("preset", nargs="?", metavar="PRESET", help=f"one of {', '.join(PRESETS)}")
-    study.add_argument("--config", metavar="FILE", help="a config.yaml instead of a preset")
     study.add_argument("--out", metavar="DIR", help="[default: runs/PRESET-seedSEED]")
     study.add_argument(
         "--until", choices=STAGES, metavar="STAGE", help=f"stop after it: {', '.join(STAGES)}"
@@ -165,18 +233,61 @@ def _add_study(commands: Any, base: StudyConfig) -> None:
     existing.add_argument("--resume", action="store_true", help="continue the study in DIR")
     existing.add_argument("--overwrite", action="store_true", help="replace the study in DIR")
     study.add_argument("--dry-run", action="store_true", help="print the config and stop")
-    study.add_argument("-h", "--help", action="store_true", help="show this and stop")
-    _add_fields(study.add_argument_group("study"), base, "")
+    _add_config(study, base)
+
+
+def _add_ablate(commands: Any, base: StudyConfig) -> None:
+    variants = "\n".join(f"  {name:<15} {meaning}" for name, meaning in ABLATIONS.items())
+    ablate = commands.add_parser(
+        "ablate",
+        help="The paper's design claims: studies with one choice changed, over seeds.",
+        description=ABLATE.format(variants=variants),
+        usage="filtergan ablate (PRESET | --config FILE) [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    ablate.add_argument(
+        "--out",
+        metavar="DIR",
+        default="runs/ablations",
+        help="a study lies in DIR/NAME/seedSEED [default: runs/ablations]",
+    )
+    ablate.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0, 1, 2])
+    ablate.add_argument("--only", metavar="NAME", nargs="+", help="some of the names above")
+    _add_config(ablate, base, without=("seed",))
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="Runs side by side, differences tested.",
+        description="Runs side by side. Runs whose configs differ in nothing but the seed are "
+        "pooled; every other configuration is tested against the first (Welch's t, Holm's "
+        "correction over all tests made).",
+        allow_abbrev=False,
+    )
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
+    compare.add_argument("--measures", nargs="+", metavar="NAME", help="compare these only")
+    compare.add_argument("--out", metavar="FILE", help="write it to a .json or .md file as well")
+
+
+def _add_config(command: Any, base: StudyConfig, without: Sequence[str] = ()) -> None:
+    """What every command that makes a config takes: a preset or a file, and each field."""
+    command.add_argument("preset", nargs="?", metavar="PRESET", help=f"one of {', '.join(PRESETS)}")
+    command.add_argument("--config", metavar="FILE", help="a config.yaml instead of a preset")
+    command.add_argument("-h", "--help", action="store_true", help="show this and stop")
+    _add_fields(command.add_argument_group("study"), base, "", without)
     for name, part in base:
         if isinstance(part, BaseModel):
             summary = (type(part).__doc__ or "").strip().partition("\n")[0]
-            _add_fields(study.add_argument_group(name, summary), part, f"{name}.")
+            _add_fields(command.add_argument_group(name, summary), part, f"{name}.")
 
 
-def _add_fields(group: Any, part: BaseModel, prefix: str) -> None:
+def _add_fields(group: Any, part: BaseModel, prefix: str, without: Sequence[str] = ()) -> None:
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)
-        if isinstance(value, BaseModel) or prefix + name == "preset":
+        if isinstance(value, BaseModel) or prefix + name in ("preset", *without):
             continue
         meaning = " ".join((field.description or "").split())
         group.add_argument(

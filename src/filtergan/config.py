@@ -4,6 +4,7 @@ What the paper leaves open is a field here, and its docstring says what was chos
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,9 @@ class DatasetConfig(Frozen):
     """Use at most so many training images (the first of a fixed shuffle)."""
     test_limit: Count | None = None
     """Use at most so many test images (the first of a fixed shuffle)."""
+    augmentation: Literal["none", "brightness", "rotation", "width"] = "none"
+    """Plant an invariance: every training image is transformed once, by a random strength drawn
+    from split_seed, and network and game see the same images. Test images stay as they are."""
 
 
 class CnnConfig(Frozen):
@@ -62,6 +66,22 @@ class CnnConfig(Frozen):
     """Weight decay of AdamW."""
 
 
+class JudgeConfig(Frozen):
+    """Classifiers of other makes than the studied network, which no generator ever sees.
+
+    They say whether a recovered image keeps its class, and how far it lies from real images.
+    """
+
+    networks: Count = 3
+    """How many; their architectures differ, by turns, and so do their first weights."""
+    epochs: Count = 3
+    """Passes over the training images."""
+    batch: Count = 128
+    """Images in a minibatch."""
+    rate: Positive = 4e-3
+    """Peak learning rate of AdamW under a one-cycle schedule."""
+
+
 class GanConfig(Frozen):
     """Generator, discriminator and the game between them (eqs. 1-4)."""
 
@@ -74,6 +94,10 @@ class GanConfig(Frozen):
     """Width of the generator's hidden layers."""
     discriminator_channels: Count = 64
     """Channels of the discriminator's first convolution; the second has twice as many."""
+    judged: Literal["responses", "filters"] = "responses"
+    """What the discriminator is shown: the responses that filters cause, or, for the ablation only,
+    whole sets of filters. There is but one real set, which the paper says the generator would then
+    overfit; its method judges responses."""
     start: Literal["random", "real"] = "random"
     """Mean filters that the generator starts from: drawn at random (it never sees the real ones),
     or the real ones (useful in practice; the record says so)."""
@@ -132,6 +156,30 @@ class TraversalConfig(Frozen):
     radius: Positive = 4.0
     """Distance of the measured points from z, in standard deviations of z. Two draws of eight
     latents lie 4 apart (root mean square), so a walk this long leads to any other draw."""
+    group: Count = 16
+    """Measured images that share one z and its points, and so the same filters: what one change of
+    the filters does can then be fitted over images."""
+    path_images: Count = 64
+    """The first measured images, each also walked along a straight path."""
+    path_radii: Annotated[tuple[Positive, ...], Field(min_length=3)] = (
+        1.0,
+        2.0,
+        3.0,
+        4.0,
+        5.0,
+        6.0,
+    )
+    """Distances from z of the points of a path, in equal steps."""
+    axis_images: Count = 64
+    """The first measured images, each also walked along every latent dimension, by `radius`."""
+    combinations: Annotated[int, Field(ge=0)] = 3
+    """Combinations of latents that move the image most, walked like single latents."""
+    repeat_images: Annotated[int, Field(ge=2)] = 64
+    """The first measured images, some of whose points are inverted again from other starts."""
+    repeat_points: Annotated[int, Field(ge=2)] = 3
+    """The first points of each such image."""
+    repeat_noise: Positive = 0.1
+    """Standard deviation of the noise added to x for another start, in units of the pixel range."""
     steps: Count = 50
     """Steps of the inversion."""
     rate: Positive = 0.1
@@ -153,6 +201,9 @@ class TraversalConfig(Frozen):
             raise ValueError("grid must be odd, so that z itself is its centre")
         if self.dims is not None and (len(self.dims) != 2 or self.dims[0] == self.dims[1]):
             raise ValueError("dims names two different latent dimensions")
+        steps = [b - a for a, b in pairwise((0.0, *self.path_radii))]
+        if max(steps) - min(steps) > 1e-6 * max(steps):
+            raise ValueError("path_radii go out from z in equal steps, as in 1,2,3,4")
         return self
 
 
@@ -161,6 +212,8 @@ class MeasureConfig(Frozen):
 
     draws: Annotated[int, Field(ge=2)] = 100
     """Single draws whose accuracy is measured, nothing re-trained."""
+    draw_images: Count = 5000
+    """Test images that each of them classifies."""
     pooled: Count = 10
     """K of eq. 9 for the re-trained assessment (the paper's ten)."""
     pooled_sizes: tuple[Count, ...] = (1, 2, 5, 10, 20)
@@ -169,7 +222,7 @@ class MeasureConfig(Frozen):
     """Passes over the training images in each re-training of the later layers."""
     retrain_rate: Positive = 1e-3
     """Peak learning rate of AdamW in each re-training."""
-    retrain_limit: Count = 30000
+    retrain_limit: Count = 20000
     """Training images used in each re-training, the same for all controls."""
     map_draws: Count = 40
     """Draws whose filters are placed on the MDS map (fig. 5)."""
@@ -203,6 +256,7 @@ class StudyConfig(Frozen):
     """CPU threads; 0: as many as there are cores."""
     dataset: DatasetConfig = DatasetConfig()
     cnn: CnnConfig = CnnConfig()
+    judges: JudgeConfig = JudgeConfig()
     gan: GanConfig = GanConfig()
     traversal: TraversalConfig = TraversalConfig()
     measure: MeasureConfig = MeasureConfig()
@@ -233,8 +287,82 @@ def digits() -> StudyConfig:
         preset="digits",
         # One pooling only: at 4x4 the responses of so few images say too little about the filters.
         cnn=CnnConfig(channels=(16, 32, 32, 32, 32), pool_after=(4,), epochs=20, batch=64),
+        judges=JudgeConfig(epochs=30, batch=32),
         gan=GanConfig(steps=800),
         traversal=TraversalConfig(smoothing=0.5),
+    )
+
+
+def ablation() -> StudyConfig:
+    """What `filtergan ablate` varies: layer 4 on MNIST, in minutes on one thread.
+
+    A third of the images, fewer epochs and steps, and measures on few points: the variants are
+    compared with each other, on the same network and the same images.
+    """
+    return StudyConfig(
+        preset="ablation",
+        data="ylecun/mnist",
+        layer=("conv4",),
+        dataset=DatasetConfig(train_limit=20000, test_limit=3000),
+        cnn=CnnConfig(epochs=4),
+        gan=GanConfig(steps=800),
+        traversal=TraversalConfig(
+            images=2,
+            grid=5,
+            measured_images=64,
+            measured_points=4,
+            path_images=8,
+            axis_images=8,
+            combinations=0,
+            repeat_images=8,
+            repeat_points=2,
+        ),
+        measure=MeasureConfig(
+            draws=30,
+            pooled=2,
+            pooled_sizes=(1,),
+            retrain_epochs=1,
+            retrain_limit=1000,
+            map_draws=10,
+            map_filters=4,
+            resamples=1000,
+        ),
+    )
+
+
+def planted() -> StudyConfig:
+    """Planted truth: a network that must have learned a known invariance, in minutes on one thread.
+
+    Plain as it stands; `--dataset.augmentation` plants one. A third of MNIST, whose test images
+    remain untouched, so that all kinds are studied on the same images.
+    """
+    return StudyConfig(
+        preset="planted",
+        data="ylecun/mnist",
+        dataset=DatasetConfig(train_limit=20000, test_limit=3000),
+        cnn=CnnConfig(epochs=4),
+        gan=GanConfig(steps=600),
+        traversal=TraversalConfig(
+            images=2,
+            grid=5,
+            measured_images=128,
+            measured_points=4,
+            path_images=16,
+            axis_images=16,
+            combinations=1,
+            repeat_images=16,
+            repeat_points=2,
+        ),
+        measure=MeasureConfig(
+            draws=30,
+            pooled=2,
+            pooled_sizes=(1,),
+            retrain_epochs=1,
+            retrain_limit=1000,
+            map_draws=10,
+            map_filters=4,
+            resamples=1000,
+        ),
     )
 
 
@@ -244,6 +372,7 @@ def tiny() -> StudyConfig:
         preset="tiny",
         dataset=DatasetConfig(train_limit=300, test_limit=100),
         cnn=CnnConfig(channels=(8, 8, 8, 8, 8), pool_after=(2, 4), epochs=5, batch=32),
+        judges=JudgeConfig(epochs=1, batch=32),
         gan=GanConfig(
             steps=40,
             batch=16,
@@ -253,7 +382,19 @@ def tiny() -> StudyConfig:
             log_every=5,
         ),
         traversal=TraversalConfig(
-            images=2, grid=3, measured_images=8, measured_points=2, steps=10, smoothing=0.5
+            images=2,
+            grid=3,
+            measured_images=8,
+            measured_points=2,
+            group=4,
+            path_images=4,
+            path_radii=(2.0, 4.0, 6.0),
+            axis_images=4,
+            combinations=1,
+            repeat_images=4,
+            repeat_points=2,
+            steps=10,
+            smoothing=0.5,
         ),
         measure=MeasureConfig(
             draws=10, pooled=3, pooled_sizes=(1, 2, 5), retrain_epochs=1, map_draws=5, resamples=200
@@ -261,7 +402,13 @@ def tiny() -> StudyConfig:
     )
 
 
-PRESETS: dict[str, Callable[[], StudyConfig]] = {"tiny": tiny, "digits": digits, "mnist": mnist}
+PRESETS: dict[str, Callable[[], StudyConfig]] = {
+    "tiny": tiny,
+    "digits": digits,
+    "mnist": mnist,
+    "ablation": ablation,
+    "planted": planted,
+}
 
 
 def preset(name: str) -> StudyConfig:

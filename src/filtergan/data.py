@@ -15,6 +15,7 @@ from torch import Tensor
 
 from filtergan.config import DatasetConfig
 from filtergan.errors import UserError
+from filtergan.planting import plant
 from filtergan.runtime import progress
 from filtergan.tables import open_tables
 
@@ -87,6 +88,8 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
     A `test` split of the dataset's own is used where there is one, else its `validation` split,
     else a share of the images of every class is held out. Each split is shuffled once by
     `config.split_seed`, so that its first n images are a fair sample of it.
+    The training images are transformed where `config.augmentation` says so; the fingerprint is of
+    what comes out.
 
     Args:
         data: `digits` (bundled with scikit-learn), a folder of images by class, a folder of
@@ -95,7 +98,8 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
 
     Raises:
         UserError: The dataset is missing, empty, unlabelled, damaged, of mixed sizes, or has
-            fewer than two classes; or its columns cannot be told apart.
+            fewer than two classes; its columns cannot be told apart; or the augmentation is of
+            stroke width and the images are in colour.
     """
     with ExitStack() as stack:
         if data == "digits":
@@ -110,6 +114,8 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
             f"The training images of {data} are all of one class; at least two are needed."
         )
     pixels = _same_shape(pixels, data)
+    if config.augmentation != "none":
+        pixels[0] = plant(pixels[0], config.augmentation, config.split_seed)
     digest = hashlib.sha256()
     for array in (pixels[0], labels[0], pixels[1], labels[1]):
         digest.update(array.tobytes())

@@ -7,8 +7,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Module):
-    """Judges responses, never filters; Q shares all its layers but the last (paper, section 2).
+    """Judges responses; Q shares all its layers but the last (paper, section 2).
 
+    It never sees filters, but for the ablation that lays these out like responses (`gan.judged`).
     Responses are first standardised per channel by what real ones were measured to be, so that
     rates do not depend on the scale of a network's activations.
 

@@ -22,10 +22,18 @@ class FilterGAN:
         site: The site whose filters are generated.
         generator: z -> filters.
         discriminator: response -> (score, predicted z).
+        judged: What the discriminator is shown, `responses` or (an ablation) `filters`.
     """
 
-    def __init__(self, site: Site, generator: Generator, discriminator: Discriminator) -> None:
+    def __init__(
+        self,
+        site: Site,
+        generator: Generator,
+        discriminator: Discriminator,
+        judged: str = "responses",
+    ) -> None:
         self.site, self.generator, self.discriminator = site, generator, discriminator
+        self.judged = judged
 
     @classmethod
     def new(
@@ -35,7 +43,8 @@ class FilterGAN:
 
         Args:
             site: The site.
-            inputs: Some site inputs, from whose real responses the discriminator takes its scale.
+            inputs: Some site inputs, from whose real responses the discriminator takes its scale
+                (from the real filters where it judges those).
             config: Sizes and choices.
             seed: Seed of the initial weights; torch's global generator is left as it was.
         """
@@ -45,11 +54,13 @@ class FilterGAN:
             start = site.filters if config.start == "real" else None
             generator = Generator((o, i, kh, kw), config.latent, config.hidden, config.head, start)
             with torch.no_grad():
-                real = site.respond(inputs).cpu()
+                judges_filters = config.judged == "filters"
+                real = as_images(site.filters[None]) if judges_filters else site.respond(inputs)
             discriminator = Discriminator(
-                real, config.latent, config.discriminator_channels, config.spectral_norm
+                real.cpu(), config.latent, config.discriminator_channels, config.spectral_norm
             )
-        return cls(site, generator.to(inputs.device), discriminator.to(inputs.device))
+        device = inputs.device
+        return cls(site, generator.to(device), discriminator.to(device), config.judged)
 
     @property
     def latent(self) -> int:
@@ -72,14 +83,32 @@ class FilterGAN:
         """Responses R(h, G(z)), each sample under the filters of its own z (eq. 2)."""
         return self.site.respond(inputs, self.generator(z))
 
+    def shown(
+        self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"] | None = None
+    ) -> Float[Tensor, "m ..."]:
+        """What the discriminator is shown of a minibatch.
+
+        Args:
+            inputs: Site inputs h, one for each sample.
+            z: A latent for each sample, for what is generated; None for what is real.
+
+        Returns:
+            Responses (eq. 2), under G(z) or W. Where filters are judged: those of each z, laid out
+            by `as_images`; or the one real set, once, since losses are means over samples, which
+            copies of it would not change.
+        """
+        if self.judged == "responses":
+            return self.site.respond(inputs) if z is None else self.respond(inputs, z)
+        return as_images(self.site.filters[None] if z is None else self.generator(z))
+
     @torch.no_grad()
     def predict(
         self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n latent"]:
-        """What Q makes of the responses: its estimate of each z (eq. 3)."""
+        """What Q makes of the responses (or filters): its estimate of each z (eq. 3)."""
         # Else a look would move the estimates of spectral normalisation.
         with untouched(self.discriminator):
-            return self.discriminator(self.respond(inputs, z))[1]
+            return self.discriminator(self.shown(inputs, z))[1]
 
     def save(self, folder: Path) -> None:
         """Write generator.safetensors and discriminator.safetensors into a folder."""
@@ -99,6 +128,15 @@ class FilterGAN:
 
     def _parts(self) -> list[tuple[str, nn.Module]]:
         return [("generator", self.generator), ("discriminator", self.discriminator)]
+
+
+def as_images(filters: Float[Tensor, "n o i kh kw"]) -> Float[Tensor, "n o i k"]:
+    """Sets of filters laid out as the discriminator takes responses: a channel for each filter.
+
+    The plane of a channel has the filter's input channels as rows and the positions of its kernel
+    as columns, so that each filter is standardised by its own mean and scale.
+    """
+    return filters.flatten(3)
 
 
 def load_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def discriminator_loss(
-    real: Float[Tensor, " n"], generated: Float[Tensor, " n"], form: str
+    real: Float[Tensor, " n"], generated: Float[Tensor, " m"], form: str
 ) -> Float[Tensor, ""]:
     """What D minimises: the negative of eq. 1, or its hinge form.
 

@@ -31,6 +31,7 @@ __all__ = [
     "load_metadata",
     "load_tensors",
     "read_events",
+    "read_record",
     "save_tensors",
     "sha256",
     "write_atomic",
@@ -86,7 +87,7 @@ class RunDirectory:
             )
         if overwrite:
             return cls._begin(path, config, _layers_there(path))
-        status = _read_record(path)["status"]
+        status = read_record(path)["status"]
         if not resume:
             raise UserError(
                 f"{path} holds a finished study; repeat it with --overwrite, or name another "
@@ -106,7 +107,7 @@ class RunDirectory:
         Raises:
             UserError: There is none; or its record or config is damaged, or they do not agree.
         """
-        record = _read_record(path)
+        record = read_record(path)
         if record["status"] == "starting":
             raise UserError(
                 f"The study in {path} was stopped before it began; start it with "
@@ -301,7 +302,12 @@ def _new_record(config: StudyConfig) -> dict[str, Any]:
     }
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Read record.json of a folder, which need hold nothing else.
+
+    Raises:
+        UserError: There is none; or it is damaged, or of another version.
+    """
     file = path / "record.json"
     try:
         record = json.loads(file.read_bytes())
@@ -325,7 +331,7 @@ def _layers_there(path: Path) -> tuple[str, ...]:
     With a damaged record, a valid config.yaml beside it shows that the folder is one.
     """
     try:
-        record = _read_record(path)
+        record = read_record(path)
     except UserError:
         try:
             return load(path / "config.yaml").layer

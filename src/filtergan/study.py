@@ -8,7 +8,7 @@ from filtergan.config import StudyConfig, parse
 from filtergan.errors import UserError
 from filtergan.record import RunDirectory
 from filtergan.report import write_report
-from filtergan.stages import measure, train_cnn, train_gan, traverse
+from filtergan.stages import measure, train_cnn, train_gan, train_judges, traverse
 from filtergan.stages.materials import Materials
 from filtergan.training import Diverged
 
@@ -22,6 +22,7 @@ def _report(run: RunDirectory, materials: Materials) -> None:
 STAGES: dict[str, Stage] = {
     "train-cnn": train_cnn.run,
     "train-gan": train_gan.run,
+    "train-judges": train_judges.run,
     "traverse": traverse.run,
     "measure": measure.run,
     "report": _report,

@@ -75,12 +75,12 @@ class Game:
         self._set_rates()
 
         with torch.no_grad():
-            real = self.gan.site.respond(h)
-        generated = self.gan.respond(h, z)
+            real = self.gan.shown(h)
+        generated = self.gan.shown(h, z)
         losses = self._update_discriminator(real, generated.detach())
         if self.config.updates == "algorithm1":
             losses |= self._update_generator(generated)
-            losses |= self._update_information(self.gan.respond(h, z), z)
+            losses |= self._update_information(self.gan.shown(h, z), z)
         else:
             losses |= self._update_summed(generated, z)
         self._update_average()
@@ -172,7 +172,7 @@ class Game:
 
     def result(self) -> FilterGAN:
         """The players to keep: the averaged generator and the discriminator."""
-        return FilterGAN(self.gan.site, self.average, self.gan.discriminator)
+        return FilterGAN(self.gan.site, self.average, self.gan.discriminator, self.gan.judged)
 
     def save(self, path: Path) -> None:
         """Write all state to one file."""

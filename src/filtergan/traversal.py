@@ -161,6 +161,7 @@ def walk(
     targets: Float[Tensor, "n points latent"],
     config: TraversalConfig,
     null_seed: int | None = None,
+    starts: Float[Tensor, "n points c h w"] | None = None,
     tick: Tick = lambda points: None,
 ) -> Inversion:
     """Invert every image at every one of its points, `config.batch` points at a time.
@@ -174,6 +175,7 @@ def walk(
         config: Settings of the inversion.
         null_seed: If given, norm-matched random changes of the filters take the place of the
             generator's: the null against which compensation is read.
+        starts: Where each search starts; by default at x, as in the paper.
         tick: Called after every step with the number of points.
 
     Returns:
@@ -185,12 +187,14 @@ def walk(
         owner, which = chosen // points, chosen % points
         base, moved = gan.draw(z[owner]), gan.draw(targets[owner, which])
         if null_seed is not None:
-            rngs = [random_generator(null_seed, "null", point) for point in chosen.tolist()]
+            places = zip(owner.tolist(), which.tolist(), strict=True)
+            rngs = [random_generator(null_seed, "null", *place) for place in places]
             moved = matched_noise(base, moved, rngs)
         x = images[owner]
         with torch.no_grad():
             profiles = site.respond(site.input(x), base)
-        parts.append(invert(site, prior, x, profiles, moved, config, tick))
+        start = x if starts is None else starts[owner, which]
+        parts.append(invert(site, prior, start, profiles, moved, config, tick))
     return Inversion(
         torch.cat([p.images for p in parts]),
         torch.cat([p.before for p in parts]),

@@ -1,17 +1,21 @@
 """The figures of a study, as in the paper; the only importer of matplotlib."""
 
 from filtergan.figures.curves import curves_figure, intervals_figure
+from filtergan.figures.evidence import distances_figure, latents_figure, shares_figure
 from filtergan.figures.filters import filters_figure, mds_figure
 from filtergan.figures.style import png, save
 from filtergan.figures.traversals import grid_figure, grids_figure
 
 __all__ = [
     "curves_figure",
+    "distances_figure",
     "filters_figure",
     "grid_figure",
     "grids_figure",
     "intervals_figure",
+    "latents_figure",
     "mds_figure",
     "png",
     "save",
+    "shares_figure",
 ]

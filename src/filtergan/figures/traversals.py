@@ -43,6 +43,7 @@ def grid_figure(
     title: str,
     *,
     compensation_null: float | None = None,
+    failures: Sequence[str] = (),
 ) -> Figure:
     """One traversal grid with its numbers beside it (eqs. 6 and 8).
 
@@ -59,12 +60,14 @@ def grid_figure(
         offsets: Offsets along each, in standard deviations of z.
         title: Above the figure.
         compensation_null: Median compensation of random changes of the filters.
+        failures: What speaks against believing the traversals; written across each grid.
     """
     figure = page(4.75)
     figure.suptitle(title)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.72, 1)).ravel()
     axes = left.subplots()
     _draw_grid(axes, grid, kept, offsets)
+    _stamp(axes, failures)
     axes.set_ylabel(f"offset of z{dims[0]} (standard deviations)")
     axes.set_xlabel(f"offset of z{dims[1]} (standard deviations)")
     top, middle, bottom = right.subplots(3, 1, height_ratios=(0.8, 1, 1))
@@ -101,6 +104,7 @@ def grids_figure(
     title: str,
     *,
     compensation_null: float | None = None,
+    failures: Sequence[str] = (),
 ) -> Figure:
     """Several traversal grids on one page, as in the paper's figs. 3 and 4.
 
@@ -115,6 +119,7 @@ def grids_figure(
         offsets: Offsets along each, in standard deviations of z.
         title: Above the figure.
         compensation_null: Median compensation of random changes of the filters.
+        failures: What speaks against believing the traversals; written across each grid.
     """
     columns = min(4, len(grids))
     rows = math.ceil(len(grids) / columns)
@@ -129,6 +134,7 @@ def grids_figure(
         cells, grids, before, after, compensation, image_change, kept, dims, strict=False
     ):
         _draw_grid(axes, grid, k, offsets, ticks=False)
+        _stamp(axes, failures, size=6.5)
         axes.set_title(f"z{i} ↓   z{j} →", fontsize=6.5, pad=3)
         axes.set_xlabel(
             f"change {_median(change, off)}, compensation {_median(c, off)}\n"
@@ -186,6 +192,24 @@ def _draw_grid(
         axes.set_xticks([k * (width + gap) + width / 2 for k in shown], labels)
         axes.set_yticks([k * (height + gap) + height / 2 for k in shown], labels)
         axes.tick_params(length=0)
+
+
+def _stamp(axes: Axes, failures: Sequence[str], size: float = 11) -> None:
+    """Write across a grid why it is not to be believed; the images stay visible behind."""
+    if failures:
+        axes.text(
+            0.5,
+            0.5,
+            "\n".join(failures).upper(),
+            transform=axes.transAxes,
+            rotation=30,
+            ha="center",
+            va="center",
+            fontsize=size,
+            fontweight="bold",
+            color=RED,
+            bbox={"facecolor": "white", "edgecolor": RED, "alpha": 0.8, "pad": 3},
+        )
 
 
 def _draw_heat(

@@ -47,7 +47,7 @@ MEASURES = (
 )
 
 
-def filter_spread(generated: Float[Tensor, "d o ..."], real: Float[Tensor, "o ..."]) -> float:
+def filter_spread(generated: Float[Tensor, "d ..."], real: Float[Tensor, "..."]) -> float:
     """Root mean square distance of a draw from the mean draw, over the norm of the real filters.
 
     sqrt(E ||G(z) - E G||^2) / ||W||, the variance without bias for the number of draws.
@@ -115,6 +115,18 @@ def participation_ratio(generated: Float[Tensor, "d o ..."]) -> float:
     # Sums over two, three and four different draws of products of two inner products.
     square = pairs / n2 - 2 * (rows - pairs) / n3 + (total**2 - 4 * rows + 2 * pairs) / n4
     return float(trace**2 / square) if square > 0 else math.nan
+
+
+def coordinates(generated: Float[Tensor, "d o ..."]) -> Float[Tensor, "d 1 d"]:
+    """The draws as points in as few dimensions as there are draws, their distances kept.
+
+    All measures of how draws differ from each other are the same for these; a jackknife over a
+    hundred draws of a large site is then as cheap as over a hundred small ones.
+    """
+    flat = generated.flatten(1).double()
+    centred = flat - flat.mean(dim=0)
+    values, vectors = torch.linalg.eigh(centred @ centred.T)
+    return (vectors * values.clamp(min=0).sqrt())[:, None]
 
 
 def draws_interval(

@@ -5,11 +5,37 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from filtergan.measures import accuracies, filters, latents, traversals
+from filtergan.measures import (
+    accuracies,
+    families,
+    fidelity,
+    filters,
+    invariance,
+    inversion,
+    latents,
+    locality,
+    manifold,
+    morphometry,
+    smoothness,
+    traversals,
+)
 from filtergan.measures.measure import Measure
 
 # Each module defines what it measures; the order is that of the report.
-_MODULES = (accuracies, filters, latents, traversals)
+_MODULES = (
+    accuracies,
+    filters,
+    fidelity,
+    latents,
+    traversals,
+    families,
+    manifold,
+    morphometry,
+    inversion,
+    smoothness,
+    invariance,
+    locality,
+)
 
 REGISTRY: dict[str, Measure] = {m.name: m for m in chain(*(mod.MEASURES for mod in _MODULES))}
 
@@ -29,6 +55,8 @@ def order(name: str) -> tuple[int, Measure]:
     Raises:
         KeyError: There is no such measure.
     """
+    if name in REGISTRY:  # `latent_r2_min` is no `latent_r2_{z}`
+        return list(REGISTRY).index(name), REGISTRY[name]
     for place, measure in enumerate(REGISTRY.values()):
         if found := measure.named(name):
             return place, found

@@ -1,4 +1,4 @@
-"""What the stages work on: device, images, network, sites, trained generators."""
+"""What the stages work on: device, images, network, judges, sites, trained generators."""
 
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from filtergan.cnn import PaperCNN, check_fits, load_model, to_float
 from filtergan.config import StudyConfig
 from filtergan.data import Dataset, Split, load_dataset
 from filtergan.gan import FilterGAN, load_weights
+from filtergan.judges import Judges, get_judges
 from filtergan.record import RunDirectory, load_tensors
 from filtergan.site import Site
 
@@ -43,6 +44,15 @@ class Materials:
                 torch.manual_seed(seed)
                 network = PaperCNN(self.config.cnn, self.dataset.shape, len(self.dataset.classes))
         return network.to(self.device).eval()
+
+    @cached_property
+    def judges(self) -> Judges:
+        """The dataset's independent classifiers, from the cache or trained now.
+
+        Raises:
+            UserError: The cache folder cannot be written (exit code 1).
+        """
+        return get_judges(self.dataset, self.config.judges, self.device)
 
     def check(self) -> None:
         """Meet every mistake in the choice of images, network and layers before work begins.

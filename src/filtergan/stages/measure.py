@@ -1,56 +1,38 @@
-"""Stage measure: what the generated filters are worth, beside the controls, and the verdict."""
+"""Stage measure: what filters and traversals are worth beside their controls, and the verdicts."""
 
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from filtergan import runtime
 from filtergan.errors import UserError
-from filtergan.figures import filters_figure, mds_figure, save
 from filtergan.gan import FilterGAN
-from filtergan.measures.filters import (
-    draws_interval,
-    filter_spread,
-    nearest_real_distance,
-    noise_matched,
-    participation_ratio,
-    random_filters,
-)
-from filtergan.measures.latents import (
-    information_nats,
-    latent_intervals,
-    latent_name,
-    latent_r2,
-)
-from filtergan.measures.registry import result
-from filtergan.measures.statistics import interval, quantiles, two_way_interval
-from filtergan.pooling import draw_accuracy, retrain
-from filtergan.record import RunDirectory, load_tensors
+from filtergan.measures import gates
+from filtergan.measures.claims import SiteEvidence, decide
+from filtergan.record import RunDirectory, load_tensors, save_tensors
+from filtergan.stages.drawing import draw_traversals
 from filtergan.stages.materials import Materials
+from filtergan.stages.measure_filters import measure_filters
+from filtergan.stages.measure_images import Found, ImageMeasures
+from filtergan.stages.measure_traversals import TraversalMeasures
 
 STAGE = "measure"
-RANDOM_SETS = 10  # sets of random filters behind the null of single draws
-HELD_OUT = 2000  # held-out images, each with a draw of its own, behind R²
-Found = dict[str, dict[str, Any]]
 
 
 def run(run: RunDirectory, materials: Materials) -> None:
-    """Write each site's measures, its figures of filters, and its verdict."""
+    """Write each site's measures, its figures of filters, and its verdict; then the claims."""
     for layer in run.config.layer:
         if not run.site_done(STAGE, layer):
             gan = materials.gan(layer, run)
             seed = runtime.derive_seed(run.config.seed, STAGE, layer)
-            draws = gan.draw(gan.latents(run.config.measure.draws, seed, "draws"))
-            found = _variety(run, gan, draws, seed) | _latents(run, materials, gan, seed)
-            found |= _accuracy(run, materials, gan, draws, seed)
-            found |= _retrained(run, materials, gan, draws, seed)
-            found |= _traversals(run, layer, seed)
-            _draw(run, layer, gan, draws)
+            found = measure_filters(run, materials, gan, seed)
+            found |= _traversals(run, materials, gan, seed)
             run.set_measures(layer, found)
             run.set_verdict(layer, *verdict(found, float(found["single_draw_accuracy"]["null"])))
             run.finish_site(STAGE, layer)
+    run.record["claims"] = _claims(run, materials)
+    run.save()
 
 
 def verdict(found: Found, null: float) -> tuple[str, str]:
@@ -85,196 +67,70 @@ def verdict(found: Found, null: float) -> tuple[str, str]:
     )
 
 
-def _variety(run: RunDirectory, gan: FilterGAN, draws: Tensor, seed: int) -> Found:
-    """How the draws differ from each other and from the real filters."""
-    real, generated = gan.site.filters.cpu(), draws.cpu()
-    rng = runtime.generator(seed, "controls of variety")
-    noisy, random = noise_matched(real, generated, len(draws), rng), random_filters(real, 10, rng)
-    nearest = torch.tensor([nearest_real_distance(one[None], real) for one in generated])
-    n, resamples = len(draws), run.config.measure.resamples
-    return {
-        "filter_spread": result(
-            "filter_spread",
-            filter_spread(generated, real),
-            draws_interval(lambda g: filter_spread(g, real), generated),
-            n,
-            0.0,
-        ),
-        "nearest_real_distance": result(
-            "nearest_real_distance",
-            float(nearest.mean()),
-            interval(nearest, resamples=resamples, seed=seed),
-            n,
-            nearest_real_distance(random, real),
-        ),
-        "participation_ratio": result(
-            "participation_ratio",
-            participation_ratio(generated),
-            draws_interval(participation_ratio, generated),
-            n,
-            participation_ratio(noisy),
-        ),
-    }
-
-
-def _latents(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
-    """How well Q recovers each latent from responses to held-out images."""
-    test = materials.dataset.test
-    n = min(HELD_OUT, len(test))
-    z = gan.latents(n, seed, "held out")
-    chosen = torch.randperm(len(test), generator=runtime.generator(seed, "held out images"))[:n]
-    parts = zip(chosen.split(100), z.split(100), strict=True)
-    predicted = torch.cat(
-        [gan.predict(materials.inputs(gan.site, test, index), one) for index, one in parts]
-    )
-    z, predicted = z.cpu(), predicted.cpu()
-    r2 = latent_r2(z, predicted)
-    ends = latent_intervals(z, predicted, resamples=run.config.measure.resamples, seed=seed)
-    values = {latent_name(i): float(one) for i, one in enumerate(r2)}
-    values |= {"latent_r2_min": float(r2.min()), "latent_r2_mean": float(r2.mean())}
-    values["information_nats"] = float(information_nats(r2))
-    return {name: result(name, value, ends[name], n, 0.0) for name, value in values.items()}
-
-
-def _accuracy(
-    run: RunDirectory, materials: Materials, gan: FilterGAN, draws: Tensor, seed: int
-) -> Found:
-    """Test accuracy of single draws and of pooled ones, nothing re-trained."""
-    config, test, site = run.config.measure, materials.dataset.test, gan.site
-    rng = runtime.generator(seed, "random filters")
-    sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
-    random = random_filters(site.filters.cpu(), max(RANDOM_SETS, *sizes), rng).to(draws)
-    total = (len(draws) + len(random)) * len(test)
-    with runtime.progress(total, f"single draws of {site.layer}", "images") as advance:
-        ours, null = (
-            draw_accuracy(
-                site,
-                test.images,
-                test.labels,
-                filters,
-                sizes,
-                device=materials.device,
-                tick=advance,
-            )
-            for filters in (draws, random)
-        )
-    each, chance = ours.single.float().mean(1), float(null.single.float().mean())
-
-    def over_draws(name: str, value: Tensor, statistic: Any, null: float | None) -> dict[str, Any]:
-        ci = two_way_interval(
-            ours.single, statistic=statistic, resamples=config.resamples, seed=seed
-        )
-        return result(name, float(value), ci, len(draws), null, quantiles(each))
-
-    found = {
-        "real_accuracy": run.record["cnn"]["accuracy"],
-        "single_draw_accuracy": over_draws("single_draw_accuracy", each.mean(), "mean", chance),
-        "single_draw_accuracy_sd": over_draws("single_draw_accuracy_sd", each.std(), "sd", None),
-        "single_draw_accuracy_min": over_draws(
-            "single_draw_accuracy_min", each.min(), "min", chance
-        ),
-    }
-    for k in sizes:
-        name, right = f"pooled_accuracy_k{k}", ours.pooled[k].float()
-        ci = interval(right, resamples=config.resamples, seed=seed)
-        none = float(null.pooled[k].float().mean())
-        found[name] = result(name, float(right.mean()), ci, len(right), none)
-    return found
-
-
-def _retrained(
-    run: RunDirectory, materials: Materials, gan: FilterGAN, draws: Tensor, seed: int
-) -> Found:
-    """The paper's last experiment and its controls: pooled, later layers re-trained alike."""
-    config, data, site = run.config.measure, materials.dataset, gan.site
-    real, k = site.filters.cpu(), config.pooled
-    rng = runtime.generator(seed, "controls of pooling")
-    sets = {
-        "pooled": gan.draw(gan.latents(k, seed, "pooled")),
-        "real": site.filters[None],
-        "noise_matched": noise_matched(real, draws.cpu(), k, rng),
-        "random_filters": random_filters(real, k, rng),
-    }
-    order = torch.randperm(len(data.train), generator=runtime.generator(seed, "retrain images"))
-    chosen = order[: config.retrain_limit]
-    train = data.train.images[chosen], data.train.labels[chosen]
-    images = len(sets) * (len(chosen) * (1 + config.retrain_epochs) + len(data.test))
-    correct: dict[str, Tensor] = {}
-    with runtime.progress(images, f"re-training after {site.layer}", "images") as advance:
-        for name, filters in sets.items():
-            logits = retrain(
-                site,
-                filters.to(materials.device),
-                train,
-                data.test.images,
-                config,
-                seed=seed,
-                device=materials.device,
-                tick=advance,
-            )
-            correct[name] = (logits.argmax(1) == data.test.labels).float()
-
-    null = float(correct["random_filters"].mean())
-    found: Found = {}
-    for name, right in correct.items():
-        measure = f"{name}_retrained_accuracy"
-        ci = interval(right, resamples=config.resamples, seed=seed)
-        against = None if name == "random_filters" else null
-        found[measure] = result(measure, float(right.mean()), ci, len(right), against)
-    gain = correct["pooled"] - correct["real"]
-    ci = interval(gain, resamples=config.resamples, seed=seed)
-    found["pooled_retrained_gain"] = result(
-        "pooled_retrained_gain", float(gain.mean()), ci, len(gain), 0.0
-    )
-    return found
-
-
-def _traversals(run: RunDirectory, layer: str, seed: int) -> Found:
-    """What the measured points of the traversal stage showed; images are the clusters."""
-    path = run.site_path(layer) / "traversal.safetensors"
+def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
+    """Measure a site's traversals; record what was found, draw them with the gates they fail."""
+    layer, test = gan.site.layer, materials.dataset.test
+    folder = run.site_path(layer)
+    path = folder / "traversal.safetensors"
     if not path.exists():
         raise UserError(f"{path} is missing; run `filtergan traverse {run.path}` first.")
     tensors = load_tensors(path)
-    images, points = tensors["points_before"].shape
-    clusters = torch.arange(images).repeat_interleave(points)
+    index, groups = tensors["points_index"], tensors["points_groups"]
+    with runtime.progress(_work(tensors, materials), f"images of {layer}", "images") as advance:
+        images = ImageMeasures(run, materials, index, groups, seed, advance)
+        measures = TraversalMeasures(run, materials, gan, tensors, images, seed)
+        found, others = measures.measure()
+        failed = gates.failures(found)
+        entry = run.site(layer)
+        entry["references"] = others
+        entry["gates"] = [asdict(check) for check in (*gates.gates(found), *gates.findings(found))]
+        entry["latents"] = measures.names(failed)
+        entry["not_measured"] = images.not_measured
+    save_tensors(folder / "evidence.safetensors", _flat(measures))
+    entry["files"]["evidence"] = f"{folder.name}/evidence.safetensors"
+    draw_traversals(run, layer, tensors, test, failed)
+    return found
 
-    def summary(name: str, key: str, statistic: Any, null: float | None = None) -> dict[str, Any]:
-        values = tensors[key].float().flatten()
-        ci = interval(
-            values, clusters, statistic=statistic, resamples=run.config.measure.resamples, seed=seed
-        )
-        centre = values.nanmean() if statistic == "mean" else values.nanmedian()
-        return result(name, float(centre), ci, images, null, quantiles(values))
 
-    nulls = {k: float(tensors[f"null_{k}"].float().nanmean()) for k in ("compensation", "after")}
-    change = float(tensors["null_image_change"].nanmedian())
-    kept = float(tensors["null_labels_kept"].float().mean())
+def _work(tensors: dict[str, Tensor], materials: Materials) -> int:
+    """Recovered images to be measured."""
+    sets = [tensors[f"{name}_images"].shape[:2].numel() for name in ("points", "path", "axes")]
+    references = 6 if materials.dataset.shape[0] == 1 else 5
+    return sum(sets) + references * 2 * len(tensors["points_index"])
+
+
+def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
+    """Every measure per point, by the set of images and its name."""
     return {
-        "profile_residual_before": summary("profile_residual_before", "points_before", "mean"),
-        "profile_residual_after": summary(
-            "profile_residual_after", "points_after", "mean", nulls["after"]
-        ),
-        "compensation": summary(
-            "compensation", "points_compensation", "mean", nulls["compensation"]
-        ),
-        "compensation_null": summary("compensation_null", "null_compensation", "mean"),
-        "image_change": summary("image_change", "points_image_change", "median", change),
-        "labels_kept": summary("labels_kept", "points_labels_kept", "mean", kept),
+        f"{name}/{key}": values.contiguous()
+        for name, points in measures.points.items()
+        for key, values in points.items()
     }
 
 
-def _draw(run: RunDirectory, layer: str, gan: FilterGAN, draws: Tensor) -> None:
-    """Generated filters beside the real ones (fig. 2), and their map (fig. 5)."""
-    config, real, folder = run.config.measure, gan.site.filters.cpu(), run.site_path(layer)
-    count = min(config.map_filters, len(real))
-    shown = torch.linspace(0, len(real) - 1, count).round().long()
-    generated = draws.cpu()
-    clouds = generated[: config.map_draws, shown].transpose(0, 1)
-    figures = {
-        "filters": filters_figure(real, generated),
-        "map": mds_figure(real[shown].flatten(1), clouds.flatten(2), run.config.seed),
-    }
-    for key, figure in figures.items():
-        path: Path = folder / "figures" / f"{key}.png"
-        save(figure, path)
-        run.site(layer)["figures"][key] = str(path.relative_to(run.path))
+def _claims(run: RunDirectory, materials: Materials) -> dict[str, Any] | None:
+    """The paper's two sentences, decided for the first and the last site; None: only one site."""
+    if len(run.config.layer) < 2:
+        return None
+    order = [name for name, _ in materials.network.named_modules()]
+    layers = sorted(run.config.layer, key=order.index)
+    early, late = (_evidence(run, layer) for layer in (layers[0], layers[-1]))
+    seed = runtime.derive_seed(run.config.seed, "claims")
+    return decide(early, late, resamples=run.config.measure.resamples, seed=seed)
+
+
+def _evidence(run: RunDirectory, layer: str) -> SiteEvidence:
+    points = load_tensors(run.site_path(layer) / "evidence.safetensors")
+    site = run.site(layer)
+    strokes = "points/explained_width" in points
+    low = "explained_photometric_width" if strokes else "explained_photometric"
+    high = "explained_photometric_affine_width" if strokes else "explained_photometric_affine"
+    return SiteEvidence(
+        layer,
+        site["verdict"],
+        site["measures"],
+        site["references"],
+        points["points/image_change"],
+        points[f"points/{low}"],
+        points[f"points/{high}"],
+    )

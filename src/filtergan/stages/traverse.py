@@ -1,63 +1,48 @@
 """Stage traverse: latent grids and measured points of every site, inverted to images."""
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan import runtime
 from filtergan.cnn import predict
 from filtergan.data import Split
-from filtergan.figures import grid_figure, grids_figure, save
 from filtergan.gan import FilterGAN
+from filtergan.measures.naming import leading_combinations
 from filtergan.measures.traversals import compensation, image_change, labels_kept
 from filtergan.priors import NaturalImagePrior
 from filtergan.record import RunDirectory, save_tensors
+from filtergan.stages.drawing import draw_traversals
 from filtergan.stages.materials import Materials
-from filtergan.traversal import Inversion, grid_dimensions, latent_grid, points_around, walk
+from filtergan.traversal import grid_dimensions, latent_grid, points_around, walk
 
 STAGE = "traverse"
+Tensors = dict[str, Tensor]
 
 
 def run(run: RunDirectory, materials: Materials) -> None:
     """Write each site's traversal.safetensors and its grids."""
     for layer in run.config.layer:
         if not run.site_done(STAGE, layer):
-            _traverse_site(run, materials, layer)
+            tensors = _traverse_site(run, materials, layer)
+            folder = run.site_path(layer)
+            save_tensors(folder / "traversal.safetensors", tensors)
+            run.site(layer)["files"]["traversal"] = f"{folder.name}/traversal.safetensors"
+            draw_traversals(run, layer, tensors, materials.dataset.test)
             run.finish_site(STAGE, layer)
 
 
-def _traverse_site(run: RunDirectory, materials: Materials, layer: str) -> None:
+def _traverse_site(run: RunDirectory, materials: Materials, layer: str) -> Tensors:
     config, test = run.config.traversal, materials.dataset.test
     gan = materials.gan(layer, run)
-    shown = one_of_each_class(test, config.images)
     rng = runtime.generator(run.config.seed, STAGE, "images")
     measured = torch.randperm(len(test), generator=rng)[: config.measured_images]
-    train = materials.dataset.train
-    prior = NaturalImagePrior.measured(
-        train.pixels(slice(5000)), config.alpha_weight, config.variation_weight
-    )
     seed = runtime.derive_seed(run.config.seed, STAGE, layer)
-    points = len(shown) * config.grid**2 + 2 * len(measured) * config.measured_points
-    with runtime.progress(points * config.steps, f"traversals of {layer}", "steps") as advance:
-        x = test.pixels(measured).to(materials.device)
-        z = gan.latents(len(measured), seed, "measured")
-        targets = points_around(z, config.measured_points, config.radius, seed)
-        found = {
-            "points": walk(gan, prior, x, z, targets, config, None, advance),
-            "null": walk(gan, prior, x, z, targets, config, seed, advance),
-        }
-        tensors = {"points_index": measured, "points_z": z, "points_targets": targets}
-        tensors |= _numbers(materials, test, measured, found["points"], "points")
-        tensors |= _numbers(materials, test, measured, found["null"], "null")
-        null = float(compensation(found["null"].before, found["null"].after).nanmedian())
-
-        grids, layout = _grids(run, materials, gan, shown, prior, seed, advance)
-        tensors |= layout | _numbers(materials, test, shown, grids, "grid")
-    folder = run.site_path(layer)
-    save_tensors(folder / "traversal.safetensors", tensors)
-    entry = run.site(layer)
-    entry["files"]["traversal"] = f"{folder.name}/traversal.safetensors"
-    _draw(run, layer, tensors, test.pixels(shown), null)
+    with runtime.progress(_work(run, len(measured)), f"traversals of {layer}", "steps") as advance:
+        walks = _Walks(run, materials, gan, seed, advance)
+        return walks.measured(measured) | walks.shown(one_of_each_class(test, config.images))
 
 
 def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:
@@ -70,96 +55,143 @@ def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:
     return torch.tensor(order[:n])
 
 
-def _grids(
-    run: RunDirectory,
-    materials: Materials,
-    gan: FilterGAN,
-    shown: Tensor,
-    prior: NaturalImagePrior,
-    seed: int,
-    advance: runtime.Tick,
-) -> tuple[Inversion, dict[str, Tensor]]:
-    """Grids around one z for each image, all their points inverted (eq. 8)."""
-    config = run.config.traversal
-    z = gan.latents(len(shown), seed, "shown")
-    dims = (
-        grid_dimensions(len(shown), gan.latent, seed)
-        if config.dims is None
-        else torch.tensor([config.dims] * len(shown))
-    )
-    offsets = torch.linspace(-config.extent, config.extent, config.grid)
-    targets = torch.stack(
-        [
-            latent_grid(one, (int(i), int(j)), offsets.to(z.device)).flatten(0, 1)
-            for one, (i, j) in zip(z, dims, strict=True)
-        ]
-    )
-    x = materials.dataset.test.pixels(shown).to(materials.device)
-    found = walk(gan, prior, x, z, targets, config, None, advance)
-    layout = {"grid_index": shown, "grid_z": z, "grid_dims": dims, "grid_offsets": offsets}
-    return found, layout
+def _work(run: RunDirectory, measured: int) -> int:
+    """Inversions, times their steps, of one site."""
+    config, shown = run.config.traversal, run.config.traversal.images
+    axes = run.config.gan.latent + min(config.combinations, run.config.gan.latent)
+    points = 2 * measured * config.measured_points + shown * config.grid**2
+    points += min(measured, config.path_images) * len(config.path_radii)
+    points += min(measured, config.axis_images) * axes
+    repeated = min(config.repeat_points, config.measured_points)
+    return (points + 4 * min(measured, config.repeat_images) * repeated) * config.steps
 
 
-def _numbers(
-    materials: Materials, test: Split, index: Tensor, found: Inversion, name: str
-) -> dict[str, Tensor]:
-    """Images and numbers of an inversion, [images, points, ...] each."""
-    n = len(index)
-    x = test.pixels(index)
-    x_k = found.images.cpu().unflatten(0, (n, -1))
-    logits = predict(materials.network, x, device=materials.device)
-    logits_k = predict(materials.network, found.images.cpu(), device=materials.device)
-    before, after = (t.cpu().unflatten(0, (n, -1)) for t in (found.before, found.after))
-    return {
-        f"{name}_images": x_k,
-        f"{name}_before": before,
-        f"{name}_after": after,
-        f"{name}_compensation": compensation(before, after),
-        f"{name}_image_change": image_change(x[:, None], x_k),
-        f"{name}_labels_kept": labels_kept(logits[:, None], logits_k.unflatten(0, (n, -1))),
-    }
+@dataclass
+class _Walks:
+    """All walks of a site: from which images, to which latents, and what was found there."""
 
+    run: RunDirectory
+    materials: Materials
+    gan: FilterGAN
+    seed: int
+    tick: runtime.Tick
 
-def _draw(
-    run: RunDirectory, layer: str, tensors: dict[str, Tensor], sources: Tensor, null: float
-) -> None:
-    """The page of grids (figs. 3, 4) and each grid with its numbers beside it (appendix)."""
-    side = run.config.traversal.grid
-    images, before, after, compensated, changed, kept = (
-        tensors[f"grid_{key}"].unflatten(1, (side, side))
-        for key in ("images", "before", "after", "compensation", "image_change", "labels_kept")
-    )
-    dims = [(int(i), int(j)) for i, j in tensors["grid_dims"]]
-    offsets = tensors["grid_offsets"].tolist()
-    folder = run.site_path(layer) / "figures"
-    figures = {
-        "traversal": grids_figure(
-            images,
-            before,
-            after,
-            compensated,
-            changed,
-            kept,
-            dims,
-            offsets,
-            f"{layer}: images that cause the same response under other filters",
-            compensation_null=null,
+    def __post_init__(self) -> None:
+        self.config = self.run.config.traversal
+        self.test = self.materials.dataset.test
+        self.prior = NaturalImagePrior.measured(
+            self.materials.dataset.train.pixels(slice(5000)),
+            self.config.alpha_weight,
+            self.config.variation_weight,
         )
-    }
-    for n, source in enumerate(sources):
-        figures[f"grid_{n}"] = grid_figure(
-            source,
-            images[n],
-            before[n],
-            after[n],
-            compensated[n],
-            changed[n],
-            kept[n],
-            dims[n],
-            offsets,
-            f"{layer}, test image {int(tensors['grid_index'][n])}",
-            compensation_null=null,
+
+    def walk(
+        self,
+        name: str,
+        index: Int64[Tensor, " n"],
+        z: Float[Tensor, "n latent"],
+        targets: Float[Tensor, "n points latent"],
+        *,
+        null: bool = False,
+        starts: Float[Tensor, "n points c h w"] | None = None,
+    ) -> Tensors:
+        """Images and numbers of one set of walks, [images, points, ...] each, by `name`_."""
+        device, n = self.materials.device, len(index)
+        x = self.test.pixels(index)
+        found = walk(
+            self.gan,
+            self.prior,
+            x.to(device),
+            z,
+            targets,
+            self.config,
+            self.seed if null else None,
+            None if starts is None else starts.to(device),
+            self.tick,
         )
-    for key, figure in figures.items():
-        save(figure, folder / f"{key}.png")
-        run.site(layer)["figures"][key] = str((folder / f"{key}.png").relative_to(run.path))
+        images = found.images.cpu()
+        logits = predict(self.materials.network, x, device=device)
+        logits_k = predict(self.materials.network, images, device=device)
+        before, after = (t.cpu().unflatten(0, (n, -1)) for t in (found.before, found.after))
+        x_k = images.unflatten(0, (n, -1))
+        tensors = {
+            "images": x_k,
+            "before": before,
+            "after": after,
+            "compensation": compensation(before, after),
+            "image_change": image_change(x[:, None], x_k),
+            "labels_kept": labels_kept(logits[:, None], logits_k.unflatten(0, (n, -1))),
+        }
+        return {f"{name}_{key}": value for key, value in tensors.items()}
+
+    def measured(self, index: Int64[Tensor, " n"]) -> Tensors:
+        """The walks from which the numbers come, and their null."""
+        config = self.config
+        groups = torch.arange(len(index)) // config.group
+        z = self.gan.latents(int(groups[-1]) + 1, self.seed, "measured")
+        targets = points_around(z, config.measured_points, config.radius, self.seed)
+        z, targets = z[groups], targets[groups]
+        found = {"points_index": index, "points_groups": groups}
+        found |= {"points_z": z, "points_targets": targets}
+        found |= self.walk("points", index, z, targets)
+        found |= self.walk("null", index, z, targets, null=True)
+        found |= self._path(index, z, targets)
+        found |= self._axes(index, z, targets, found["points_images"])
+        return found | self._repeats(index, z, targets)
+
+    def _path(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
+        """Straight walks through z and its first point, seen at equal steps."""
+        n, config = self.config.path_images, self.config
+        unit = (targets[:n, 0] - z[:n]) / config.radius
+        radii = torch.tensor(config.path_radii).to(z)
+        points = z[:n, None] + radii[:, None] * unit[:, None]
+        return {"path_radii": radii} | self.walk("path", index[:n], z[:n], points)
+
+    def _axes(self, index: Tensor, z: Tensor, targets: Tensor, images: Tensor) -> Tensors:
+        """Walks along every latent, then along the combinations that move the image most.
+
+        Images of even place walk up, the others down.
+        """
+        n, config = self.config.axis_images, self.config
+        change = (images - self.test.pixels(index)[:, None]).flatten(2)
+        count = min(config.combinations, self.gan.latent)
+        offsets = (targets - z[:, None]).cpu()
+        leading = leading_combinations(offsets, change, count).to(z)
+        axes = torch.cat([torch.eye(self.gan.latent).to(z), leading])
+        sign = 1 - 2 * (torch.arange(len(index[:n])) % 2)
+        points = z[:n, None] + config.radius * sign.to(z)[:, None, None] * axes
+        return {"axes": axes, "axes_sign": sign} | self.walk("axes", index[:n], z[:n], points)
+
+    def _repeats(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
+        """The same points from other starts: from x with noise, and from a neighbour's image."""
+        n, config = self.config.repeat_images, self.config
+        index, z, targets = index[:n], z[:n], targets[:n, : config.repeat_points]
+        x = self.test.pixels(index)[:, None].expand(-1, targets.shape[1], -1, -1, -1)
+        rng = runtime.generator(self.seed, "repeats")
+        noisy = (x + config.repeat_noise * torch.randn(x.shape, generator=rng)).clamp(0, 1)
+        half = self.walk("half", index, z, (z[:, None] + targets) / 2)["half_images"]
+        sets = {
+            "repeat_noise": self.walk("repeat", index, z, targets, starts=noisy),
+            "repeat_neighbour": self.walk("repeat", index, z, targets, starts=half),
+            "null_repeat": self.walk("repeat", index, z, targets, null=True, starts=noisy),
+        }
+        return {name: found["repeat_images"] for name, found in sets.items()}
+
+    def shown(self, index: Int64[Tensor, " n"]) -> Tensors:
+        """Grids around one z for each image, all their points inverted (eq. 8)."""
+        config = self.config
+        z = self.gan.latents(len(index), self.seed, "shown")
+        dims = (
+            grid_dimensions(len(index), self.gan.latent, self.seed)
+            if config.dims is None
+            else torch.tensor([config.dims] * len(index))
+        )
+        offsets = torch.linspace(-config.extent, config.extent, config.grid)
+        targets = torch.stack(
+            [
+                latent_grid(one, (int(i), int(j)), offsets.to(z.device)).flatten(0, 1)
+                for one, (i, j) in zip(z, dims, strict=True)
+            ]
+        )
+        layout = {"grid_index": index, "grid_z": z, "grid_dims": dims, "grid_offsets": offsets}
+        return layout | self.walk("grid", index, z, targets)

@@ -1,0 +1,223 @@
+"""Figures of evidence: kinds of change, labels kept over distance, what each latent does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from filtergan.figures.style import (
+    BLUE,
+    COLOURS,
+    DASH,
+    GREY,
+    INK,
+    MINUS,
+    RED,
+    page,
+    short,
+    styled,
+)
+
+Entry = Mapping[str, Any]
+Shift = tuple[float | None, float | None, float | None]
+GRID = "#e6e6e6"
+ROW = 0.21  # inches
+
+
+@styled
+def shares_figure(
+    panels: Mapping[str, Mapping[str, Entry]],
+    own: str,
+    controls: Sequence[str] = (),
+    failures: Sequence[str] = (),
+) -> Figure:
+    """Shares of the image change that families of transformations explain (measures M5).
+
+    Args:
+        panels: Title of each family, then the name of each set of images, then the share in the
+            record's form; what is missing is left out.
+        own: The set drawn in blue.
+        controls: The sets drawn in grey.
+        failures: What speaks against believing the own set; said beside its name.
+    """
+    rows = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    figure = page(0.8 + ROW * len(rows))
+    cells = figure.subplots(1, len(panels), squeeze=False, sharey=True).ravel()
+    for axes, (title, panel) in zip(cells, panels.items(), strict=True):
+        axes.set_title(title, fontsize=7)
+        for height, name in enumerate(rows):
+            colour = BLUE if name == own else GREY if name in controls else INK
+            _point(axes, panel.get(name, {}), height, colour)
+        _share_axis(axes, rows)
+    labels = [f"{name}: {_said(failures)}" if name == own and failures else name for name in rows]
+    cells[0].set_yticks(range(len(rows)), labels)
+    if failures and own in rows:
+        cells[0].get_yticklabels()[rows.index(own)].set_color(RED)
+    figure.supxlabel("share of the image change explained, 95 % interval", fontsize=7)
+    return figure
+
+
+@styled
+def distances_figure(
+    curves: Mapping[str, Sequence[tuple[float, Entry]]],
+    label: str,
+    least: float,
+    failures: Sequence[str] = (),
+) -> Figure:
+    """Shares over the distance walked in latent space, with their intervals (measure M2).
+
+    Args:
+        curves: Name, then pairs of a distance (standard deviations of z) and a share in the
+            record's form.
+        label: Of the vertical axis.
+        least: Marked by a line: what the share should reach.
+        failures: What speaks against believing the walks; written above.
+    """
+    figure = page(2.3 + 0.2 * bool(failures))
+    axes = figure.subplots()
+    lowest = least
+    for number, (name, points) in enumerate(curves.items()):
+        known = sorted((r, e) for r, e in points if e.get("value") is not None)
+        # Beside each other, so that no interval hides another.
+        shift = 0.03 * (number - (len(curves) - 1) / 2)
+        radii = [radius + shift for radius, _ in known]
+        values = [entry["value"] for _, entry in known]
+        ends = [_ends(entry) for _, entry in known]
+        lowest = min([lowest, *values, *(low for low, _ in ends)])
+        colour = COLOURS[number]
+        axes.plot(radii, values, "o-", color=colour, markersize=3.5, linewidth=1.1, label=name)
+        for radius, (low, high) in zip(radii, ends, strict=True):
+            axes.plot((radius, radius), (low, high), color=colour, linewidth=1.6, alpha=0.5)
+    axes.axhline(least, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.annotate(
+        f"to reach: {short(least)}",
+        (1, least),
+        (0, -3),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=GREY,
+    )
+    axes.set_ylim(max(0.0, lowest - 0.1 * (1.02 - lowest)), 1.02)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("distance walked from z, in standard deviations of z")
+    axes.set_ylabel(label)
+    axes.legend(loc="lower left")
+    _warn(figure, failures)
+    return figure
+
+
+@styled
+def latents_figure(
+    names: Sequence[str],
+    shifts: Mapping[str, Sequence[Shift]],
+    shares: Mapping[str, Sequence[float | None]],
+    failures: Sequence[str] = (),
+) -> Figure:
+    """What each direction of latent space does: shifts of shape beside explained shares (M5, M6).
+
+    Args:
+        names: Of the directions, one row each.
+        shifts: Name of each morphometric, then per direction the change and the ends of its
+            interval, in standard deviations within a class; empty where there are no strokes.
+        shares: Title of each family, then per direction the share of change that it explains.
+        failures: What speaks against believing the walks; written above.
+    """
+    figure = page(0.95 + ROW * len(names) + 0.2 * bool(failures))
+    columns = bool(shifts) + len(shares)
+    widths = [0.62 * len(shifts)] * bool(shifts) + [1.0] * len(shares)
+    cells = figure.subplots(1, columns, squeeze=False, width_ratios=widths).ravel()
+    if shifts:
+        _draw_shifts(cells[0], shifts)
+    for axes, (title, values) in zip(cells[bool(shifts) :], shares.items(), strict=True):
+        axes.set_title(title, fontsize=7)
+        _share_axis(axes, names)
+        for height, value in enumerate(values):
+            if value is None:
+                axes.text(0.03, height, DASH, va="center", color=GREY)
+                continue
+            axes.barh(height, max(value, 0.0), height=0.62, color=COLOURS[5])
+            place, side = (value + 0.04, "left") if value < 0.6 else (value - 0.04, "right")
+            axes.text(place, height, f"{value:.2f}", va="center", ha=side, fontsize=6)
+    for axes in cells[1:]:
+        axes.tick_params(labelleft=False)
+    cells[0].set_yticks(range(len(names)), names)
+    _warn(figure, failures)
+    return figure
+
+
+def _draw_shifts(axes: Axes, shifts: Mapping[str, Sequence[Shift]]) -> None:
+    """A heat map; only shifts whose interval excludes 0 are coloured."""
+    table = [[shift[row] for shift in shifts.values()] for row in range(_rows(shifts))]
+    sure = np.array([[_sure(cell) for cell in row] for row in table], dtype=float)
+    limit = max(0.5, float(np.nanmax(np.abs(sure), initial=0.0)))
+    axes.imshow(sure, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    for row, cells in enumerate(table):
+        for column, (value, _, _) in enumerate(cells):
+            shade = abs(sure[row, column]) / limit
+            colour = GREY if np.isnan(shade) else "white" if shade > 0.65 else INK
+            text = DASH if value is None else f"{value:+.1f}".replace("-", MINUS)
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6)
+    axes.set_xticks(
+        range(len(shifts)), list(shifts), rotation=35, ha="left", rotation_mode="anchor"
+    )
+    axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+    axes.set_xlabel("shift, in standard deviations within a class")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _share_axis(axes: Axes, rows: Sequence[str]) -> None:
+    """An axis from 0 to 1, one row below the other."""
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_xticks((0, 0.5, 1), ("0", ".5", "1"))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="both", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _point(axes: Axes, entry: Entry, height: float, colour: str) -> None:
+    """A value with its interval; nothing where it was not measured."""
+    if entry.get("value") is None:
+        return
+    axes.plot(_ends(entry), (height, height), color=colour, linewidth=1.6, alpha=0.6)
+    axes.plot(entry["value"], height, "o", color=colour, markersize=4)
+
+
+def _ends(entry: Entry) -> tuple[float, float]:
+    """Ends of the interval; the value itself where there is none."""
+    low, high = entry.get("ci95") or (None, None)
+    value = entry["value"]
+    return value if low is None else low, value if high is None else high
+
+
+def _sure(shift: Shift) -> float:
+    """A shift whose interval excludes 0; NaN for others."""
+    value, low, high = shift
+    if value is None or low is None or high is None:
+        return float("nan")
+    return value if low > 0 or high < 0 else float("nan")
+
+
+def _rows(shifts: Mapping[str, Sequence[Shift]]) -> int:
+    return len(next(iter(shifts.values())))
+
+
+def _warn(figure: Figure, failures: Sequence[str]) -> None:
+    if failures:
+        text = f"not to be believed: {_said(failures)}"
+        figure.suptitle(text, color=RED, fontweight="bold", fontsize=8)
+
+
+def _said(failures: Sequence[str]) -> str:
+    return "; ".join(failures)

@@ -1,0 +1,287 @@
+"""Independent classifiers that judge recovered images: trained once per dataset, and kept."""
+
+import hashlib
+import json
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from filtergan import runtime
+from filtergan.cnn import fit, predict
+from filtergan.config import JudgeConfig
+from filtergan.data import Dataset
+from filtergan.errors import UserError
+from filtergan.files import load_metadata, load_tensors, save_tensors, writing
+
+SEED = 0
+"""Of all judges: they belong to the dataset, not to a study, so that seeds compare."""
+VERSION = 1
+"""Of the architectures and their training; a change makes every kept judge another."""
+LARGEST = 64
+"""Larger images are averaged down by the least whole factor to so many pixels a side."""
+WIDTH = 128
+"""Features that a judge's last layer reads, the psi of the measures."""
+
+
+class Judges:
+    """Classifiers of different makes, in evaluation mode and frozen.
+
+    Attributes:
+        networks: Each a body, from images to `WIDTH` features, and a head, from these to logits.
+        correct: Which test images each classifies correctly.
+        seconds: What their training took.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        correct: Bool[Tensor, "judges n"],
+        seconds: float,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Move the networks to the device and freeze them."""
+        self.networks = [n.to(device).eval().requires_grad_(False) for n in networks]
+        self.correct = correct
+        self.seconds = seconds
+        self.device = device
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Test accuracy of each."""
+        return self.correct.float().mean(dim=1).tolist()
+
+    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "judges n classes"]:
+        """Logits of each judge for images in [0, 1], on the CPU."""
+        return torch.stack([predict(n, images, device=self.device) for n in self.networks])
+
+    def features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """What the first judge's last layer reads of images in [0, 1], on the CPU (psi of M7)."""
+        body = self.networks[0].get_submodule("body")
+        return predict(body, images, device=self.device)
+
+    def save(self, path: Path) -> None:
+        """Write them as one safetensors file, whole or not at all.
+
+        Raises:
+            UserError: The file could not be written (exit code 1).
+        """
+        tensors = {
+            f"{i}.{name}": value
+            for i, network in enumerate(self.networks)
+            for name, value in network.state_dict().items()
+        }
+        save_tensors(path, tensors | {"correct": self.correct}, {"seconds": str(self.seconds)})
+
+    @classmethod
+    def load(
+        cls, path: Path, dataset: Dataset, config: JudgeConfig, device: torch.device | str = "cpu"
+    ) -> "Judges":
+        """Read what `save` wrote.
+
+        Args:
+            path: The file.
+            dataset: Gives the shape of an image and the number of classes.
+            config: Gives the number of networks.
+            device: Where they are to compute.
+
+        Raises:
+            UserError: The file is missing or damaged, or holds something else.
+        """
+        tensors, words = load_tensors(path), load_metadata(path)
+        networks = [_make(i, dataset) for i in range(config.networks)]
+        try:
+            for i, network in enumerate(networks):
+                own = {k: tensors[f"{i}.{k}"] for k in network.state_dict()}
+                network.load_state_dict(own)
+            correct, seconds = tensors["correct"], float(words["seconds"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(f"{path} holds other judges than these; remove it.") from error
+        if correct.dtype != torch.bool or correct.shape != (len(networks), len(dataset.test)):
+            raise UserError(f"{path} holds the judges of another dataset; remove it.")
+        return cls(networks, correct, seconds, device)
+
+
+def get_judges(dataset: Dataset, config: JudgeConfig, device: torch.device | str = "cpu") -> Judges:
+    """The judges of a dataset: from the cache if they are there and whole, else trained and kept.
+
+    Two processes may do this at once: each trains its own, which are the same, and whichever file
+    is written last stays.
+
+    Args:
+        dataset: Its training images teach them, its test images examine them.
+        config: How many, and their training.
+        device: Where to train, and where they are to compute.
+
+    Raises:
+        UserError: The cache folder cannot be written, or the training diverged (exit code 1).
+    """
+    path = judges_file(dataset, config)
+    with suppress(UserError):  # missing or damaged: trained again
+        return Judges.load(path, dataset, config, device)
+    try:
+        with writing(path):  # before the work is done
+            path.parent.mkdir(parents=True, exist_ok=True)
+        judges = train_judges(dataset, config, device)
+        judges.save(path)
+    except UserError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise UserError(
+            f"{error} Or keep the judges elsewhere: name a folder in FILTERGAN_CACHE.", exit_code=1
+        ) from error
+    return judges
+
+
+def train_judges(
+    dataset: Dataset, config: JudgeConfig, device: torch.device | str = "cpu"
+) -> Judges:
+    """Train the judges of a dataset, with a progress bar, and examine them.
+
+    Args:
+        dataset: Its training images teach them, its test images examine them.
+        config: How many, and their training.
+        device: Where to train, and where they are to compute.
+
+    Raises:
+        UserError: The loss of one is not finite (exit code 1).
+    """
+    train, test, started = dataset.train, dataset.test, time.monotonic()
+    networks = [_make(i, dataset) for i in range(config.networks)]
+    steps = config.networks * config.epochs * max(1, len(train) // config.batch)
+    with runtime.progress(steps, "judges", "steps") as advance:
+        for i, network in enumerate(networks):
+            fit(
+                network,
+                network.parameters(),
+                train.images,
+                train.labels,
+                epochs=config.epochs,
+                batch=config.batch,
+                rate=config.rate,
+                seed=runtime.derive_seed(SEED, "judge", i),
+                device=device,
+                on_step=lambda *_: advance(),
+            )
+    logits = torch.stack([predict(network, test.images, device=device) for network in networks])
+    correct = logits.argmax(dim=2) == test.labels
+    return Judges(networks, correct, round(time.monotonic() - started, 3), device)
+
+
+def judges_file(dataset: Dataset, config: JudgeConfig) -> Path:
+    """Where the judges of a dataset are kept: named by the dataset's content and the config."""
+    key = json.dumps([VERSION, SEED, dataset.fingerprint, config.model_dump()])
+    return cache_folder() / f"judges-{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+
+
+def cache_folder() -> Path:
+    """What is kept between studies: $FILTERGAN_CACHE, or `filtergan` in the user's cache."""
+    if own := os.environ.get("FILTERGAN_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "filtergan"
+
+
+# ------------------------------------------------------------------------------ architectures
+
+
+def _make(i: int, dataset: Dataset) -> nn.Module:
+    """The i-th judge, its weights drawn from a seed of its own."""
+    body = BODIES[i % len(BODIES)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(runtime.derive_seed(SEED, "judge weights", i))
+        head = nn.Linear(WIDTH, len(dataset.classes))
+        return nn.Sequential(OrderedDict(body=body(*dataset.shape), head=head))
+
+
+def _down(height: int, width: int) -> nn.Module:
+    """Average large images down, so that a judge's cost has a bound."""
+    factor = -(-max(height, width) // LARGEST)
+    return nn.AvgPool2d(factor, ceil_mode=True) if factor > 1 else nn.Identity()
+
+
+def _flat(*layers: nn.Module, shape: tuple[int, int, int]) -> nn.Sequential:
+    """Standardised images of this shape, through these layers, flattened, mapped to features."""
+    standard = nn.BatchNorm2d(shape[0], affine=False)
+    network = nn.Sequential(_down(*shape[1:]), standard, *layers, nn.Flatten())
+    with torch.no_grad():
+        size = network.eval()(torch.zeros(1, *shape)).shape[1]
+    return nn.Sequential(*network.train(), nn.Linear(size, WIDTH))
+
+
+def lenet(channels: int, height: int, width: int) -> nn.Module:
+    """5x5 convolutions, tanh and average pooling, after LeNet-5 (LeCun et al. 1998)."""
+    return nn.Sequential(
+        _flat(
+            nn.Conv2d(channels, 8, 5, padding=2),
+            nn.Tanh(),
+            nn.AvgPool2d(2, ceil_mode=True),
+            nn.Conv2d(8, 24, 5, padding=2),
+            nn.Tanh(),
+            nn.AvgPool2d(2, ceil_mode=True),
+            shape=(channels, height, width),
+        ),
+        nn.Tanh(),
+    )
+
+
+def vgg(channels: int, height: int, width: int) -> nn.Module:
+    """3x3 convolutions, batch norm, ReLU and max-pooling (Simonyan and Zisserman 2015)."""
+
+    def block(before: int, after: int) -> list[nn.Module]:
+        return [
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            nn.MaxPool2d(2, ceil_mode=True),  # here at half the cost of its usual place
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+        ]
+
+    layers = [*block(channels, 16), *block(16, 32), *block(32, 64)]
+    return nn.Sequential(_flat(*layers, shape=(channels, height, width)), nn.ReLU())
+
+
+class Residual(nn.Module):
+    """Two convolutions with a way around them, GELU and group norm before each."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        """Make the layers; the way around is a convolution where the shape changes."""
+        super().__init__()
+        self.way = nn.Sequential(
+            nn.GroupNorm(4, before),
+            nn.GELU(),
+            nn.Conv2d(before, after, 3, stride, padding=1),
+            nn.GroupNorm(4, after),
+            nn.GELU(),
+            nn.Conv2d(after, after, 3, padding=1),
+        )
+        same = stride == 1 and before == after
+        self.around = nn.Identity() if same else nn.Conv2d(before, after, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum of both ways."""
+        return self.around(x) + self.way(x)
+
+
+def resnet(channels: int, height: int, width: int) -> nn.Module:
+    """Pre-activation residual blocks (He et al. 2016) and a mean over places, group norm, GELU."""
+    return nn.Sequential(
+        _flat(
+            nn.Conv2d(channels, 16, 5, stride=2, padding=2),
+            Residual(16, 16, 1),
+            Residual(16, 40, 2),
+            nn.GroupNorm(4, 40),
+            nn.GELU(),
+            nn.AdaptiveAvgPool2d(2),
+            shape=(channels, height, width),
+        ),
+        nn.GELU(),
+    )
+
+
+BODIES: tuple[Callable[[int, int, int], nn.Module], ...] = (lenet, vgg, resnet)

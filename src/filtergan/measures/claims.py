@@ -1,0 +1,275 @@
+"""The paper's two sentences about layers, decided: what the early and the late site ignore.
+
+Kilcher et al. 2017 say that layer 2 ignores low-level features, such as brightness or stroke
+width, and layer 4 high-level, highly non-linear ones. Each sentence becomes conditions on measures;
+it is supported if all are met, not supported if one is not, and undecided where the intervals, or a
+failed gate, leave one open.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from filtergan.measures.gates import LABELS_KEPT, ON_MANIFOLD, REPEATABLE, gates
+from filtergan.measures.statistics import interval
+
+Found = Mapping[str, Mapping[str, Any]]
+Interval = tuple[float, float]
+TOLERANCE = 0.1
+"""Relative difference up to which two changes of image count as equal."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A part of a claim.
+
+    Attributes:
+        says: What must hold.
+        met: None: the intervals leave it open.
+        told: The numbers.
+    """
+
+    says: str
+    met: bool | None
+    told: str
+
+
+@dataclass(frozen=True)
+class SiteEvidence:
+    """What is known of one site.
+
+    Attributes:
+        layer: Its name.
+        verdict: On its generator: `converged`, or what went wrong.
+        found: Its measures, in the record's form.
+        references: Measures of the reference traversals at this site.
+        change: ||x_k - x|| / ||x|| per image and point.
+        low_level: Share of the change explained by brightness and stroke width, per point.
+        transformed: Share explained by an affine warp, brightness and stroke width, per point.
+    """
+
+    layer: str
+    verdict: str
+    found: Found
+    references: Mapping[str, Found]
+    change: Float[Tensor, "n p"]
+    low_level: Float[Tensor, "n p"]
+    transformed: Float[Tensor, "n p"]
+
+
+def decide(
+    early: SiteEvidence, late: SiteEvidence, *, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Decide both sentences for two sites measured on the same images.
+
+    Args:
+        early: The site that the paper's low-level sentence is about.
+        late: The site that its high-level sentence is about.
+        resamples: Bootstrap resamples of the differences between the sites.
+        seed: Of the resampling.
+
+    Returns:
+        `low_level` and `high_level`: layer, sentence, verdict, reason, and the conditions.
+    """
+    pairs = matched_pairs(early.change, late.change)
+    low = _low_level(early, late, pairs, resamples, seed)
+    high = _high_level(early, late, pairs, resamples, seed)
+    low_says = (
+        f"{early.layer} ignores low-level features such as brightness or stroke width, more than "
+        f"{late.layer} does"
+    )
+    high_says = f"{late.layer} ignores high-level, highly non-linear changes"
+    return {
+        "low_level": {"layer": early.layer, "sentence": low_says} | verdict(low),
+        "high_level": {"layer": late.layer, "sentence": high_says} | verdict(high),
+    }
+
+
+def verdict(conditions: list[Condition]) -> dict[str, Any]:
+    """Supported if all conditions are met, not supported if one is not, undecided otherwise."""
+    failed = [c.told for c in conditions if c.met is False]
+    open_ = [c.told for c in conditions if c.met is None]
+    word: Literal["supported", "not supported", "undecided"] = (
+        "not supported" if failed else "undecided" if open_ else "supported"
+    )
+    reason = "; ".join(failed or open_ or [c.told for c in conditions])
+    return {
+        "verdict": word,
+        "reason": reason,
+        "conditions": [asdict(c) for c in conditions],
+    }
+
+
+def matched_pairs(
+    early: Float[Tensor, "n p"], late: Float[Tensor, "n q"], tolerance: float = TOLERANCE
+) -> Int64[Tensor, "m 3"]:
+    """Pairs of points of the same image at two sites whose image changes are equal.
+
+    Greedy, the closest pair of an image first; each point takes part once.
+
+    Args:
+        early: Image change per image and point at one site.
+        late: The same at the other.
+        tolerance: Largest relative difference within a pair.
+
+    Returns:
+        Image, point at the first site, point at the second.
+    """
+    apart = (early[:, :, None].log() - late[:, None, :].log()).abs()
+    apart = torch.where(apart.isnan(), torch.inf, apart)
+    limit = torch.log1p(torch.tensor(tolerance))
+    found = []
+    for image, table in enumerate(apart):
+        while len(table) and table.min() <= limit:
+            i, j = divmod(int(table.argmin()), table.shape[1])
+            found.append((image, i, j))
+            table[i], table[:, j] = torch.inf, torch.inf
+    return torch.tensor(found, dtype=torch.long).reshape(-1, 3)
+
+
+def difference(
+    early: Float[Tensor, "n p"],
+    late: Float[Tensor, "n q"],
+    pairs: Int64[Tensor, "m 3"],
+    *,
+    resamples: int,
+    seed: int,
+) -> tuple[float, Interval]:
+    """Mean over matched pairs of early less late, and its 95 % interval over images."""
+    image, i, j = pairs.T
+    values = early[image, i] - late[image, j]
+    if not len(values):
+        return float("nan"), (float("nan"), float("nan"))
+    ends = interval(values, image, resamples=resamples, seed=seed)
+    return float(values.nanmean()), ends
+
+
+def _low_level(
+    early: SiteEvidence, late: SiteEvidence, pairs: Tensor, resamples: int, seed: int
+) -> list[Condition]:
+    value, ends = difference(early.low_level, late.low_level, pairs, resamples=resamples, seed=seed)
+    share = _slope_share(early.found)
+    return [
+        _established(early),
+        _established(late),
+        _above(
+            "brightness and stroke width explain more of the change at the earlier site, at equal "
+            "image change",
+            f"explained at {early.layer} less {late.layer}",
+            value,
+            ends,
+        ),
+        _more(
+            "the change of a pixel is decided by its own grey level more at the earlier site",
+            f"R² of a pixel's change from its own grey level at {early.layer}, at {late.layer}",
+            early.found.get("locality_r2_k1", {}),
+            late.found.get("locality_r2_k1", {}),
+        ),
+        Condition(
+            "thickness and intensity make up more than half of the morphometric slopes",
+            None if share is None else share > 0.5,
+            f"share of thickness and intensity in the slopes at {early.layer} {_told(share)}",
+        ),
+    ]
+
+
+def _high_level(
+    early: SiteEvidence, late: SiteEvidence, pairs: Tensor, resamples: int, seed: int
+) -> list[Condition]:
+    value, ends = difference(
+        early.transformed, late.transformed, pairs, resamples=resamples, seed=seed
+    )
+    name = "explained_photometric_affine_width"
+    own, rotation = late.found.get(name, {}), late.references.get("affine", {}).get(name, {})
+    kept, natural, repeatable = (
+        _value(late.found, n) for n in ("labels_kept_judges", "on_manifold_share", "repeatability")
+    )
+    topology, chance = late.found.get("topology_changed", {}), late.references.get("null", {})
+    return [
+        _established(late),
+        _above(
+            "less of the change is explained by affine maps, brightness and stroke width at the "
+            "later site, at equal image change",
+            f"explained at {early.layer} less {late.layer}",
+            value,
+            ends,
+        ),
+        _more(
+            "less is explained than of a true affine map",
+            f"explained of the affine reference, and of the change at {late.layer}",
+            rotation,
+            own,
+        ),
+        _reaches("independent judges keep the labels", kept, LABELS_KEPT),
+        _reaches("the images stay on the manifold", natural, ON_MANIFOLD),
+        _reaches("the images are repeatable", repeatable, REPEATABLE),
+        _more(
+            "holes or strokes appear or vanish, more often than by random changes of the filters",
+            f"share of points whose topology changes at {late.layer}, and under random changes",
+            topology,
+            chance.get("topology_changed", {}),
+        ),
+    ]
+
+
+def _established(site: SiteEvidence) -> Condition:
+    """Met or open: without generator and inversion nothing is known of what a site ignores."""
+    if site.verdict != "converged":
+        told = f"the generator at {site.layer} {site.verdict}"
+        return Condition(f"the generator at {site.layer} converged", None, told)
+    inversion = gates(site.found)[0]
+    return Condition(
+        f"the inversion works at {site.layer}",
+        True if inversion.passed else None,
+        f"inversion at {site.layer}: {inversion.told}",
+    )
+
+
+def _above(says: str, what: str, value: float, ends: Interval) -> Condition:
+    low, high = ends
+    met = True if low > 0 else False if high < 0 else None
+    return Condition(says, met, f"{what}: {value:.2f} ({low:.2f} to {high:.2f})")
+
+
+def _more(says: str, what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Condition:
+    """Whether one measure exceeds another: met or not where their intervals lie apart."""
+    low, high = _ends(one)
+    other_low, other_high = _ends(other)
+    met = True if low > other_high else False if high <= other_low else None
+    return Condition(says, met, f"{what}: {_told(one.get('value'))}, {_told(other.get('value'))}")
+
+
+def _reaches(says: str, value: float | None, least: float) -> Condition:
+    met = None if value is None else value >= least
+    return Condition(says, met, f"{says}: {_told(value)}, to reach {least}")
+
+
+def _slope_share(found: Found) -> float | None:
+    """Share of thickness and intensity in the sum of all absolute morphometric slopes."""
+    slopes = {
+        name: abs(entry["value"])
+        for name, entry in found.items()
+        if name.startswith("slope_") and entry.get("value") is not None
+    }
+    total = sum(slopes.values())
+    ours = sum(v for n, v in slopes.items() if n.split("_")[1] in ("thickness", "intensity"))
+    return ours / total if total else None
+
+
+def _value(found: Found, name: str) -> Any:
+    return found.get(name, {}).get("value")
+
+
+def _told(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f}"
+
+
+def _ends(entry: Mapping[str, Any]) -> Interval:
+    """Ends of a measure's interval; NaN, which no comparison passes, where there is none."""
+    low, high = entry.get("ci95") or (None, None)
+    return (math.nan if low is None else low, math.nan if high is None else high)

@@ -1,0 +1,52 @@
+"""Ratios of two means over images, with intervals that keep their sign and scale."""
+
+import math
+
+from jaxtyping import Float
+from scipy.special import stdtrit
+from torch import Tensor
+
+
+def ratio_interval(
+    above: Float[Tensor, " n"], below: Float[Tensor, " n"]
+) -> tuple[float, tuple[float, float]]:
+    """The ratio of two sums over clusters, and its 95 % jackknife interval.
+
+    The interval is that of the logarithm, so both its ends are positive and the ratio's inverse
+    has the inverse interval. Each cluster is left out once; Student's t with n - 1 degrees of
+    freedom gives the reach, as there may be few (Efron and Tibshirani 1993, chapter 11).
+
+    Args:
+        above: Share of each independent cluster (an image, a group) in the numerator, not negative.
+        below: Its share in the denominator. A cluster with NaN in either is left out.
+
+    Returns:
+        The ratio, NaN if the denominator is 0; then the ends, NaN where they are not defined.
+    """
+    known = ~(above.isnan() | below.isnan())
+    one, other = above[known].double(), below[known].double()
+    count, total = len(one), other.sum()
+    if total <= 0:
+        return math.nan, (math.nan, math.nan)
+    value = float(one.sum() / total)
+    if count < 2 or value <= 0:
+        return value, (math.nan, math.nan)
+    without = ((one.sum() - one) / (total - other)).log()
+    reach = jackknife_reach(without)
+    return value, (value * math.exp(-reach), value * math.exp(reach))
+
+
+def jackknife_reach(without: Float[Tensor, " n"]) -> float:
+    """Half the width of a 95 % jackknife interval.
+
+    Args:
+        without: The statistic with one cluster left out, for each of at least two clusters.
+
+    Returns:
+        Reach on either side; NaN if the statistic is not finite without some cluster.
+    """
+    count = len(without)
+    if not bool(without.isfinite().all()):
+        return math.nan
+    error = float(without.double().std(correction=0)) * math.sqrt(count - 1)
+    return float(stdtrit(count - 1, 0.975)) * error

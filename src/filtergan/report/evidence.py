@@ -1,0 +1,307 @@
+"""What the page says of the evidence: gates, claims, kinds of change, latents, planted truth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from filtergan.config import StudyConfig
+from filtergan.figures import distances_figure, latents_figure, png, shares_figure
+from filtergan.measures.gates import LABELS_KEPT, Check, failures, findings, gates, is_invariance
+from filtergan.report.text import brief, data_url, ends
+
+Found = Mapping[str, Mapping[str, Any]]
+Site = Mapping[str, Any]
+
+OWN, NULL = "traversals", "random changes of the filters"
+SETS = {
+    "null": NULL,
+    "brightness": "brightness",
+    "thickness": "stroke width",
+    "affine": "affine map",
+    "warp": "smooth warp",
+    "noise": "noise",
+}
+"""The sets of images that are measured beside the traversals: name in the record, and in words."""
+
+FAMILIES = {
+    "photometric": "brightness,\ncontrast",
+    "width": "stroke\nwidth",
+    "photometric_width": "brightness\nand width",
+    "affine": "affine\nmap",
+    "photometric_affine": "brightness\nand affine",
+    "photometric_affine_width": "all three",
+    "spline": "smooth\nwarp",
+}
+"""Families of transformations, in words that fit above a column."""
+
+COMPARED = {
+    "image_change": "image change, in norms of the image",
+    "labels_kept_judges": "labels kept by the judges",
+    "on_manifold_share": "images as near to the training images as test images are",
+    "image_two_sample_accuracy": "told apart from test images by a fresh classifier (chance 0.5)",
+    "independent_image_changes": "independent image changes",
+    "topology_changed": "holes or parts appear or vanish",
+    "locality_size": "patch that decides a pixel's change, in pixels across",
+    "change_support": "share of pixels that hold 90 % of the change",
+    "change_frequency": "frequency of the change, cycles per pixel",
+    "explained_photometric": "explained by brightness and contrast",
+    "explained_width": "explained by stroke width",
+    "explained_photometric_width": "explained by brightness and stroke width",
+    "explained_affine": "explained by an affine map",
+    "explained_photometric_affine": "explained by brightness and an affine map",
+    "explained_photometric_affine_width": "explained by all three together",
+    "explained_spline": "explained by brightness and a smooth warp",
+}
+"""Rows of the table of kinds of change."""
+
+MORPHOMETRICS = {"intensity": "brightness", "euler": "parts less holes", "ends": "stroke ends"}
+"""Morphometrics whose names in the record are no plain words."""
+
+PLANTED = {
+    "brightness": (
+        "each training image was dimmed by a factor of its own",
+        "brightness and contrast",
+        "explained_photometric",
+        "brightness",
+    ),
+    "rotation": (
+        "each training image was turned by an angle of its own",
+        "an affine map (rotation, scale, shear, shift)",
+        "explained_affine",
+        "affine",
+    ),
+    "width": (
+        "the strokes of each training image were made wider or narrower by a step of its own",
+        "stroke width",
+        "explained_width",
+        "thickness",
+    ),
+}
+"""What was planted: how, the family that explains it, its measure, and its reference."""
+
+
+def traversals(site: Site) -> dict[str, Any] | None:
+    """Whether a site's traversals are to be believed, and shown to be invariances, with the tests.
+
+    Computed by `measures.gates` from the measures, so that the thresholds have one source.
+
+    Args:
+        site: Its part of the record.
+
+    Returns:
+        `title`, `says`, `tone` (good, open or no), `checks` and `null` (what the same tests say of
+        random changes of the filters); None: nothing was measured of the traversals.
+    """
+    found = site.get("measures", {})
+    checks = [*gates(found), *findings(found)]
+    if all(check.passed is None for check in checks):
+        return None
+    failed = failures(found)
+    faults = [check.failure for check in findings(found) if check.passed is False]
+    if open_ := [check.name for check in checks if check.passed is None]:
+        faults.append(f"not tested: {', '.join(open_)}")
+    if site.get("verdict") not in ("converged", None):
+        faults.append(f"the generator {site['verdict']}")
+    if failed:
+        title, says, tone = "Not to be believed", _sentence([*failed, *faults]), "no"
+    elif is_invariance(found) and not faults:
+        title, tone = "An invariance is shown", "good"
+        says = "By these measures the network ignores these changes of the image."
+    else:
+        title, says, tone = "No invariance was shown", _sentence(faults), "open"
+    return {
+        "title": title,
+        "says": says,
+        "tone": tone,
+        "checks": [_check(check) for check in checks],
+        "null": _null_judged(site.get("references", {}).get("null", {})),
+    }
+
+
+def _check(check: Check) -> dict[str, str]:
+    state = {True: "passed", False: "failed", None: "not tested"}[check.passed]
+    return {"name": check.name, "state": state, "told": check.told}
+
+
+def _null_judged(found: Found) -> str | None:
+    """What the tests say of random changes of the filters, in a sentence."""
+    checks = [*gates(found), *findings(found)]
+    failed = [check.name for check in checks if check.passed is False]
+    if is_invariance(found):
+        return (
+            "Random changes of the filters of the same size pass the same tests: here the tests "
+            "decide nothing."
+        )
+    if not failed:
+        return None
+    return f"Random changes of the filters of the same size fail: {', '.join(failed)}."
+
+
+def claims(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The paper's two sentences with verdict and conditions; None: not decided yet.
+
+    Returns:
+        `claims`, empty where there is but one site, and `why`, which says so.
+    """
+    if "claims" not in record:
+        return None
+    decided = record["claims"]
+    if not decided:
+        return {
+            "claims": [],
+            "why": "The paper compares two layers; this study has one site, so neither of its two "
+            "claims can be decided.",
+        }
+    return {"claims": [_claim(claim) for claim in decided.values()], "why": ""}
+
+
+def _claim(claim: Mapping[str, Any]) -> dict[str, Any]:
+    words = {True: "met", False: "not met", None: "open"}
+    conditions = [c | {"state": words[c["met"]]} for c in claim["conditions"]]
+    count = {word: sum(c["state"] == word for c in conditions) for word in words.values()}
+    tones = {"supported": "good", "not supported": "no", "undecided": "open"}
+    return {
+        "sentence": claim["sentence"],
+        "verdict": claim["verdict"],
+        "tone": tones[claim["verdict"]],
+        "conditions": conditions,
+        "count": ", ".join(f"{n} {word}" for word, n in count.items() if n),
+    }
+
+
+def kinds(site: Site) -> dict[str, Any] | None:
+    """What kind of change: a figure of explained shares, and a table, ours beside known ones.
+
+    Returns:
+        `figure`, `columns` and `rows` (label, name, cells of a value and its interval); None: no
+        share was measured.
+    """
+    sets = {OWN: site.get("measures", {})}
+    sets |= {words: site.get("references", {}).get(name, {}) for name, words in SETS.items()}
+    sets = {words: found for words, found in sets.items() if found}
+    families = {
+        title: {words: found.get(f"explained_{family}", {}) for words, found in sets.items()}
+        for family, title in FAMILIES.items()
+        if f"explained_{family}" in site.get("measures", {})
+    }
+    if not families:
+        return None
+    failed = failures(sets[OWN])
+    rows = [
+        {
+            "label": label,
+            "name": name,
+            "cells": [_cell(found.get(name)) for found in sets.values()],
+        }
+        for name, label in COMPARED.items()
+        if any(name in found for found in sets.values())
+    ]
+    figure = shares_figure(families, OWN, controls=(NULL,), failures=failed)
+    return {"figure": data_url(png(figure)), "columns": list(sets), "rows": rows}
+
+
+def labels(site: Site) -> str | None:
+    """Labels kept over the distance walked, as a figure; None: not measured."""
+    found = site.get("measures", {})
+    curves = {
+        "the network": _curve(found, "labels_kept_at_"),
+        "independent judges": _curve(found, "labels_kept_judges_at_"),
+    }
+    curves = {name: curve for name, curve in curves.items() if curve}
+    if not curves:
+        return None
+    figure = distances_figure(curves, "labels kept", LABELS_KEPT, failures(found))
+    return data_url(png(figure))
+
+
+def _curve(found: Found, prefix: str) -> list[tuple[float, Mapping[str, Any]]]:
+    """Distance and measure; a distance of 2.5 is written 2p5 in the name."""
+    named = {name.removeprefix(prefix): m for name, m in found.items() if name.startswith(prefix)}
+    return [(float(r.replace("p", ".")), measure) for r, measure in named.items()]
+
+
+def latents(site: Site) -> dict[str, Any] | None:
+    """What the latents do: `sentences` and a `figure`; None: not measured."""
+    entries = site.get("latents") or []
+    if not entries:
+        return None
+    shifts = {
+        MORPHOMETRICS.get(m, m): [entry["shifts"].get(m, (None,) * 3) for entry in entries]
+        for m in entries[0].get("shifts", {})
+    }
+    shown = ("photometric_width", "affine", "spline")
+    if "photometric_width" not in entries[0]["explained"]:  # colour
+        shown = ("photometric", "affine", "spline")
+    shares = {FAMILIES[f]: [entry["explained"].get(f) for entry in entries] for f in shown}
+    names = [entry["name"].replace(" - ", " \u2212 ") for entry in entries]
+    figure = latents_figure(names, shifts, shares, failures(site.get("measures", {})))
+    return {
+        "sentences": [_latent(entry) for entry in entries],
+        "figure": data_url(png(figure)),
+        "images": entries[0].get("images"),
+    }
+
+
+def _latent(entry: Mapping[str, Any]) -> dict[str, str]:
+    """A latent's sentence, in two: its name, and what is said of it."""
+    name = entry["name"]
+    return {"name": name, "says": entry["sentence"].removeprefix(f"{name}:").strip()}
+
+
+def planted(config: StudyConfig, sites: Mapping[str, Site]) -> dict[str, Any] | None:
+    """Whether the invariance that was planted in the network is found; None: none was."""
+    kind = config.dataset.augmentation
+    if kind == "none":
+        return None
+    how, family, name, reference = PLANTED[kind]
+    says = (
+        f"A known invariance was planted: {how}, and network and game saw the same images. A "
+        f"network trained so should ignore this change, and the traversals should show it."
+    )
+    return {
+        "says": says,
+        "sites": [
+            _found_again(layer, site, family, name, reference) for layer, site in sites.items()
+        ],
+    }
+
+
+def _found_again(layer: str, site: Site, family: str, name: str, reference: str) -> dict[str, Any]:
+    """One site's share of the planted family, against the null and the reference, in words."""
+    measures, others = site.get("measures", {}), site.get("references", {})
+    ours, null, known = (
+        found.get(name, {})
+        for found in (measures, others.get("null", {}), others.get(reference, {}))
+    )
+    if ours.get("value") is None:
+        return {"layer": layer, "tone": "open", "word": "not measured", "says": ""}
+    (low, high), (null_low, null_high) = ends(ours), ends(null)
+    word, tone = "open", "open"
+    if None not in (low, high, null_low, null_high):
+        if low > null_high:
+            word, tone = "found", "good"
+        elif high < null_low:
+            word, tone = "not found", "no"
+    if failed := failures(measures):
+        word, tone = f"not to be believed ({'; '.join(failed)})", "no"
+    says = (
+        f"{family} explains {_told(ours)} of the traversals' change, {_told(null)} of the change "
+        f"under random changes of the filters, and {_told(known)} of a true change of this kind."
+    )
+    return {"layer": layer, "tone": tone, "word": word, "says": says}
+
+
+def _told(measure: Mapping[str, Any]) -> str:
+    value, interval = _cell(measure)
+    return f"{value} ({interval})" if interval else value
+
+
+def _cell(measure: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A value and its interval, with two decimals."""
+    low, high = ends(measure)
+    value = brief((measure or {}).get("value"))
+    return value, "" if low is None else f"{brief(low)} to {brief(high)}"
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."

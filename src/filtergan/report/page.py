@@ -1,0 +1,190 @@
+"""From a run's record to one self-contained HTML page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from filtergan.config import StudyConfig, dump
+from filtergan.measures.gates import failures
+from filtergan.record import RunDirectory, write_atomic
+from filtergan.report import evidence, tables
+from filtergan.report.text import duration, inline, number, plain, shape
+
+CAPTIONS = {
+    "filters": (
+        "Filters",
+        "As the paper's fig. 2: each row is one filter, real and in several draws. The later "
+        "layers are fixed, so a draw's filter stands where the real one stood.",
+    ),
+    "traversal": (
+        "Traversals",
+        "As the paper's figs. 3 and 4: walking through two latents, the images that would have "
+        "caused the response of the image in the middle (blue). Each grid's numbers are below it.",
+    ),
+    "map": (
+        "Map of filters",
+        "As the paper's fig. 5: multidimensional scaling, each point one filter.",
+    ),
+    "curves": ("Training curves", "As they were logged, not smoothed."),
+}
+"""Title and caption of the record's figures, in the order in which they are shown."""
+
+
+def write_report(run: RunDirectory) -> Path:
+    """Write report.html, one page that needs neither a server nor a network.
+
+    What is missing (a study stopped early, or made before a measure existed) is said to be missing.
+
+    Args:
+        run: A run directory; its record and the figures that the record names are read.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UserError: The page could not be written (exit code 1).
+    """
+    environment = Environment(
+        loader=PackageLoader("filtergan"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["duration"] = duration
+    path = run.path / "report.html"
+    page = environment.get_template("report.html.j2").render(_context(run))
+    write_atomic(path, page.encode())
+    return path
+
+
+def _context(run: RunDirectory) -> dict[str, Any]:
+    record, config = run.record, run.config
+    done, missing = _done(config, record)
+    # The page cannot know how long it takes to write itself.
+    stages = {n: s for n, s in record.get("stages", {}).items() if n != "report"}
+    network_curves = record.get("cnn", {}).get("figures", {}).get("curves")
+    return {
+        "record": record,
+        "preset": record.get("preset") or config.preset,
+        "status": record.get("status"),
+        "sites": [_site(run, layer, site) for layer, site in record["sites"].items()],
+        "done": done,
+        "missing": missing,
+        "claims": evidence.claims(record),
+        "planted": evidence.planted(config, record["sites"]),
+        "paper": tables.paper_table(record["sites"]),
+        "is_mnist": config.data.rstrip("/").split("/")[-1].lower() == "mnist",
+        "data": config.data,
+        "network_curves": inline(run.path, network_curves),
+        "network": plain(record.get("cnn", {})),
+        "dataset": plain(record.get("dataset", {})),
+        "machine": plain(record.get("device") or {}),
+        "versions": record.get("versions", {}),
+        "stages": stages,
+        "seconds": sum(stage.get("seconds") or 0 for stage in stages.values()),
+        "config": dump(config),
+    }
+
+
+def _site(run: RunDirectory, layer: str, site: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of one site."""
+    measures, figures = site.get("measures", {}), site.get("figures", {})
+    shown = {
+        key: {"title": title, "caption": caption, "image": image, "key": key}
+        for key, (title, caption) in CAPTIONS.items()
+        if (image := inline(run.path, figures.get(key)))
+    }
+    grids = sorted((key for key in figures if key.startswith("grid_")), key=_grid_order)
+    return {
+        "layer": layer,
+        "verdict": site.get("verdict"),
+        "reason": site.get("reason"),
+        "filters": shape(site.get("filters")),
+        "response": shape(site.get("response")),
+        "traversals": evidence.traversals(site),
+        "failures": failures(measures),
+        "kinds": evidence.kinds(site),
+        "labels": evidence.labels(site),
+        "latents": evidence.latents(site),
+        "not_measured": site.get("not_measured") or {},
+        "accuracies": tables.accuracies(measures),
+        "figures": shown,
+        "grids": [image for key in grids if (image := inline(run.path, figures[key]))],
+        "rows": tables.main_rows(measures),
+        "groups": tables.groups(measures),
+    }
+
+
+def _grid_order(key: str) -> tuple[int, str]:
+    digits = key.removeprefix("grid_")
+    return (int(digits) if digits.isdigit() else 0, key)
+
+
+def _done(config: StudyConfig, record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What was done, in sentences, and the stages that were not."""
+    said, missing = [], []
+    for stage, sentence in _sentences(config, record).items():
+        entries = [e for name, e in record.get("stages", {}).items() if name.startswith(stage)]
+        if entries and all(entry.get("done") for entry in entries):
+            said.append(sentence)
+        else:
+            missing.append(stage)
+    return said, missing
+
+
+def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]:
+    """What each stage does under this config; judges only where the record knows of them."""
+    cnn, gan, traversal, measure = config.cnn, config.gan, config.traversal, config.measure
+    network = (
+        f"The network studied is {config.model}"
+        + (f" with the weights of {config.weights}" if config.weights else "")
+        if config.model
+        else f"A network of {len(cnn.channels)} convolutions was trained on {config.data} for "
+        f"{cnn.epochs} epochs"
+    )
+    updates = (
+        "the three updates of Algorithm 1"
+        if gan.updates == "algorithm1"
+        else "adversarial and information gradients summed"
+    )
+    start = (
+        "Its filters started at the real ones."
+        if gan.start == "real"
+        else "It never sees the real filters; only responses are judged."
+        if gan.judged == "responses"
+        else "Whole sets of filters are judged, not responses: a test of the paper's design."
+    )
+    return {
+        "train-cnn": f"{network}; it stays frozen in all that follows.",
+        "train-gan": f"For {' and '.join(config.layer)}, each on its own, a generator was trained "
+        f"to map {gan.latent} latents to all filters of the convolution, in {gan.steps:,} steps "
+        f"of {gan.batch} images ({updates}, λ = {gan.information:g}), so that the responses at "
+        f"“{config.response}” would pass for real ones. {start}",
+        **_judges(record),
+        "traverse": f"Traversals: {traversal.images} test images, each as a grid of "
+        f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "
+        f"{traversal.measured_images} images at {traversal.measured_points} points each, recovered "
+        f"in {traversal.steps} steps (eqs. 5 to 8).",
+        "measure": f"Assessment: {measure.draws} single draws with nothing re-trained; "
+        f"{measure.pooled} draws pooled with the later layers re-trained for "
+        f"{measure.retrain_epochs} epochs (eq. 9), beside controls re-trained alike. Intervals are "
+        "95 %; images are resampled whole, and draws where a number is a mean over draws.",
+    }
+
+
+def _judges(record: Mapping[str, Any]) -> dict[str, str]:
+    """How good the judges are; nothing in a record made before there were any."""
+    accuracies = record.get("judges", {}).get("accuracies", [])
+    reached = [100 * a["value"] for a in accuracies if a.get("value") is not None]
+    if not reached:
+        return {}
+    said = (
+        f"{len(reached)} judges, classifiers of other kinds trained on the same images and never "
+        "seen by the generator, say whether a recovered image keeps its label. They are right on "
+        f"{min(reached):.1f} % to {max(reached):.1f} % of the test images."
+    )
+    return {"train-judges": said}

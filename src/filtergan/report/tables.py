@@ -1,0 +1,208 @@
+"""Tables of measures: for the terminal, for each site, and beside the paper's numbers."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from filtergan.figures import intervals_figure, png
+from filtergan.figures.style import DASH, MINUS
+from filtergan.measures.registry import lookup, order
+from filtergan.record import RunDirectory
+from filtergan.report.evidence import traversals
+from filtergan.report.text import data_url, ends, number
+
+Found = Mapping[str, Mapping[str, Any]]
+
+MAIN = (
+    "real_accuracy",
+    "single_draw_accuracy",
+    "single_draw_accuracy_min",
+    "pooled_retrained_accuracy",
+    "real_retrained_accuracy",
+    "noise_matched_retrained_accuracy",
+    "random_filters_retrained_accuracy",
+    "filter_spread",
+    "participation_ratio",
+    "latent_r2_min",
+    "two_sample_accuracy",
+    "compensation",
+    "compensation_null",
+    "inversion_gate_share",
+    "repeatability",
+    "on_manifold_share",
+    "image_two_sample_accuracy",
+    "image_change",
+    "independent_image_changes",
+    "labels_kept",
+    "labels_kept_judges",
+    "explained_photometric",
+    "explained_photometric_width",
+    "explained_affine",
+    "explained_photometric_affine_width",
+    "explained_spline",
+    "locality_size",
+    "topology_changed",
+)
+"""The measures that are shown without asking; all others are folded, in the groups below."""
+
+GROUPS = {
+    "each latent recovered": r"latent_r2_\d+",
+    "what each latent does to the shape of a stroke": r"(slope|morphometry_r2)_.*",
+    "labels kept": r"(labels_kept|judges)_.*",
+    "inversion": r"(profile|compensation|inversion)_.*",
+    "naturalness and smoothness": r"manifold_percentile|path_length|roughness|curvature",
+    "kind of change": r"(explained|locality|change)_.*",
+    "what the network ignores more": r"(invariance_gain|normalized_variance)_.*",
+    "filters, draws and pooling": r".*",
+}
+"""Title of each group and the names in it; the first group that fits holds a measure."""
+
+ACCURACIES = {
+    "real_accuracy": ("real network, as it is", True),
+    "single_draw_accuracy": ("single draws, nothing re-trained (mean)", False),
+    "pooled_retrained_accuracy": ("draws pooled, later layers re-trained", False),
+    "real_retrained_accuracy": ("real filters, re-trained alike", True),
+    "noise_matched_retrained_accuracy": ("real filters + matched noise, pooled", True),
+    "random_filters_retrained_accuracy": ("random filters (null), pooled", True),
+}
+"""Rows of the figure of accuracies, and which of them are controls."""
+
+PAPER_ROWS = (
+    ("Test accuracy of the network", "0.971", "real_accuracy"),
+    ("Single draws, nothing re-trained: mean", DASH, "single_draw_accuracy"),
+    ("Single draws, nothing re-trained: worst", DASH, "single_draw_accuracy_min"),
+    ("Draws pooled, later layers re-trained", "0.982 (ten, layer 4)", "pooled_retrained_accuracy"),
+    ("Control: real filters, re-trained alike", DASH, "real_retrained_accuracy"),
+    ("Control: real filters with matched noise", DASH, "noise_matched_retrained_accuracy"),
+    ("Null: random filters, re-trained alike", DASH, "random_filters_retrained_accuracy"),
+    ("Variety of the filters: spread", "“a variety” (fig. 5)", "filter_spread"),
+    ("Latents recovered: worst R²", DASH, "latent_r2_min"),
+    ("Traversals: labels kept", "“irrelevant for the task”", "labels_kept"),
+    ("The same, by independent judges", DASH, "labels_kept_judges"),
+    ("Traversals: image change", "seen in figs. 3, 4", "image_change"),
+    ("Traversals: compensation", DASH, "compensation"),
+    ("Its null: norm-matched random changes", DASH, "compensation_null"),
+)
+"""What is measured, the paper's number, and the name of ours."""
+
+
+def summary_table(run: RunDirectory) -> list[Table]:
+    """The main measures of each site as a table, and the verdicts on the paper's claims.
+
+    A site that collapsed or diverged says so in red above its numbers; what its traversals are
+    worth is said below them.
+    """
+    tables = [_site_table(layer, site) for layer, site in run.record["sites"].items()]
+    if claims := run.record.get("claims"):
+        table = Table(title="the paper's two claims", title_style="bold")
+        table.add_column("claim")
+        table.add_column("verdict", no_wrap=True)
+        for claim in claims.values():
+            table.add_row(claim["sentence"], claim["verdict"])
+        tables.append(table)
+    return tables
+
+
+def _site_table(layer: str, site: Mapping[str, Any]) -> Table:
+    verdict, measures = site.get("verdict"), site.get("measures", {})
+    style = {"converged": "bold green", None: "bold yellow"}.get(verdict, "bold white on red")
+    judged = traversals(site)
+    said = [site.get("reason"), judged and f"{judged['title']}: {judged['says']}"]
+    table = Table(
+        title=f"{layer}: {verdict or 'not assessed'}",
+        title_style=style,
+        caption="\n".join(filter(None, said)) or None,
+        caption_style="none" if verdict in ("converged", None) else "red",
+    )
+    table.add_column("measure", no_wrap=True)
+    for column in ("value", "95 % interval", "n", "null"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("better")
+    for row in rows({name: measures[name] for name in MAIN if name in measures}):
+        cells = (row["value"], row["interval"], str(row["n"]), row["null"], row["better"])
+        table.add_row(row["name"], *cells)
+    return table
+
+
+def rows(measures: Found) -> list[dict[str, Any]]:
+    """Measures as rows of text, in the registry's order."""
+    return [_row(name, measures[name]) for name in sorted(measures, key=_order)]
+
+
+def main_rows(measures: Found) -> list[dict[str, Any]]:
+    """The rows that are shown without asking."""
+    return rows({name: found for name, found in measures.items() if name in MAIN})
+
+
+def groups(measures: Found) -> list[dict[str, Any]]:
+    """All other rows, as groups of a title and rows."""
+    found: dict[str, list[dict[str, Any]]] = {title: [] for title in GROUPS}
+    for row in rows({name: entry for name, entry in measures.items() if name not in MAIN}):
+        title = next(title for title, names in GROUPS.items() if re.fullmatch(names, row["name"]))
+        found[title].append(row)
+    return [{"title": title, "rows": members} for title, members in found.items() if members]
+
+
+def paper_table(sites: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The paper's numbers with those of every site beside them."""
+    table = []
+    for label, paper, name in PAPER_ROWS:
+        found = [site.get("measures", {}).get(name) for site in sites.values()]
+        cells = [(number((measure or {}).get("value")), _interval(measure)) for measure in found]
+        if any(found):
+            table.append({"label": label, "paper": paper, "cells": cells})
+    return table
+
+
+def accuracies(measures: Found) -> str | None:
+    """The re-trained accuracies and their controls as a figure; None: fewer than two measured."""
+    shown = [
+        (label, measures[name], control)
+        for name, (label, control) in ACCURACIES.items()
+        if measures.get(name, {}).get("value") is not None
+    ]
+    if len(shown) < 2:
+        return None
+    return data_url(png(intervals_figure(shown, "test accuracy, 95 % interval")))
+
+
+def _row(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    meaning = lookup(name)
+    low, high = ends(found)
+    null = found.get("null")
+    against = ""
+    if low is not None and high is not None and null is not None:
+        against = "above null" if low > null else "below null" if high < null else "as null"
+    return {
+        "name": name,
+        "meaning": meaning.meaning,
+        "null_meaning": meaning.null_meaning,
+        "source": meaning.source,
+        "unit": meaning.unit,
+        "range": f"{_bound(meaning.low, MINUS + '∞')} to {_bound(meaning.high, '∞')}",
+        "better": {"neither": DASH}.get(meaning.better, meaning.better),
+        "value": number(found.get("value")),
+        "interval": _interval(found) or DASH,
+        "n": found.get("n", DASH),
+        "null": number(null),
+        "has_null": null is not None,
+        "against": against,
+        "quantiles": {k: number(v) for k, v in (found.get("quantiles") or {}).items()},
+    }
+
+
+def _order(name: str) -> tuple[int, Sequence[int | str]]:
+    """Place of a measure: the registry's, those of one kind in order of their numbers."""
+    parts = re.split(r"(\d+)", name)
+    return order(name)[0], [int(p) if i % 2 else p for i, p in enumerate(parts)]
+
+
+def _interval(measure: Mapping[str, Any] | None) -> str:
+    low, high = ends(measure)
+    return "" if low is None else f"{number(low)} to {number(high)}"
+
+
+def _bound(value: float | None, unbounded: str) -> str:
+    return unbounded if value is None else f"{value:g}".replace("-", MINUS)

@@ -1,0 +1,70 @@
+"""Numbers, durations, intervals and pictures, as the report prints them."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filtergan.figures.style import DASH, MINUS
+
+
+def number(value: float | int | None) -> str:
+    """A number as it is printed everywhere: four digits that count, a dash for none."""
+    if value is None:
+        return DASH
+    digits = 4 if abs(value) < 2 else 2 if abs(value) < 100 else 0
+    return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def brief(value: float | int | None) -> str:
+    """A number with two decimals, for tables of many columns and for sentences."""
+    return DASH if value is None else f"{value:.2f}".replace("-", MINUS)
+
+
+def ends(measure: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
+    """Ends of the 95 % interval of a measure in the record's form; None where it has none."""
+    low, high = (measure or {}).get("ci95") or (None, None)
+    return low, high
+
+
+def duration(seconds: float | int | None) -> str:
+    """Seconds as `41 s`, `3 min 20 s` or `1 h 05 min`."""
+    if seconds is None:
+        return DASH
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def plain(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The plain values of a part of the record, as text."""
+    found = {}
+    for name, value in entry.items():
+        if isinstance(value, dict) and "value" in value:
+            value = value["value"]
+        if isinstance(value, float):
+            found[name] = number(value)
+        elif isinstance(value, list) and len(value) <= 20:
+            found[name] = ", ".join(map(str, value))
+        elif isinstance(value, str | int):
+            found[name] = str(value)
+    return found
+
+
+def shape(sizes: list[int] | None) -> str | None:
+    """Sizes as `64 x 64 x 3 x 3`."""
+    return " x ".join(map(str, sizes)) if sizes else None
+
+
+def inline(folder: Path, name: str | None) -> str | None:
+    """A figure of the run as a data URL; None where there is none."""
+    if name is None or not (folder / name).is_file():
+        return None
+    return data_url((folder / name).read_bytes())
+
+
+def data_url(content: bytes) -> str:
+    """A PNG as an address that holds its content."""
+    return "data:image/png;base64," + base64.b64encode(content).decode()

@@ -1,0 +1,141 @@
+"""Planted truth on MNIST: is an invariance that a network must have found again? (`make planted`).
+
+For every seed a plain network and three with a known invariance are studied, and the records are
+put into results/planted/<kind>/seed<k>; a study whose record lies there is skipped, an interrupted
+one goes on. `make results` makes the table of RESULTS.md from them.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from filtergan import study
+from filtergan.config import preset
+from filtergan.measures.contrasts import Estimate, difference, pool
+from filtergan.training import Diverged
+
+RESULTS = Path(__file__).parents[1] / "results" / "planted"
+Record = dict[str, Any]
+
+KINDS = {
+    "brightness": ("explained_photometric", "intensity", "brightness"),
+    "rotation": ("explained_affine", "slant", "affine"),
+    "width": ("explained_width", "thickness", "thickness"),
+}
+"""Of each planted kind: the share of its family, its morphometric, and its reference."""
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="ylecun/mnist", help="MNIST: a folder, or a Hub name")
+    parser.add_argument("--runs", type=Path, default=Path("runs/planted"), help="run directories")
+    parser.add_argument("--kinds", nargs="+", choices=("none", *KINDS), default=("none", *KINDS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    arguments = parser.parse_args()
+    queue = list(product(arguments.seeds, arguments.kinds))
+    for number, (seed, kind) in enumerate(queue, 1):
+        name = f"{kind}/seed{seed}"
+        record = RESULTS / name / "record.json"
+        done = " (done earlier)" if record.exists() else ""
+        print(f"study {number} of {len(queue)}: {name}{done}", file=sys.stderr, flush=True)
+        if not done:
+            _study(kind, seed, arguments.data, arguments.runs / name)
+            record.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(arguments.runs / name / "record.json", record)
+
+
+def _study(kind: str, seed: int, data: str, path: Path) -> None:
+    base = preset("planted")
+    dataset = base.dataset.model_copy(update={"augmentation": kind})
+    config = base.model_copy(update={"data": data, "seed": seed, "dataset": dataset})
+    try:
+        study.run(config, path, resume=True)
+    except Diverged as error:
+        print(f"{path}: {error}", file=sys.stderr, flush=True)  # its record says so as well
+
+
+# ------------------------------------------------------------------------------------- the table
+
+
+def rows(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table: every kind and site against the plain study of the same seed.
+
+    Args:
+        results: Folder of the records.
+    """
+    found = {kind: _records(results / kind) for kind in ("none", *KINDS)}
+    seeds = sorted(set(found["none"]) & set().union(*(found[kind] for kind in KINDS)))
+    head = ["planted", "site", "measure", *(f"seed {s}: planted; plain" for s in seeds), "right"]
+    lines = []
+    for kind, (family, morphometric, reference) in KINDS.items():
+        pairs = {s: (found[kind][s], found["none"][s]) for s in seeds if s in found[kind]}
+        for layer in next(iter(pairs.values()))[0]["sites"] if pairs else ():
+            for name in (family, f"slope of {morphometric}", f"normalized_variance_{reference}"):
+                lines.append([kind, layer, name, *_cells(name, layer, pairs, seeds)])
+    return head, lines
+
+
+def _cells(
+    name: str, layer: str, pairs: Mapping[int, tuple[Record, Record]], seeds: Sequence[int]
+) -> list[str]:
+    """A cell for each seed, and how many rank right: in direction, and beyond their interval."""
+    cells, right, beyond, of = [], 0, 0, 0
+    sign = -1 if name.startswith("normalized_variance") else 1
+    for seed in seeds:
+        planted, plain = (_estimate(record, layer, name) for record in pairs.get(seed, ({}, {})))
+        cells.append(f"{_shown(planted)}; {_shown(plain)}")
+        if planted is not None and plain is not None:
+            test = difference(planted, plain)
+            of += 1
+            right += sign * test.value > 0
+            beyond += sign * (test.low if sign > 0 else test.high) > 0
+    return [*cells, f"{right} of {of}, {beyond} beyond the interval"]
+
+
+def _estimate(record: Record, layer: str, name: str) -> Estimate | None:
+    measures = record.get("sites", {}).get(layer, {}).get("measures", {})
+    if name.startswith("slope of "):
+        return _slope(measures, name.removeprefix("slope of "))
+    result = measures.get(name)
+    return None if result is None or result["value"] is None else pool([result])
+
+
+def _slope(measures: Mapping[str, Any], morphometric: str) -> Estimate | None:
+    """Length of the vector of a morphometric's slopes on all latents: its slope on the steepest.
+
+    It does not depend on which latent took it over. What noise adds to a squared length, the sum
+    of the variances, is taken off; the error of the length is that along the vector.
+    """
+    slopes = [v for k, v in measures.items() if k.startswith(f"slope_{morphometric}_z")]
+    if not slopes or any(slope["value"] is None for slope in slopes):
+        return None
+    found = [pool([slope]) for slope in slopes]
+    noise = math.fsum(e.variance for e in found)
+    raw = math.fsum(e.value**2 for e in found)
+    length = math.sqrt(max(raw - noise, 0.0))
+    variance = math.fsum(e.value**2 * e.variance for e in found) / raw if raw > 0 else math.nan
+    half = 1.959964 * math.sqrt(variance)
+    freedom = found[0].freedom
+    return Estimate(length, max(length - half, 0.0), length + half, variance, freedom, 1, math.nan)
+
+
+def _shown(found: Estimate | None) -> str:
+    if found is None:
+        return "-"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def _records(folder: Path) -> dict[int, Record]:
+    records = [json.loads(path.read_bytes()) for path in folder.glob("seed*/record.json")]
+    return {record["seed"]: record for record in records}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""Runs side by side: pooling and tests against closed forms and simulation, and what is refused."""
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy import stats
+
+from filtergan import cli
+from filtergan.compare import Comparison, compare, heading, tables, write
+from filtergan.config import StudyConfig
+from filtergan.errors import UserError
+from filtergan.measures.contrasts import difference, holm, pool
+from filtergan.measures.registry import lookup, result
+from filtergan.record import SCHEMA
+
+
+def measured(value: float, half: float | None = None, n: int = 1000) -> dict[str, Any]:
+    """A result with an interval of this half width."""
+    ends = None if half is None else (value - half, value + half)
+    return result("compensation", value, ends, n)
+
+
+def write_run(
+    path: Path,
+    seed: int = 0,
+    measures: dict[str, dict[str, Any]] | None = None,
+    layers: tuple[str, ...] = ("conv4",),
+    fingerprint: str = "abc",
+    verdict: str = "converged",
+    **fields: Any,
+) -> Path:
+    """The least of a record that the comparison reads."""
+    config = StudyConfig(seed=seed, layer=layers).model_dump(mode="json")
+    for name, value in fields.items():
+        part, _, field = name.partition("__")
+        if field:
+            config[part][field] = value
+        else:
+            config[part] = value
+    found = {"compensation": measured(0.4, 0.05)} if measures is None else measures
+    site = {"verdict": verdict, "measures": found}
+    record = {
+        "schema": SCHEMA,
+        "preset": "digits",
+        "config": config,
+        "seed": seed,
+        "status": "finished",
+        "git": {"commit": "c0ffee", "clean": True},
+        "dataset": {"fingerprint": fingerprint},
+        "stages": {},
+        "sites": {layer: copy.deepcopy(site) for layer in layers},
+    }
+    path.mkdir(parents=True)
+    (path / "record.json").write_text(json.dumps(record))
+    return path
+
+
+def pairs(tmp_path: Path, b_value: float = 0.6, **fields: Any) -> list[Path]:
+    """Three seeds of a configuration, and three of one with another number of steps."""
+    runs = []
+    for seed in range(3):
+        a = {"compensation": measured(0.4 + 0.01 * seed, 0.02)}
+        b = {"compensation": measured(b_value + 0.01 * seed, 0.02)}
+        runs.append(write_run(tmp_path / f"a{seed}", seed, a))
+        runs.append(write_run(tmp_path / f"b{seed}", seed, b, gan__steps=999, **fields))
+    return sorted(runs)
+
+
+# ------------------------------------------------------------------------------------- statistics
+
+
+def test_a_single_seed_keeps_its_own_interval() -> None:
+    found = measured(0.5) | {"ci95": [0.3, 0.6]}
+    estimate = pool([found], lookup("compensation"))
+    assert (estimate.value, estimate.low, estimate.high, estimate.seeds) == (0.5, 0.3, 0.6, 1)
+    assert math.isnan(estimate.sd)
+    bare = pool([measured(0.5)])
+    assert math.isnan(bare.low)
+    assert math.isnan(difference(estimate, bare).p)
+
+
+def test_without_intervals_the_test_is_welchs() -> None:
+    a, b = [0.41, 0.45, 0.38], [0.52, 0.61, 0.55, 0.49]
+    one, base = pool([measured(v) for v in b]), pool([measured(v) for v in a])
+    oracle: Any = stats.ttest_ind(b, a, equal_var=False)
+    found = difference(one, base)
+    assert found.p == pytest.approx(oracle.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(oracle.confidence_interval()))
+    mean = stats.t.interval(0.95, 3, np.mean(b), stats.sem(b))
+    assert (one.low, one.high) == pytest.approx(mean)
+
+
+def test_equal_seeds_leave_the_error_of_the_images() -> None:
+    estimate = pool([measured(0.5, 0.0196, n=10**6)] * 4)
+    assert math.sqrt(estimate.variance) == pytest.approx(0.01, rel=1e-4)
+    assert estimate.high - estimate.value == pytest.approx(0.0196, rel=1e-3)
+
+
+def test_what_cannot_be_tested_is_not() -> None:
+    certain = [pool([measured(v, 0.0)]) for v in (1.0, 1.0, 0.9)]
+    assert difference(certain[0], certain[1]).p == 1
+    assert math.isnan(difference(certain[0], certain[2]).p)
+
+
+def test_an_interval_stays_within_the_measures_range() -> None:
+    kept = [result("labels_kept", v, (v - 0.01, 1.0), 100) for v in (0.98, 1.0, 0.99)]
+    assert pool(kept, lookup("labels_kept")).high == 1
+    assert pool(kept).high > 1
+
+
+@pytest.mark.parametrize(("images", "seeds"), [(1.0, 0.2), (0.2, 1.0), (1.0, 1.0)])
+def test_intervals_cover_and_tests_hold_their_level(images: float, seeds: float) -> None:
+    # All seeds of both configurations share the images; each seed has an error of its own.
+    rng, covered, found, trials = np.random.default_rng(0), 0, 0, 250
+    for shared in images * rng.standard_normal(trials):
+        values = shared + seeds * rng.standard_normal((2, 3))
+        a, b = (pool([measured(v, 1.959964 * images) for v in row]) for row in values)
+        covered += a.low <= 0 <= a.high
+        found += difference(a, b).p < 0.05
+    assert covered / trials > 0.88  # .93 to .95 of many
+    assert found / trials < 0.08
+
+
+def slow_holm(p: list[float]) -> list[float]:
+    """From the definition: the smallest level at which the step-down procedure rejects."""
+    corrected = []
+    for value in p:
+        below = [q for q in p if q <= value]
+        steps = [min(1.0, (len(p) - sum(r < q for r in p)) * q) for q in below]
+        corrected.append(max(steps))
+    return corrected
+
+
+@given(st.lists(st.floats(0, 1), max_size=8, unique=True), st.integers(0, 3))
+def test_holm(p: list[float], undefined: int) -> None:
+    found = holm([math.nan] * undefined + p)
+    assert all(map(math.isnan, found[:undefined]))
+    assert found[undefined:] == pytest.approx(slow_holm(p))
+
+
+# ------------------------------------------------------------------------------------------- runs
+
+
+def test_seeds_are_pooled_and_configurations_tested(tmp_path: Path) -> None:
+    found = compare(pairs(tmp_path))
+    assert [list(c.runs) for c in found.configurations] == [[0, 1, 2], [0, 1, 2]]
+    assert [c.settings for c in found.configurations] == [{"gan.steps": 1200}, {"gan.steps": 999}]
+    row = found.sites["conv4"]["compensation"]
+    assert row.estimates["A"].value == pytest.approx(0.41)
+    assert row.differences["B"].value == pytest.approx(0.2)
+    assert row.differences["B"].p_holm == row.differences["B"].p < 0.001
+    assert found.notes == ()
+
+
+def test_device_threads_and_the_datas_place_make_no_configuration(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / "a", 0, data="here/mnist", threads=1),
+        write_run(tmp_path / "b", 1, data="there/mnist", device="cpu"),
+    ]
+    assert len(compare(runs).configurations) == 1
+    other = write_run(tmp_path / "c", 2, fingerprint="def", data="here/mnist")
+    found = compare([*runs, other])
+    assert len(found.configurations) == 2
+    assert any("images" in note for note in found.notes)
+
+
+def test_what_is_common_is_compared_and_the_rest_named(tmp_path: Path) -> None:
+    more = {"compensation": measured(0.5, 0.02), "filter_spread": measured(0.3, 0.02)}
+    one = write_run(tmp_path / "a", 0, more, ("conv4", "conv2"))
+    other = write_run(tmp_path / "b", 0, None, ("conv4", "conv3"), verdict="collapsed")
+    found = compare([one, other])
+    assert list(found.sites) == ["conv4"]
+    assert not found.sites["conv4"]["filter_spread"].differences
+    notes = "\n".join(found.notes)
+    for said in (
+        "A has site conv2",
+        "B has site conv3",
+        "B lacks 1 measures of conv4",
+        "collapsed",
+    ):
+        assert said in notes
+    assert "One seed only of A and B" in notes
+
+
+def test_the_correction_is_over_all_tests_made(tmp_path: Path) -> None:
+    value = {name: measured(0.5, 0.02) for name in ("compensation", "filter_spread", "labels_kept")}
+    runs = [
+        write_run(tmp_path / "a", 0, value),
+        write_run(
+            tmp_path / "b", 0, value | {"compensation": measured(0.54, 0.02)}, response="conv"
+        ),
+    ]
+    row = compare(runs).sites["conv4"]["compensation"].differences["B"]
+    assert row.p_holm == pytest.approx(3 * row.p)
+    alone = compare(runs, ["compensation"]).sites["conv4"]
+    assert list(alone) == ["compensation"]
+    assert alone["compensation"].differences["B"].p_holm == row.p
+
+
+def test_latents_are_not_compared_by_their_number(tmp_path: Path) -> None:
+    value = {"latent_r2_0": measured(0.9, 0.01), "latent_r2_min": measured(0.9, 0.01)}
+    runs = [write_run(tmp_path / str(seed), seed, value) for seed in range(2)]
+    assert list(compare(runs).sites["conv4"]) == ["latent_r2_min"]
+    assert list(compare(runs, ["latent_r2_0"]).sites["conv4"]) == ["latent_r2_0"]
+
+
+def test_a_lost_value_is_left_out_and_a_strange_measure_kept(tmp_path: Path) -> None:
+    strange = {"of_tomorrow": measured(0.5, 0.02)}
+    runs = [
+        write_run(tmp_path / "a", 0, {"compensation": measured(math.nan)} | strange),
+        write_run(tmp_path / "b", 1, {"compensation": measured(0.4, 0.1)} | strange),
+    ]
+    found = compare(runs)
+    assert found.sites["conv4"]["compensation"].estimates["A"].seeds == 1
+    assert found.sites["conv4"]["of_tomorrow"].estimates["A"].seeds == 2
+
+
+def test_bad_input_is_told_in_a_sentence(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a")
+    again = write_run(tmp_path / "again")
+    empty = write_run(tmp_path / "empty", 1, {})
+    elsewhere = write_run(tmp_path / "elsewhere", 1, layers=("conv1",))
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "record.json").write_text("{")
+    for runs, said in (
+        ([run], "at least two"),
+        ([run, run], "same configuration and seed"),
+        ([run, again], "same configuration and seed"),
+        ([run, tmp_path / "nothing"], "holds no study"),
+        ([run, damaged], "damaged"),
+        ([run, empty], "no measures yet"),
+        ([run, elsewhere], "no site in common"),
+    ):
+        with pytest.raises(UserError, match=said):
+            compare(runs)
+    with pytest.raises(UserError, match="Did you mean compensation"):
+        compare([run, write_run(tmp_path / "b", 1)], ["compensatio"])
+
+
+# ------------------------------------------------------------------------------------------- text
+
+
+def printed(found: Comparison) -> str:
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(*heading(found), *tables(found), sep="\n")
+    return capture.get()
+
+
+def test_the_tables_say_who_is_better(tmp_path: Path) -> None:
+    text = printed(compare(pairs(tmp_path)))
+    assert "A: gan.steps=1200; seeds 0, 1, 2" in text
+    assert "conv4: B against A" in text
+    assert "B better" in text
+    assert "B better" not in printed(compare(pairs(tmp_path / "alike", b_value=0.4)))
+
+
+def test_seeds_of_one_configuration_stand_beside_their_mean(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / str(seed), seed, {"compensation": measured(0.4 + seed / 10, 0.05)})
+        for seed in range(3)
+    ]
+    text = printed(compare(runs))
+    # Two digits of the interval's half width, which is about 0.26.
+    for shown in ("seed 0", "0.40", "0.60", "0.50", "sd of seeds", "0.10"):
+        assert shown in text
+
+
+def test_json_and_markdown(tmp_path: Path) -> None:
+    found = compare(pairs(tmp_path))
+    write(found, tmp_path / "c.json")
+    content = json.loads((tmp_path / "c.json").read_text())
+    row = content["sites"]["conv4"]["compensation"]
+    assert row["differences"]["B"]["value"] == pytest.approx(0.2)
+    assert content["configurations"][1]["runs"]["2"].endswith("b2")
+    write(found, tmp_path / "c.md")
+    assert "| compensation | 0.41" in (tmp_path / "c.md").read_text()
+    with pytest.raises(UserError, match=r"\.json or \.md"):
+        write(found, tmp_path / "c.txt")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs, out = list(map(str, pairs(tmp_path))), tmp_path / "c.json"
+    assert cli.main(["compare", *runs, "--out", str(out)]) == 0
+    assert "B better" in capsys.readouterr().out
+    assert out.exists()
+    assert cli.main(["compare", *runs, "--measures", "labels_kept"]) == 2
+    assert "None of the runs has a measure" in capsys.readouterr().err
+    assert cli.main(["compare", runs[0], "--out", "c.txt"]) == 2

@@ -1,0 +1,267 @@
+"""Judges: of different makes, good, the same for every study, and kept through all that happens."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from filtergan import judges, study
+from filtergan.cnn import fit
+from filtergan.config import DatasetConfig, JudgeConfig, tiny
+from filtergan.data import Dataset, Split, load_dataset
+from filtergan.errors import UserError
+from filtergan.files import load_tensors, save_tensors, sha256
+from filtergan.judges import (
+    BODIES,
+    WIDTH,
+    Judges,
+    cache_folder,
+    get_judges,
+    judges_file,
+    train_judges,
+)
+from filtergan.measures.manifold import judges_agree, manifold_percentile
+from filtergan.measures.traversals import image_change
+from filtergan.record import RunDirectory
+from filtergan.stages.materials import Materials
+
+QUICK = JudgeConfig(epochs=1, batch=50)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def few() -> Dataset:
+    return load_dataset("digits", DatasetConfig(train_limit=100, test_limit=40))
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("FILTERGAN_CACHE", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(judges, "train_judges", trained)
+
+
+def images(n: int, *shape: int) -> Tensor:
+    return torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def dataset_of(*shape: int, n: int = 20) -> Dataset:
+    pixels = (255 * images(n, *shape)).to(torch.uint8)
+    split = Split(pixels, torch.arange(n) % 3)
+    return Dataset("made", split, split, ("a", "b", "c"), f"fingerprint of {shape}")
+
+
+# the networks
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 13), (1, 28, 28), (3, 150, 100), (2, 3, 1)])
+def test_every_make_takes_images_of_any_shape(shape: tuple[int, int, int]) -> None:
+    data = dataset_of(*shape)
+    config = JudgeConfig(networks=len(BODIES), epochs=1, batch=10)
+    made = train_judges(data, config)
+    x = images(5, *shape)
+    assert made.logits(x).shape == (len(BODIES), 5, 3)
+    assert made.logits(x).isfinite().all()
+    features = made.features(x)
+    assert features.shape == (5, WIDTH)
+    head = made.networks[0].get_submodule("head")
+    torch.testing.assert_close(head(features), made.logits(x)[0])
+
+
+def test_they_differ_in_make_and_beyond_the_makes_in_weights(few: Dataset) -> None:
+    found = train_judges(few, JudgeConfig(networks=len(BODIES) + 1, epochs=1, batch=50))
+    layers = [{type(m) for m in network.modules()} for network in found.networks]
+    for normal, activation, network in (
+        (nn.AvgPool2d, nn.Tanh, layers[0]),
+        (nn.MaxPool2d, nn.ReLU, layers[1]),
+        (nn.GroupNorm, nn.GELU, layers[2]),
+    ):
+        assert {normal, activation} <= network
+    assert layers[3] == layers[0]
+    x = few.test.pixels()
+    logits = found.logits(x)
+    assert all(not torch.equal(logits[i], logits[j]) for i in range(4) for j in range(i))
+    assert not any(p.requires_grad for n in found.networks for p in n.parameters())
+    assert not any(m.training for n in found.networks for m in n.modules())
+
+
+def test_they_know_the_digits(digits: Dataset) -> None:
+    found = train_judges(digits, JudgeConfig(epochs=12, batch=32))
+    assert min(found.accuracies) > 0.93
+    right = found.logits(digits.test.pixels()).argmax(2) == digits.test.labels
+    assert torch.equal(right, found.correct)
+    assert found.accuracies == pytest.approx(right.float().mean(1).tolist())
+
+
+def test_their_training_hangs_on_nothing_else(few: Dataset) -> None:
+    torch.manual_seed(1)
+    one = train_judges(few, QUICK)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    other = train_judges(few, QUICK)
+    assert torch.equal(state, torch.get_rng_state())
+    x = few.test.pixels()
+    assert torch.equal(one.logits(x), other.logits(x))
+
+
+# the cache
+
+
+def same(one: Judges, other: Judges, x: Tensor) -> bool:
+    return torch.equal(one.logits(x), other.logits(x)) and torch.equal(one.correct, other.correct)
+
+
+def test_trained_once(few: Dataset, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = get_judges(few, QUICK)
+    assert list(cache.iterdir()) == [judges_file(few, QUICK)]
+    forbid_training(monkeypatch)
+    again = get_judges(few, QUICK)
+    assert same(first, again, few.test.pixels())
+    assert again.seconds == first.seconds > 0
+
+
+def test_another_dataset_or_config_has_judges_of_its_own(few: Dataset, digits: Dataset) -> None:
+    files = {
+        judges_file(few, QUICK),
+        judges_file(digits, QUICK),
+        judges_file(few, QUICK.model_copy(update={"epochs": 2})),
+        judges_file(few, QUICK.model_copy(update={"networks": 4})),
+    }
+    assert len(files) == 4
+
+
+def spoil(path: Path, how: str) -> None:
+    if how == "cut off":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "no metadata":
+        save_tensors(path, load_tensors(path))
+    else:
+        tensors = load_tensors(path)
+        name = "correct" if how == "another test split" else "1.head.weight"
+        tensors[name] = tensors[name][:, 1:]
+        save_tensors(path, tensors, {"seconds": "1.0"})
+
+
+@pytest.mark.parametrize(
+    "how", ["cut off", "empty", "no metadata", "another shape", "another test split"]
+)
+@pytest.mark.usefixtures("cache")
+def test_damaged_judges_are_trained_again(few: Dataset, how: str) -> None:
+    path = judges_file(few, QUICK)
+    first = get_judges(few, QUICK)
+    spoil(path, how)
+    assert same(first, get_judges(few, QUICK), few.test.pixels())
+    assert same(first, Judges.load(path, few, QUICK), few.test.pixels())  # and whole again
+
+
+@pytest.mark.usefixtures("cache")
+def test_two_at_once(few: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one trains, another finds nothing either, trains too, and is done first."""
+    train = judges.train_judges
+    others: list[Judges] = []
+
+    def meanwhile(*arguments: object) -> Judges:
+        monkeypatch.setattr(judges, "train_judges", train)
+        others.append(get_judges(few, QUICK))
+        return train(few, QUICK)
+
+    monkeypatch.setattr(judges, "train_judges", meanwhile)
+    own, x = get_judges(few, QUICK), few.test.pixels()
+    assert len(others) == 1
+    assert same(own, others[0], x)
+    assert same(own, Judges.load(judges_file(few, QUICK), few, QUICK), x)
+
+
+def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FILTERGAN_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("FILTERGAN_CACHE")
+    assert cache_folder() == tmp_path / "xdg" / "filtergan"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == tmp_path / ".cache" / "filtergan"
+
+
+def test_a_cache_that_cannot_be_written(
+    few: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("FILTERGAN_CACHE", str(tmp_path / "file" / "folder"))
+    forbid_training(monkeypatch)  # said before the work is done
+    with pytest.raises(UserError, match=r"could not be written.*name a folder in FILTERGAN_CACHE"):
+        get_judges(few, QUICK)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_training_that_diverges(few: Dataset) -> None:
+    with pytest.raises(UserError, match="lower the learning rate") as caught:
+        get_judges(few, JudgeConfig(epochs=3, batch=10, rate=1e30))
+    assert "FILTERGAN_CACHE" not in str(caught.value)
+
+
+# the stage
+
+
+def test_the_stage_records_how_good_they_are(tmp_path: Path) -> None:
+    config = tiny()
+    run = RunDirectory.create(tmp_path / "run", config)
+    for name in ("train-cnn", "train-gan"):
+        with run.stage(name):
+            pass
+    materials = Materials(config)
+    with run.stage("train-judges"):
+        study.STAGES["train-judges"](run, materials)
+    record = json.loads((run.path / "record.json").read_text())["judges"]
+    values = [entry["value"] for entry in record["accuracies"]]
+    assert values == pytest.approx(materials.judges.accuracies)
+    assert all(e["n"] == 100 and 0 < e["null"] < 0.3 for e in record["accuracies"])
+    assert all(e["ci95"][0] <= e["value"] <= e["ci95"][1] for e in record["accuracies"])
+    assert record["sha256"] == sha256(judges_file(materials.dataset, config.judges))
+    assert record["seconds"] == materials.judges.seconds
+    assert list(study.STAGES)[1:4] == ["train-gan", "train-judges", "traverse"]
+
+
+# MNIST: what the measures need of the features
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+def test_noise_is_seen_off_the_manifold_and_test_images_on_it(mnist_path: Path) -> None:
+    """Also at the smallest change at which references are compared, and after short training."""
+    data = load_dataset(str(mnist_path), DatasetConfig(train_limit=10000, test_limit=1500))
+    found = Judges([judges._make(0, data)], torch.ones(1, len(data.test), dtype=torch.bool), 0.0)
+    network = found.networks[0].requires_grad_(True)
+    fit(network, network.parameters(), data.train.images, data.train.labels, epochs=1)
+    x, labels = data.test.pixels(slice(200)), data.test.labels
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.randn(x.shape, generator=rng)
+    size = 0.25 * x.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
+    noisy = (x + 1.4 * size[:, None, None, None] * noise).clamp(0, 1)  # half of it is clipped
+    assert float(image_change(x, noisy).mean()) == pytest.approx(0.25, abs=0.04)
+    x_k = torch.stack([x, noisy], dim=1)
+    manifold = (found.features(data.train.pixels()), data.train.labels)
+    held = (found.features(data.test.pixels(slice(200, None))), labels[200:])
+    features = found.features(x_k.flatten(0, 1)).unflatten(0, (200, 2))
+    percentile = manifold_percentile(features, labels[:200], *manifold, *held)
+    on = (percentile <= 0.95).float().mean(0)
+    assert float(on[0]) > 0.88
+    assert float(on[1]) < 0.5
+    assert float(percentile[:, 1].median()) > 0.95
+    kept = judges_agree(found.logits(x), found.logits(x_k.flatten(0, 1)).unflatten(1, (200, 2)))
+    assert float(kept[:, 1].mean()) > 0.9  # so labels alone would not have told
