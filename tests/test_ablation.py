@@ -236,7 +236,7 @@ def test_comparison_by_hand() -> None:
     assert found["base"]["measures"]["image_change"]["mean"] is None
     mean, differences = ablation.tables({"conv4": found})
     assert [mean.row_count, differences.row_count] == [2, 1]
-    assert list(mean.columns[5].cells) == ["3.000\n1.000 to 6.000", "1.250\n1.000 to 1.500"]
+    assert list(mean.columns[5].cells) == ["3.000\n1.000..6.000", "1.250\n1.000..1.500"]
 
 
 # ------------------------------------------------------------------------------------ the command

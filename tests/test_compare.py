@@ -183,7 +183,7 @@ def test_what_is_common_is_compared_and_the_rest_named(tmp_path: Path) -> None:
     for said in (
         "A has site conv2",
         "B has site conv3",
-        "B lacks 1 measures of conv4",
+        "B lacks measures of conv4: filter_spread",
         "collapsed",
     ):
         assert said in notes

@@ -188,6 +188,55 @@ def test_intervals_figure_leaves_out_what_is_missing():
     opened(figure)
 
 
+def share(value, low=None, high=None):
+    return {"value": value, "ci95": [low, high]}
+
+
+def test_shares_have_one_panel_per_family_and_leave_out_what_is_missing():
+    panels = {
+        "affine": {"ours": share(0.3, 0.2, 0.4), "null": share(0.1), "noise": share(None)},
+        "width": {"ours": share(0.6, 0.5, 0.7), "noise": share(0.0, 0.0, 0.0)},
+    }
+    figure = figures.shares_figure(panels, "ours", controls=("null",))
+    assert len(figure.axes) == 2
+    dots = [[line for line in axes.lines if line.get_marker() == "o"] for axes in figure.axes]
+    assert [len(found) for found in dots] == [2, 2]
+    assert "not to be believed" not in texts(figure)
+    figure = figures.shares_figure(panels, "ours", failures=("off the manifold", "not repeatable"))
+    assert "ours not to be believed: off the manifold; not repeatable" in texts(figure)
+    (label,) = [t for t in figure.axes[0].get_yticklabels() if t.get_text() == "ours"]
+    assert to_rgb(label.get_color()) == to_rgb(style.RED)
+    opened(figure)
+
+
+def test_distances_are_in_order_and_the_line_to_reach_is_in_sight():
+    curve = [(4.0, share(0.97, 0.96, 0.98)), (1.0, share(1.0, 1.0, 1.0)), (2.5, share(None))]
+    figure = figures.distances_figure({"network": curve}, "labels kept", 0.95)
+    (axes,) = figure.axes
+    drawn = next(line for line in axes.lines if line.get_label() == "network")
+    assert np.asarray(drawn.get_xdata()).tolist() == [1.0, 4.0]
+    assert axes.get_ylim()[0] < 0.95
+    assert axes.get_ylim()[1] > 1
+    assert "to reach: .95" in texts(figure)
+    opened(figures.distances_figure({"network": curve}, "kept", 0.95, ("not repeatable",)))
+
+
+def test_latents_colour_only_shifts_that_are_sure():
+    shifts = {
+        "thickness": [(0.8, 0.5, 1.1), (-0.1, -0.3, 0.1)],
+        "slant": [(None, None, None), (-0.6, -0.7, -0.5)],
+    }
+    shares = {"affine": [0.2, None], "warp": [0.7, 0.9]}
+    figure = figures.latents_figure(["z0", "z1"], shifts, shares, ("off the manifold",))
+    heat = figure.axes[0].images[0].get_array()
+    assert heat is not None
+    np.testing.assert_array_equal(np.isnan(np.asarray(heat, dtype=float)), [[0, 1], [1, 0]])
+    for text in ("+0.8", f"{style.MINUS}0.6", "0.90", "not to be believed: off the manifold"):
+        assert text in texts(figure)
+    opened(figure)
+    assert len(figures.latents_figure(["z0", "z1"], {}, shares).axes) == 2
+
+
 def test_figures_do_not_depend_on_the_users_style_and_leave_it_alone():
     plain = figures.png(figures.curves_figure([event(1, loss=1.0), event(2, loss=2.0)], "x"))
     with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9}):

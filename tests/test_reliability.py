@@ -526,7 +526,8 @@ def test_a_missing_traversal(
     run = tmp_path / "run"
     shutil.copytree(begun, run)
     record = record_of(run)
-    record["stages"]["traverse"] = record["stages"]["train-gan"]
+    for later in ("train-judges", "traverse"):
+        record["stages"][later] = record["stages"]["train-gan"]
     (run / "record.json").write_text(json.dumps(record))
     assert f"run `filtergan traverse {run}` first" in told(capsys, "measure", run)
 

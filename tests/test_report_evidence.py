@@ -1,16 +1,19 @@
 """The report's evidence: verdicts, gates, latents, kinds of change and planted truth, in words."""
 
 import re
+from pathlib import Path
 
 import pytest
+from test_report import PIXEL, check, site_measures
 
-from filtergan.config import DatasetConfig, StudyConfig
+from filtergan.config import DatasetConfig, StudyConfig, parse
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result
-from filtergan.record import RunDirectory
-from filtergan.report import summary_table, write_report
+from filtergan.record import RunDirectory, read_record
+from filtergan.report import evidence, summary_table, tables, write_report
 from filtergan.report.tables import GROUPS, MAIN
-from test_report import check, site_measures
+
+ROOT = Path(__file__).parents[1]
 
 SHARES = {  # photometric, width, both, affine, photometric + affine, all three, spline
     "points": (0.21, 0.34, 0.42, 0.18, 0.33, 0.51, 0.62),
@@ -41,9 +44,7 @@ OTHERS = {  # of the images that each set holds
 
 
 def entry(name: str, value: float, half: float = 0.02, null: float | None = None) -> dict:
-    return result(
-        name, value, (value - half, min(value + half, 1 if value <= 1 else 99)), 256, null
-    )
+    return result(name, value, (value - half, value + half), 256, null)
 
 
 def image_measures(name: str) -> dict:
@@ -132,16 +133,20 @@ def evidence_record() -> dict:
             "low_level": claim("conv2", low, "not supported", True, True, False, None),
             "high_level": claim("conv4", "conv4 ignores high-level ones", "undecided", True, None),
         },
-        "sites": {
-            layer: site | {"measures": site_measures() | evidence_measures()}
-            for layer in ("conv4", "conv2")
-        },
+        "sites": {"conv4": site | {"measures": site_measures() | evidence_measures()}},
     }
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    for module in (evidence, tables):  # test_figures looks at the pictures
+        monkeypatch.setattr(module, "png", lambda figure: PIXEL)
     return RunDirectory(tmp_path, StudyConfig(preset="mnist"), evidence_record())
+
+
+@pytest.fixture
+def site(run):
+    return run.record["sites"]["conv4"]
 
 
 def written(run: RunDirectory) -> str:
@@ -153,3 +158,179 @@ def written(run: RunDirectory) -> str:
 def section(page: str, layer: str) -> str:
     """A site's part of the page."""
     return re.split(r"<h2 ", page.split(f">{layer}</h2>")[1])[0]
+
+
+def test_all_that_the_record_holds_is_on_the_page(run, monkeypatch):
+    monkeypatch.undo()
+    page = written(run)
+    site = section(page, "conv4")
+    assert site.count("data:image/png") == 4  # kinds, labels, latents, accuracies
+    measures = run.record["sites"]["conv4"]["measures"]
+    tables = site.split("<h3>Measures</h3>")[1]
+    assert all(tables.count(f"<code>{name}</code>") == 1 for name in measures)
+    assert "2 judges, classifiers of other kinds" in page
+    assert "98.9 to 99.3 % of the test images" in page
+
+
+def test_only_the_main_measures_are_shown_without_asking(run):
+    tables = section(written(run), "conv4").split("<h3>Measures</h3>")[1]
+    shown = re.findall(r"<code>(\w+)</code>", tables.split("<details>")[0])
+    assert shown == [n for n in MAIN if n in run.record["sites"]["conv4"]["measures"]]
+    for title in ("each latent recovered (8)", "shape of a stroke (81)", "labels kept (11)"):
+        assert title in tables
+
+
+def test_main_measures_are_registered_few_and_every_measure_has_a_group():
+    assert len(MAIN) <= 30
+    for name in MAIN:
+        assert lookup(name)
+    assert list(GROUPS.values())[-1] == ".*"
+
+
+def test_the_terminal_shows_the_main_measures_and_the_verdicts(run):
+    site, claims = summary_table(run)
+    assert site.row_count <= 30
+    assert "an invariance is shown" in str(site.caption)
+    assert list(claims.columns[1].cells) == ["not supported", "undecided"]
+
+
+def test_an_invariance_is_shown_only_if_all_gates_and_findings_are_passed(site):
+    def said():
+        found = evidence.traversals(site)
+        return found and (found["tone"], found["title"], found["says"])
+
+    assert said() == (
+        "good",
+        "an invariance is shown",
+        "By these measures the network ignores these changes of the image.",
+    )
+    site["verdict"] = "collapsed"
+    assert said() == ("open", "no invariance was shown", "The generator collapsed.")
+    site["verdict"] = "converged"
+    site["measures"]["labels_kept_judges"]["value"] = 0.9
+    failed = "Independent judges keep too few labels"
+    assert said() == ("open", "no invariance was shown", f"{failed}.")
+    del site["measures"]["repeatability"]
+    assert said() == ("open", "no invariance was shown", f"{failed}; not tested: repeatability.")
+    site["measures"] = {}
+    assert said() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "failure"),
+    [
+        ("inversion_gate_share", 0.4, "inversion no better than chance"),
+        ("repeatability", 0.3, "not repeatable"),
+        ("on_manifold_share", 0.2, "off the manifold"),
+    ],
+)
+def test_a_failed_gate_is_said_wherever_traversals_are_shown(run, site, name, value, failure):
+    site["measures"][name]["value"] = value
+    (run.path / "traversal.png").write_bytes(PIXEL)
+    site["figures"] = {"traversal": "traversal.png"}
+    run.config = StudyConfig(dataset=DatasetConfig(augmentation="width"))
+    page = written(run)
+    assert f"conv4, traversals: not to be believed.</b> {failure.capitalize()}." in page
+    assert f'<p class="warning">Not to be believed: {failure}.</p>' in section(page, "conv4")
+    assert f"conv4: not to be believed ({failure})." in page  # the planted invariance
+    assert str(summary_table(run)[0].caption_style) == "red"
+
+
+def test_the_null_is_judged_by_the_same_tests(site):
+    def said():
+        found = evidence.traversals(site)
+        return found and found["null"]
+
+    null = site["references"]["null"]
+    assert said() is None  # it fails nothing, and its inversion was not measured
+    null["labels_kept_judges"]["value"] = 0.5
+    assert said() == "Random changes of the filters of the same size fail: judges."
+    null |= site["measures"]
+    assert "pass the same tests: here the tests decide nothing" in str(said())
+
+
+def test_claims_are_printed_with_verdict_and_conditions_before_the_sites(run):
+    page = written(run)
+    assert "<b>Not supported:</b> conv2 ignores low-level features" in page
+    assert "Conditions: 2 met, 1 not met, 1 open." in page
+    assert "<b>Undecided:</b> conv4" in page
+    assert "number 2 of conv2 is 0.22" in page
+    assert page.index("<b>Not supported:</b>") < page.index('<h2 id="done">')
+    assert "the traversals at" not in page
+    run.record["sites"]["conv4"]["measures"]["repeatability"]["value"] = 0.3
+    doubt = '<p class="warning">But the traversals at conv4 are not to be believed (not repeatable)'
+    assert doubt in written(run)
+    run.record |= {"claims": None, "sites": {}}
+    assert "this study has one site" in written(run)
+    del run.record["claims"]
+    assert 'id="claims"' not in written(run)
+
+
+def test_latents_are_sentences(run):
+    site = section(written(run), "conv4")
+    assert "<b>z3</b><span>thicker strokes (+0.8 sd)" in site
+    assert "<b>+0.8 z2 + 0.6 z0</b>" in site
+    assert "Means over 64 images" in site
+
+
+def test_references_stand_beside_the_traversals(run):
+    site = section(written(run), "conv4")
+    for column in ("traversals", "random changes of the filters", "smooth warp", "noise"):
+        assert f"{column}</th>" in site
+    row = site.split("<code>explained_width</code>")[1].split("</tr>")[0]
+    shares = [f"{values[1]:.2f}" for values in SHARES.values()]
+    assert re.findall(r"<strong>(.*?)</strong>", row) == shares
+
+
+def test_colour_images_have_no_strokes_and_the_page_says_so(run, site):
+    for found in (site["measures"], *site["references"].values()):
+        for name in [n for n in found if "width" in n or n.startswith(("slope", "morpho"))]:
+            del found[name]
+    for entry in site["latents"]:
+        entry["shifts"] = {}
+        entry["explained"] = {f: v for f, v in entry["explained"].items() if "width" not in f}
+    del site["references"]["thickness"]
+    site["not_measured"] = {"slope_*": "the images are in colour"}
+    page = section(written(run), "conv4")
+    assert "<code>slope_*</code>: the images are in colour." in page
+    assert page.count("data:image/png") == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reference"),
+    [
+        ("brightness", "explained_photometric", "brightness"),
+        ("rotation", "explained_affine", "affine"),
+        ("width", "explained_width", "thickness"),
+    ],
+)
+def test_a_planted_invariance_is_looked_for(site, kind, name, reference):
+    def said():
+        found = evidence.planted(
+            StudyConfig(dataset=DatasetConfig(augmentation=kind)), {"conv4": site}
+        )
+        assert found is not None
+        return found["sites"][0]
+
+    assert evidence.planted(StudyConfig(), {"conv4": site}) is None
+    ours, known = site["measures"][name]["value"], site["references"][reference][name]["value"]
+    assert said()["word"] == "found"
+    assert f"is {ours:.2f} ({ours - 0.02:.2f} to {ours + 0.02:.2f})" in said()["says"]
+    assert f"of a true change of this kind {known:.2f} (" in said()["says"]
+    null = site["references"]["null"]
+    site["measures"][name] = null[name]
+    assert said()["word"] == "open"
+    null[name] = entry(name, 0.8)
+    assert said()["word"] == "not found"
+    del site["measures"][name]
+    assert said()["word"] == "not measured"
+
+
+@pytest.mark.parametrize("folder", ["digits/seed0", "mnist/seed0"])
+def test_the_report_of_a_record_made_before_there_was_evidence(tmp_path, folder):
+    record = read_record(ROOT / "results" / folder)
+    run = RunDirectory(tmp_path, parse(record["config"], folder), record)
+    page = written(run)
+    assert "Not tested" in page or "Not to be believed" in page
+    assert "What kind of change" not in page
+    assert summary_table(run)[0].row_count > 10

@@ -289,7 +289,7 @@ def test_in_two_parts(small: Path, tmp_path: Path) -> None:
     command(*arguments, "--resume")
     record = record_of(run)
     assert record["status"] == "finished"
-    assert [s["attempts"] for s in record["stages"].values()] == [1] * 5
+    assert [s["attempts"] for s in record["stages"].values()] == [1] * 6
     assert weights_of(run) == made == weights_of(small)  # in parts or not, and in another folder
     assert sha256(run / "cnn.safetensors") == sha256(small / "cnn.safetensors")
 
@@ -313,7 +313,7 @@ def test_another_seed_gives_another_generator(small: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("train-gan", "train-cnn"), ("traverse", "train-gan"), ("measure", "train-gan")],
+    [("train-gan", "train-cnn"), ("traverse", "train-judges"), ("measure", "train-gan")],
 )
 def test_a_stage_needs_those_before_it(tmp_path: Path, name: str, missing: str) -> None:
     run = RunDirectory.create(tmp_path, micro())

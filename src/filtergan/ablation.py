@@ -163,7 +163,9 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
     made = []
     for layer, variants in found.items():
         for title, part in (("mean and range over seeds", None), ("less base", "less_base")):
-            table = Table("variant", "verdicts", title=f"{layer}: {title}", show_lines=True)
+            table = Table(title=f"{layer}: {title}", show_lines=True)
+            table.add_column("variant", no_wrap=True)
+            table.add_column("verdicts")
             for head in COLUMNS.values():
                 table.add_column(head, justify="right")
             for name, variant in variants.items():
@@ -289,4 +291,5 @@ def _summary(values: Mapping[int, float | None]) -> dict[str, Any]:
 def _cell(summary: Mapping[str, Any]) -> str:
     if summary["mean"] is None:
         return "-"
-    return f"{summary['mean']:.3f}\n{summary['low']:.3f} to {summary['high']:.3f}"
+    low, high = f"{summary['low']:.3f}", f"{summary['high']:.3f}"
+    return f"{summary['mean']:.3f}" + (f"\n{low}..{high}" if low != high else "")

@@ -124,7 +124,7 @@ def _ablate(arguments: argparse.Namespace) -> None:
         found = ablation.run(config, out, arguments.seeds, names, tell)
     except KeyboardInterrupt:
         raise UserError("interrupted; the same command goes on from here", exit_code=130) from None
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 180)
     console.print(*ablation.tables(found), sep="\n")
     print(f"The numbers: {out / 'ablation.json'}")
 

@@ -40,7 +40,7 @@ class DatasetConfig(Frozen):
     """Use at most so many training images (the first of a fixed shuffle)."""
     test_limit: Count | None = None
     """Use at most so many test images (the first of a fixed shuffle)."""
-    augmentation: Literal["none", "brightness", "rotation", "width"] = "none"
+    augmentation: Literal["brightness", "rotation", "width"] | None = None
     """Plant an invariance: every training image is transformed once, by a random strength drawn
     from split_seed, and network and game see the same images. Test images stay as they are."""
 
@@ -179,7 +179,8 @@ class TraversalConfig(Frozen):
     repeat_points: Annotated[int, Field(ge=2)] = 3
     """The first points of each such image."""
     repeat_noise: Positive = 0.1
-    """Standard deviation of the noise added to x for another start, in units of the pixel range."""
+    """Size of the noise added to x for another start, in norms of x: well below the changes of
+    image that are measured, since an inversion leaves noise that the response ignores."""
     steps: Count = 50
     """Steps of the inversion."""
     rate: Positive = 0.1
@@ -222,7 +223,7 @@ class MeasureConfig(Frozen):
     """Passes over the training images in each re-training of the later layers."""
     retrain_rate: Positive = 1e-3
     """Peak learning rate of AdamW in each re-training."""
-    retrain_limit: Count = 20000
+    retrain_limit: Count = 10000
     """Training images used in each re-training, the same for all controls."""
     map_draws: Count = 40
     """Draws whose filters are placed on the MDS map (fig. 5)."""
@@ -287,7 +288,7 @@ def digits() -> StudyConfig:
         preset="digits",
         # One pooling only: at 4x4 the responses of so few images say too little about the filters.
         cnn=CnnConfig(channels=(16, 32, 32, 32, 32), pool_after=(4,), epochs=20, batch=64),
-        judges=JudgeConfig(epochs=30, batch=32),
+        judges=JudgeConfig(epochs=12, batch=32),
         gan=GanConfig(steps=800),
         traversal=TraversalConfig(smoothing=0.5),
     )
@@ -304,7 +305,7 @@ def ablation() -> StudyConfig:
         data="ylecun/mnist",
         layer=("conv4",),
         dataset=DatasetConfig(train_limit=20000, test_limit=3000),
-        cnn=CnnConfig(epochs=4),
+        cnn=CnnConfig(epochs=3),
         gan=GanConfig(steps=800),
         traversal=TraversalConfig(
             images=2,

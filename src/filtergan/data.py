@@ -114,7 +114,7 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
             f"The training images of {data} are all of one class; at least two are needed."
         )
     pixels = _same_shape(pixels, data)
-    if config.augmentation != "none":
+    if config.augmentation is not None:
         pixels[0] = plant(pixels[0], config.augmentation, config.split_seed)
     digest = hashlib.sha256()
     for array in (pixels[0], labels[0], pixels[1], labels[1]):

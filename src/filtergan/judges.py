@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -27,15 +28,22 @@ VERSION = 1
 LARGEST = 64
 """Larger images are averaged down by the least whole factor to so many pixels a side."""
 WIDTH = 128
-"""Features that a judge's last layer reads, the psi of the measures."""
+"""Values that a judge's last layer reads."""
+SHRINKAGE = 0.05
+"""Of the mean variance, added to every direction's when features are whitened."""
+WHITENED_ON = 20000
+"""Training images that the whitening is taken from."""
 
 
 class Judges:
     """Classifiers of different makes, in evaluation mode and frozen.
 
     Attributes:
-        networks: Each a body, from images to `WIDTH` features, and a head, from these to logits.
+        networks: Each a body, from images to `WIDTH` values, and a head, from these to logits. The
+            first is a `Vgg`.
         correct: Which test images each classifies correctly.
+        whitening: What is taken from the first one's statistics, and the matrix that then makes
+            them features; `mean` [d] and `matrix` [d, d].
         seconds: What their training took.
     """
 
@@ -43,12 +51,14 @@ class Judges:
         self,
         networks: Sequence[nn.Module],
         correct: Bool[Tensor, "judges n"],
+        whitening: dict[str, Tensor],
         seconds: float,
         device: torch.device | str = "cpu",
     ) -> None:
         """Move the networks to the device and freeze them."""
         self.networks = [n.to(device).eval().requires_grad_(False) for n in networks]
         self.correct = correct
+        self.whitening = whitening
         self.seconds = seconds
         self.device = device
 
@@ -62,9 +72,17 @@ class Judges:
         return torch.stack([predict(n, images, device=self.device) for n in self.networks])
 
     def features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """What the first judge's last layer reads of images in [0, 1], on the CPU (psi of M7)."""
-        body = self.networks[0].get_submodule("body")
-        return predict(body, images, device=self.device)
+        """Features psi of images in [0, 1], in which distances mean something, on the CPU.
+
+        Mean and standard deviation over places of every map of the first judge, whitened on the
+        training images: distances are Mahalanobis's over all layers (after Lee et al. 2018). M7
+        means what a classifier's last layer reads, but that is trained to ignore noise: white noise
+        of a quarter of a digit's norm left most of MNIST's images among the 95 % nearest, by any
+        judge. By these features it leaves none, and so small changes of shape leave nine in ten.
+        Without the first maps it depended on the training whether noise was seen at all.
+        """
+        found = predict(_vgg(self.networks).statistics, images, device=self.device)
+        return (found - self.whitening["mean"]) @ self.whitening["matrix"]
 
     def save(self, path: Path) -> None:
         """Write them as one safetensors file, whole or not at all.
@@ -77,6 +95,7 @@ class Judges:
             for i, network in enumerate(self.networks)
             for name, value in network.state_dict().items()
         }
+        tensors |= {f"whitening.{name}": value for name, value in self.whitening.items()}
         save_tensors(path, tensors | {"correct": self.correct}, {"seconds": str(self.seconds)})
 
     @classmethod
@@ -101,11 +120,12 @@ class Judges:
                 own = {k: tensors[f"{i}.{k}"] for k in network.state_dict()}
                 network.load_state_dict(own)
             correct, seconds = tensors["correct"], float(words["seconds"])
+            whitening = {name: tensors[f"whitening.{name}"] for name in ("mean", "matrix")}
         except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(f"{path} holds other judges than these; remove it.") from error
         if correct.dtype != torch.bool or correct.shape != (len(networks), len(dataset.test)):
             raise UserError(f"{path} holds the judges of another dataset; remove it.")
-        return cls(networks, correct, seconds, device)
+        return cls(networks, correct, whitening, seconds, device)
 
 
 def get_judges(dataset: Dataset, config: JudgeConfig, device: torch.device | str = "cpu") -> Judges:
@@ -171,7 +191,11 @@ def train_judges(
             )
     logits = torch.stack([predict(network, test.images, device=device) for network in networks])
     correct = logits.argmax(dim=2) == test.labels
-    return Judges(networks, correct, round(time.monotonic() - started, 3), device)
+    part = train.pixels(slice(WHITENED_ON))
+    for network in networks:
+        network.eval()
+    whitening = _whiten(predict(_vgg(networks).statistics, part, device=device))
+    return Judges(networks, correct, whitening, round(time.monotonic() - started, 3), device)
 
 
 def judges_file(dataset: Dataset, config: JudgeConfig) -> Path:
@@ -186,6 +210,27 @@ def cache_folder() -> Path:
         return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "filtergan"
+
+
+def _vgg(networks: Sequence[nn.Module]) -> "Vgg":
+    """The body whose statistics are the features."""
+    body = networks[0].get_submodule("body")
+    assert isinstance(body, Vgg)
+    return body
+
+
+def _whiten(values: Float[Tensor, "n d"]) -> dict[str, Tensor]:
+    """What turns values into uncorrelated ones of about unit variance: `mean` and `matrix`.
+
+    Each is scaled to unit variance first; a constant one is left out (its row is zero).
+    """
+    mean, sd = values.double().mean(0), values.double().std(0, correction=0)
+    scale = torch.where(sd > 1e-6, 1 / sd, 0)
+    scaled = (values - mean) * scale
+    variance, directions = torch.linalg.eigh(scaled.T @ scaled / len(scaled))
+    floor = SHRINKAGE * variance.mean() + 1e-12
+    matrix = scale[:, None] * directions / (variance.clamp_min(0) + floor).sqrt()
+    return {"mean": mean.float(), "matrix": matrix.float()}
 
 
 # ------------------------------------------------------------------------------ architectures
@@ -206,44 +251,66 @@ def _down(height: int, width: int) -> nn.Module:
     return nn.AvgPool2d(factor, ceil_mode=True) if factor > 1 else nn.Identity()
 
 
-def _flat(*layers: nn.Module, shape: tuple[int, int, int]) -> nn.Sequential:
-    """Standardised images of this shape, through these layers, flattened, mapped to features."""
-    standard = nn.BatchNorm2d(shape[0], affine=False)
-    network = nn.Sequential(_down(*shape[1:]), standard, *layers, nn.Flatten())
+def _standard(channels: int, height: int, width: int) -> nn.Sequential:
+    """Images not too large, standardised by channel over the training images."""
+    return nn.Sequential(_down(height, width), nn.BatchNorm2d(channels, affine=False))
+
+
+def _flat(shape: tuple[int, int, int], layers: nn.Module) -> nn.Linear:
+    """From what layers make of images of this shape, flattened, to the values of a body."""
     with torch.no_grad():
-        size = network.eval()(torch.zeros(1, *shape)).shape[1]
-    return nn.Sequential(*network.train(), nn.Linear(size, WIDTH))
+        size = layers.eval()(torch.zeros(1, *shape)).numel()
+    layers.train()
+    return nn.Linear(size, WIDTH)
 
 
 def lenet(channels: int, height: int, width: int) -> nn.Module:
     """5x5 convolutions, tanh and average pooling, after LeNet-5 (LeCun et al. 1998)."""
-    return nn.Sequential(
-        _flat(
-            nn.Conv2d(channels, 8, 5, padding=2),
-            nn.Tanh(),
-            nn.AvgPool2d(2, ceil_mode=True),
-            nn.Conv2d(8, 24, 5, padding=2),
-            nn.Tanh(),
-            nn.AvgPool2d(2, ceil_mode=True),
-            shape=(channels, height, width),
-        ),
+    layers = nn.Sequential(
+        _standard(channels, height, width),
+        nn.Conv2d(channels, 8, 5, padding=2),
         nn.Tanh(),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.Conv2d(8, 24, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2, ceil_mode=True),
     )
+    flat = _flat((channels, height, width), layers)
+    return nn.Sequential(layers, nn.Flatten(), flat, nn.Tanh())
 
 
-def vgg(channels: int, height: int, width: int) -> nn.Module:
-    """3x3 convolutions, batch norm, ReLU and max-pooling (Simonyan and Zisserman 2015)."""
+class Vgg(nn.Module):
+    """3x3 convolutions, batch norm, ReLU, max-pooling (Simonyan and Zisserman 2015)."""
 
-    def block(before: int, after: int) -> list[nn.Module]:
-        return [
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        """Make the layers."""
+        super().__init__()
+        self.standard = _standard(channels, height, width)
+        widths = (channels, 8, 24, 48)
+        self.blocks = nn.Sequential(*(self._block(a, b) for a, b in pairwise(widths)))
+        whole = nn.Sequential(self.standard, self.blocks)
+        self.flat = _flat((channels, height, width), whole)
+
+    @staticmethod
+    def _block(before: int, after: int) -> nn.Module:
+        return nn.Sequential(
             nn.Conv2d(before, after, 3, padding=1, bias=False),
             nn.MaxPool2d(2, ceil_mode=True),  # here at half the cost of its usual place
             nn.BatchNorm2d(after),
             nn.ReLU(),
-        ]
+        )
 
-    layers = [*block(channels, 16), *block(16, 32), *block(32, 64)]
-    return nn.Sequential(_flat(*layers, shape=(channels, height, width)), nn.ReLU())
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the values [n, WIDTH] that the head reads."""
+        return self.flat(self.blocks(self.standard(images)).flatten(1)).relu()
+
+    def statistics(self, images: Tensor) -> Tensor:
+        """Return mean and standard deviation over places of every block's maps."""
+        x, found = self.standard(images), []
+        for block in self.blocks:
+            x = block(x)
+            found.append(torch.cat([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=1))
+        return torch.cat(found, dim=1)
 
 
 class Residual(nn.Module):
@@ -269,19 +336,18 @@ class Residual(nn.Module):
 
 
 def resnet(channels: int, height: int, width: int) -> nn.Module:
-    """Pre-activation residual blocks (He et al. 2016) and a mean over places, group norm, GELU."""
-    return nn.Sequential(
-        _flat(
-            nn.Conv2d(channels, 16, 5, stride=2, padding=2),
-            Residual(16, 16, 1),
-            Residual(16, 40, 2),
-            nn.GroupNorm(4, 40),
-            nn.GELU(),
-            nn.AdaptiveAvgPool2d(2),
-            shape=(channels, height, width),
-        ),
+    """Pre-activation residual blocks (He et al. 2016) with group norm and GELU."""
+    layers = nn.Sequential(
+        _standard(channels, height, width),
+        nn.Conv2d(channels, 16, 5, stride=2, padding=2),
+        Residual(16, 16, 1),
+        Residual(16, 40, 2),
+        nn.GroupNorm(4, 40),
         nn.GELU(),
+        nn.AdaptiveAvgPool2d(2),
     )
+    flat = _flat((channels, height, width), layers)
+    return nn.Sequential(layers, nn.Flatten(), flat, nn.GELU())
 
 
-BODIES: tuple[Callable[[int, int, int], nn.Module], ...] = (lenet, vgg, resnet)
+BODIES: tuple[Callable[[int, int, int], nn.Module], ...] = (Vgg, resnet, lenet)

@@ -201,7 +201,7 @@ class RunDirectory:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Record a stage's seconds, memory, threads and backend; done only if it ends well.
+        """Record a stage's seconds, memory, threads, backend and code; done only if it ends well.
 
         The seconds of a resumed stage add up over its attempts, less those of a killed one. The
         memory is the largest that the process had up to the stage's end.
@@ -217,6 +217,7 @@ class RunDirectory:
         entry["sites"] = earlier.get("sites", [])
         entry |= {"attempts": earlier.get("attempts", 0) + 1, "peak_memory_mib": None}
         entry |= {"backend": backend(self.config.device), "threads": torch.get_num_threads()}
+        entry["git"] = git_state()  # a stage may be run anew by later code than the study
         self.record["stages"][name] = entry
         self.save()
         on_card, start = entry["backend"] == "cuda", time.monotonic()

@@ -264,7 +264,7 @@ def _notes_on(configuration: Configuration, sites: Mapping[str, Mapping[str, Row
         lacking = [m for m, row in rows.items() if layer in own and name not in row.estimates]
         if lacking:
             names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
-            notes.append(f"{name} lacks {len(lacking)} measures of {layer} ({names}).")
+            notes.append(f"{name} lacks measures of {layer}: {names}.")
         for seed, record in configuration.records.items():
             verdict = record["sites"].get(layer, {}).get("verdict")
             if layer in own and verdict != "converged":

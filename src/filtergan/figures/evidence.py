@@ -22,7 +22,7 @@ from filtergan.figures.style import (
 )
 
 Entry = Mapping[str, Any]
-Shift = tuple[float | None, float | None, float | None]
+Shift = Sequence[float | None]
 GRID = "#e6e6e6"
 ROW = 0.21  # inches
 
@@ -41,22 +41,23 @@ def shares_figure(
             record's form; what is missing is left out.
         own: The set drawn in blue.
         controls: The sets drawn in grey.
-        failures: What speaks against believing the own set; said beside its name.
+        failures: What speaks against believing the own set; written above.
     """
     rows = list(dict.fromkeys(name for panel in panels.values() for name in panel))
-    figure = page(0.8 + ROW * len(rows))
+    figure = page(0.8 + ROW * len(rows) + 0.2 * bool(failures))
     cells = figure.subplots(1, len(panels), squeeze=False, sharey=True).ravel()
     for axes, (title, panel) in zip(cells, panels.items(), strict=True):
         axes.set_title(title, fontsize=7)
         for height, name in enumerate(rows):
             colour = BLUE if name == own else GREY if name in controls else INK
-            _point(axes, panel.get(name, {}), height, colour)
+            _point(axes, panel.get(name, {}), float(height), colour)
         _share_axis(axes, rows)
-    labels = [f"{name}: {_said(failures)}" if name == own and failures else name for name in rows]
-    cells[0].set_yticks(range(len(rows)), labels)
-    if failures and own in rows:
-        cells[0].get_yticklabels()[rows.index(own)].set_color(RED)
+    cells[0].set_yticks(range(len(rows)), rows)
+    for label in cells[0].get_yticklabels():
+        if failures and label.get_text() == own:
+            label.set_color(RED)
     figure.supxlabel("share of the image change explained, 95 % interval", fontsize=7)
+    _warn(figure, failures, own)
     return figure
 
 
@@ -102,7 +103,8 @@ def distances_figure(
         va="top",
         color=GREY,
     )
-    axes.set_ylim(max(0.0, lowest - 0.1 * (1.02 - lowest)), 1.02)
+    room = 0.06 * (1 - lowest)
+    axes.set_ylim(max(-room, lowest - 2 * room), 1 + room)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(axis="y", color=GRID, linewidth=0.6)
@@ -213,11 +215,8 @@ def _rows(shifts: Mapping[str, Sequence[Shift]]) -> int:
     return len(next(iter(shifts.values())))
 
 
-def _warn(figure: Figure, failures: Sequence[str]) -> None:
+def _warn(figure: Figure, failures: Sequence[str], what: str = "") -> None:
+    """Write above a figure why it, or a part of it, is not to be believed."""
     if failures:
-        text = f"not to be believed: {_said(failures)}"
+        text = f"{what} not to be believed: {'; '.join(failures)}".lstrip()
         figure.suptitle(text, color=RED, fontweight="bold", fontsize=8)
-
-
-def _said(failures: Sequence[str]) -> str:
-    return "; ".join(failures)

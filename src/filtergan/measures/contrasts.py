@@ -61,7 +61,8 @@ def pool(results: Sequence[Mapping[str, Any]], measure: Measure | None = None) -
     measured on the same images and share what these happen to be; what they do not share is in B as
     well, so the error is never too small on average (as in Rubin 1987, eq. 3.1.5, whose imputations
     share their data likewise). Degrees of freedom after Satterthwaite (1946): k - 1 behind B/k,
-    n - 1 behind W; the 95 % interval of three seeds covers .93 to .95. A single seed keeps its own interval, which says nothing of other seeds.
+    n - 1 behind W; the 95 % interval of three seeds covers .93 to .95. A single seed keeps its own
+    interval, which says nothing of other seeds.
 
     Args:
         results: The measure in the record's form (`value`, `ci95`, `n`), one a seed; each has a

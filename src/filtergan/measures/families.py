@@ -39,7 +39,7 @@ MEASURES = tuple(
         0.0,
         1.0,
         "neither",
-        "white noise of equal norm",
+        "random changes of the filters of the same norm, inverted alike",
         "share",
         "own (M5)",
     )

@@ -102,12 +102,12 @@ def traversals(site: Site) -> dict[str, Any] | None:
     if site.get("verdict") not in ("converged", None):
         faults.append(f"the generator {site['verdict']}")
     if failed:
-        title, says, tone = "Not to be believed", _sentence([*failed, *faults]), "no"
+        title, says, tone = "not to be believed", _sentence([*failed, *faults]), "no"
     elif is_invariance(found) and not faults:
-        title, tone = "An invariance is shown", "good"
+        title, tone = "an invariance is shown", "good"
         says = "By these measures the network ignores these changes of the image."
     else:
-        title, says, tone = "No invariance was shown", _sentence(faults), "open"
+        title, says, tone = "no invariance was shown", _sentence(faults), "open"
     return {
         "title": title,
         "says": says,
@@ -151,10 +151,11 @@ def claims(record: Mapping[str, Any]) -> dict[str, Any] | None:
             "why": "The paper compares two layers; this study has one site, so neither of its two "
             "claims can be decided.",
         }
-    return {"claims": [_claim(claim) for claim in decided.values()], "why": ""}
+    sites = record["sites"]
+    return {"claims": [_claim(claim, sites) for claim in decided.values()], "why": ""}
 
 
-def _claim(claim: Mapping[str, Any]) -> dict[str, Any]:
+def _claim(claim: Mapping[str, Any], sites: Mapping[str, Site]) -> dict[str, Any]:
     words = {True: "met", False: "not met", None: "open"}
     conditions = [c | {"state": words[c["met"]]} for c in claim["conditions"]]
     count = {word: sum(c["state"] == word for c in conditions) for word in words.values()}
@@ -165,6 +166,11 @@ def _claim(claim: Mapping[str, Any]) -> dict[str, Any]:
         "tone": tones[claim["verdict"]],
         "conditions": conditions,
         "count": ", ".join(f"{n} {word}" for word, n in count.items() if n),
+        "doubts": [
+            f"the traversals at {layer} are not to be believed ({'; '.join(failed)})"
+            for layer, site in sites.items()
+            if (failed := failures(site.get("measures", {})))
+        ],
     }
 
 
@@ -225,8 +231,8 @@ def latents(site: Site) -> dict[str, Any] | None:
     if not entries:
         return None
     shifts = {
-        MORPHOMETRICS.get(m, m): [entry["shifts"].get(m, (None,) * 3) for entry in entries]
-        for m in entries[0].get("shifts", {})
+        MORPHOMETRICS[m] if m in MORPHOMETRICS else m: [entry["shifts"].get(m, (None,) * 3) for entry in entries]
+        for m in entries[0]["shifts"]
     }
     shown = ("photometric_width", "affine", "spline")
     if "photometric_width" not in entries[0]["explained"]:  # colour
@@ -250,12 +256,12 @@ def _latent(entry: Mapping[str, Any]) -> dict[str, str]:
 def planted(config: StudyConfig, sites: Mapping[str, Site]) -> dict[str, Any] | None:
     """Whether the invariance that was planted in the network is found; None: none was."""
     kind = config.dataset.augmentation
-    if kind == "none":
+    if kind is None:
         return None
     how, family, name, reference = PLANTED[kind]
     says = (
-        f"A known invariance was planted: {how}, and network and game saw the same images. A "
-        f"network trained so should ignore this change, and the traversals should show it."
+        f"A known invariance was planted: {how}, and network and game saw the same images. Such a "
+        "network should ignore this change, and the traversals should show it."
     )
     return {
         "says": says,
@@ -276,16 +282,16 @@ def _found_again(layer: str, site: Site, family: str, name: str, reference: str)
         return {"layer": layer, "tone": "open", "word": "not measured", "says": ""}
     (low, high), (null_low, null_high) = ends(ours), ends(null)
     word, tone = "open", "open"
-    if None not in (low, high, null_low, null_high):
-        if low > null_high:
-            word, tone = "found", "good"
-        elif high < null_low:
-            word, tone = "not found", "no"
+    if low is not None and null_high is not None and low > null_high:
+        word, tone = "found", "good"
+    elif high is not None and null_low is not None and high < null_low:
+        word, tone = "not found", "no"
     if failed := failures(measures):
         word, tone = f"not to be believed ({'; '.join(failed)})", "no"
     says = (
-        f"{family} explains {_told(ours)} of the traversals' change, {_told(null)} of the change "
-        f"under random changes of the filters, and {_told(known)} of a true change of this kind."
+        f"The share of the traversals' change that {family} can explain is {_told(ours)}. Of the "
+        f"change under random changes of the filters it is {_told(null)}, of a true change of this "
+        f"kind {_told(known)}."
     )
     return {"layer": layer, "tone": tone, "word": word, "says": says}
 

@@ -185,6 +185,6 @@ def _judges(record: Mapping[str, Any]) -> dict[str, str]:
     said = (
         f"{len(reached)} judges, classifiers of other kinds trained on the same images and never "
         "seen by the generator, say whether a recovered image keeps its label. They are right on "
-        f"{min(reached):.1f} % to {max(reached):.1f} % of the test images."
+        f"{min(reached):.1f} to {max(reached):.1f} % of the test images."
     )
     return {"train-judges": said}

@@ -92,7 +92,7 @@ def summary_table(run: RunDirectory) -> list[Table]:
     """The main measures of each site as a table, and the verdicts on the paper's claims.
 
     A site that collapsed or diverged says so in red above its numbers; what its traversals are
-    worth is said below them.
+    worth is said below them, in red where they fail a gate.
     """
     tables = [_site_table(layer, site) for layer, site in run.record["sites"].items()]
     if claims := run.record.get("claims"):
@@ -109,39 +109,35 @@ def _site_table(layer: str, site: Mapping[str, Any]) -> Table:
     verdict, measures = site.get("verdict"), site.get("measures", {})
     style = {"converged": "bold green", None: "bold yellow"}.get(verdict, "bold white on red")
     judged = traversals(site)
-    said = [site.get("reason"), judged and f"{judged['title']}: {judged['says']}"]
+    said = [site.get("reason"), judged and f"Traversals: {judged['title']}. {judged['says']}"]
+    sound = verdict in ("converged", None) and (judged is None or judged["tone"] != "no")
     table = Table(
         title=f"{layer}: {verdict or 'not assessed'}",
         title_style=style,
         caption="\n".join(filter(None, said)) or None,
-        caption_style="none" if verdict in ("converged", None) else "red",
+        caption_style="none" if sound else "red",
     )
     table.add_column("measure", no_wrap=True)
     for column in ("value", "95 % interval", "n", "null"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("better")
-    for row in rows({name: measures[name] for name in MAIN if name in measures}):
+    for row in main_rows(measures):
         cells = (row["value"], row["interval"], str(row["n"]), row["null"], row["better"])
         table.add_row(row["name"], *cells)
     return table
 
 
-def rows(measures: Found) -> list[dict[str, Any]]:
-    """Measures as rows of text, in the registry's order."""
-    return [_row(name, measures[name]) for name in sorted(measures, key=_order)]
-
-
 def main_rows(measures: Found) -> list[dict[str, Any]]:
-    """The rows that are shown without asking."""
-    return rows({name: found for name, found in measures.items() if name in MAIN})
+    """The measures that are shown without asking, as rows of text."""
+    return [_row(name, measures[name]) for name in MAIN if name in measures]
 
 
 def groups(measures: Found) -> list[dict[str, Any]]:
-    """All other rows, as groups of a title and rows."""
+    """All other measures, as groups of a title and rows, in the registry's order."""
     found: dict[str, list[dict[str, Any]]] = {title: [] for title in GROUPS}
-    for row in rows({name: entry for name, entry in measures.items() if name not in MAIN}):
-        title = next(title for title, names in GROUPS.items() if re.fullmatch(names, row["name"]))
-        found[title].append(row)
+    for name in sorted(measures.keys() - MAIN, key=_order):
+        title = next(title for title, names in GROUPS.items() if re.fullmatch(names, name))
+        found[title].append(_row(name, measures[name]))
     return [{"title": title, "rows": members} for title, members in found.items() if members]
 
 

@@ -94,7 +94,7 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
 
 def _work(tensors: dict[str, Tensor], materials: Materials) -> int:
     """Recovered images to be measured."""
-    sets = [tensors[f"{name}_images"].shape[:2].numel() for name in ("points", "path", "axes")]
+    sets = [tensors[f"{name}_images"].shape[:2].numel() for name in ("points", "axes")]
     references = 6 if materials.dataset.shape[0] == 1 else 5
     return sum(sets) + references * 2 * len(tensors["points_index"])
 

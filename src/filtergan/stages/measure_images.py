@@ -23,6 +23,9 @@ from filtergan.record import RunDirectory
 from filtergan.stages.materials import Materials
 
 NEIGHBOURS = 20000  # training images among which the nearest is sought
+HELD_OUT = 2000  # test images whose distances to these are the scale of the manifold's percentiles
+SPREAD = 1000  # test images from which the spread of a morphometric within a class is taken
+LEAST = 20  # other test images without which recovered ones cannot be told from them
 MEDIANS = ("image_change", "manifold_percentile")
 Found = dict[str, dict[str, Any]]
 PerPoint = dict[str, Float[Tensor, "n p"]]
@@ -65,10 +68,17 @@ class ImageMeasures:
     @property
     def not_measured(self) -> dict[str, str]:
         """What does not apply to these images, and why."""
-        if self.grey:
-            return {}
-        why = "the images are in colour; stroke width and morphometry are defined for grey strokes"
-        return {"explained_*width*": why, "slope_*, morphometry_r2_*, topology_changed": why}
+        reasons = {}
+        if not self.grey:
+            why = "the images are in colour; stroke width and morphometry need grey strokes"
+            reasons["explained_*width*"] = why
+            reasons["slope_*, morphometry_r2_*, topology_changed"] = why
+        if len(self.others) < LEAST:
+            reasons["image_two_sample_accuracy"] = (
+                f"only {len(self.others)} test images are left beside those measured, {LEAST} are "
+                "needed; give more test images or a smaller traversal.measured_images"
+            )
+        return reasons
 
     @cached_property
     def logits(self) -> Float[Tensor, "n classes"]:
@@ -87,14 +97,17 @@ class ImageMeasures:
 
     @cached_property
     def spread(self) -> Float[Tensor, " m"]:
-        """Standard deviation of each morphometric within a class."""
-        return within_class_sd(self.shape, self.labels)
+        """Standard deviation of each morphometric within a class; NaN where it does not vary."""
+        test = self.materials.dataset.test
+        values = morphometry(test.pixels(slice(SPREAD)))
+        found = within_class_sd(values, test.labels[:SPREAD])
+        return torch.where(found > 0, found, torch.nan)
 
     @cached_property
     def manifold(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features and labels of training images, and of test images that were not measured."""
+        """Features and labels of training images, and of test images."""
         train, test = self.materials.dataset.train, self.materials.dataset.test
-        part, held = slice(NEIGHBOURS), self.others[:2000]
+        part, held = slice(NEIGHBOURS), slice(HELD_OUT)
         features = self.materials.judges.features
         return (
             features(train.pixels(part)),
@@ -103,22 +116,27 @@ class ImageMeasures:
             test.labels[held],
         )
 
+    def labels_of(self, x_k: Float[Tensor, "n p c h w"]) -> PerPoint:
+        """What the network and the judges make of recovered images, [image, point] each."""
+        n, p = x_k.shape[:2]
+        flat, network = x_k.flatten(0, 1), self.materials.network
+        logits = predict(network, flat, device=self.materials.device).unflatten(0, (n, p))
+        judged = self.materials.judges.logits(flat).unflatten(1, (n, p))
+        return {
+            "labels_kept": labels_kept(self.logits[:n, None], logits).float(),
+            "labels_kept_judges": judges_agree(self.judged[:, :n], judged),
+            "judges_divergence": divergence(self.judged[:, :n], judged).float(),
+        }
+
     def points(self, x_k: Float[Tensor, "n p c h w"]) -> PerPoint:
         """Measures that every recovered image has by itself, [image, point] each."""
         n, p = x_k.shape[:2]
         x, flat = self.x[:n], x_k.flatten(0, 1)
         owner = torch.arange(n).repeat_interleave(p)
-        judges, network = self.materials.judges, self.materials.network
-        logits = predict(network, flat, device=self.materials.device).unflatten(0, (n, p))
-        judged = judges.logits(flat).unflatten(1, (n, p))
-        found = {
+        features = self.materials.judges.features(flat).unflatten(0, (n, p))
+        found = self.labels_of(x_k) | {
             "image_change": image_change(x[:, None], x_k),
-            "labels_kept": labels_kept(self.logits[:n, None], logits),
-            "labels_kept_judges": judges_agree(self.judged[:, :n], judged),
-            "judges_divergence": divergence(self.judged[:, :n], judged),
-            "manifold_percentile": manifold_percentile(
-                judges.features(flat).unflatten(0, (n, p)), self.labels[:n], *self.manifold
-            ),
+            "manifold_percentile": manifold_percentile(features, self.labels[:n], *self.manifold),
             "change_support": change_support(x, x_k),
             "change_frequency": change_frequency(x, x_k),
         }
@@ -179,8 +197,9 @@ class ImageMeasures:
 
     def _told_apart(self, x_k: Tensor) -> Found:
         """How well a fresh classifier tells recovered images from other test images."""
-        n = len(x_k)
-        real = self.materials.dataset.test.pixels(self.others[:n])
+        if len(self.others) < LEAST:
+            return {}
+        real = self.materials.dataset.test.pixels(self.others[: len(x_k)])
         right = two_sample(real, x_k[: len(real), 0], seed=self.seed, device=self.materials.device)
         resamples = self.run.config.measure.resamples
         ends = interval(right, resamples=resamples, seed=self.seed)

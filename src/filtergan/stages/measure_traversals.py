@@ -81,7 +81,9 @@ class TraversalMeasures:
         ours |= self._profiles() | self._smoothness() | self._invariance() | self._curves()
         ours |= self._slopes()
         others["null"] |= self._null_gates()
-        return ours, others
+        again = self._repeatability("points", ("repeat_noise", "repeat_neighbour"))
+        again["repeatability"]["null"] = others["null"]["repeatability"]["value"]
+        return ours | again, others
 
     # M1
 
@@ -144,20 +146,27 @@ class TraversalMeasures:
     # M8
 
     def _smoothness(self) -> Found:
-        """How smooth, how straight and how repeatable the walks are."""
-        path = self.tensors["path_images"]
-        n = len(path)
-        with_x = torch.cat([self.images.x[:n, None], path], dim=1)
-        features = self.materials.judges.features(with_x.flatten(0, 1)).unflatten(0, (n, -1))
-        step = float(self.tensors["path_radii"][0])
-        found = {}
-        for name, values in {
-            "path_length": path_length(features, step),
+        """How smooth and how straight the walks are, beside an affine map walked as far."""
+        path, change = self.tensors["path_images"], self.tensors["path_image_change"]
+        n, seed = len(path), self.seed
+        x, groups = self.images.x[:n], self.images.groups[:n]
+        mapped = [reference("affine", x, far, groups, seed) for far in change.unbind(1)]
+        ours, null = self._along(path), self._along(torch.stack(mapped, dim=1))
+        return {
+            name: self.images.summary(name, values[:, None], float(null[name].nanmean()))
+            for name, values in ours.items()
+        }
+
+    def _along(self, path: Float[Tensor, "n t c h w"]) -> dict[str, Float[Tensor, " n"]]:
+        """Measures of each path from x on."""
+        with_x = torch.cat([self.images.x[: len(path), None], path], dim=1)
+        features = self.materials.judges.features(with_x.flatten(0, 1))
+        features = features.unflatten(0, (len(path), -1))
+        return {
+            "path_length": path_length(features, float(self.tensors["path_radii"][0])),
             "roughness": roughness(features),
             "curvature": curvature(with_x.flatten(2)),
-        }.items():
-            found[name] = self.images.summary(name, values[:, None])
-        return found | self._repeatability("points", ("repeat_noise", "repeat_neighbour"))
+        }
 
     def _repeatability(self, name: str, repeats: tuple[str, ...]) -> Found:
         """Share of the variance between points that inversions from other starts repeat."""
@@ -214,8 +223,7 @@ class TraversalMeasures:
 
     def _curves(self) -> Found:
         """Labels kept along the paths, by the network and by the judges."""
-        points = self.images.points(self.tensors["path_images"])
-        self.points["path"] = points
+        points = self.images.labels_of(self.tensors["path_images"])
         found: Found = {}
         for column, radius in enumerate(self.run.config.traversal.path_radii):
             for key in ("labels_kept", "labels_kept_judges"):

@@ -168,7 +168,9 @@ class _Walks:
         index, z, targets = index[:n], z[:n], targets[:n, : config.repeat_points]
         x = self.test.pixels(index)[:, None].expand(-1, targets.shape[1], -1, -1, -1)
         rng = runtime.generator(self.seed, "repeats")
-        noisy = (x + config.repeat_noise * torch.randn(x.shape, generator=rng)).clamp(0, 1)
+        noise = torch.randn(x.shape, generator=rng)
+        size = x.flatten(2).norm(dim=2) / noise.flatten(2).norm(dim=2)
+        noisy = (x + config.repeat_noise * size[:, :, None, None, None] * noise).clamp(0, 1)
         half = self.walk("half", index, z, (z[:, None] + targets) / 2)["half_images"]
         sets = {
             "repeat_noise": self.walk("repeat", index, z, targets, starts=noisy),
