@@ -7,11 +7,14 @@ import pytest
 from test_report import PIXEL, check, site_measures
 
 from filtergan.config import DatasetConfig, StudyConfig, parse
+from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result
 from filtergan.record import RunDirectory, read_record
 from filtergan.report import evidence, summary_table, tables, write_report
+from filtergan.report.planted import planted
 from filtergan.report.tables import GROUPS, MAIN
+from filtergan.report.text import brief
 
 ROOT = Path(__file__).parents[1]
 
@@ -306,13 +309,11 @@ def test_colour_images_have_no_strokes_and_the_page_says_so(run, site):
 )
 def test_a_planted_invariance_is_looked_for(site, kind, name, reference):
     def said():
-        found = evidence.planted(
-            StudyConfig(dataset=DatasetConfig(augmentation=kind)), {"conv4": site}
-        )
+        found = planted(StudyConfig(dataset=DatasetConfig(augmentation=kind)), {"conv4": site})
         assert found is not None
         return found["sites"][0]
 
-    assert evidence.planted(StudyConfig(), {"conv4": site}) is None
+    assert planted(StudyConfig(), {"conv4": site}) is None
     ours, known = site["measures"][name]["value"], site["references"][reference][name]["value"]
     assert said()["word"] == "found"
     assert f"is {ours:.2f} ({ours - 0.02:.2f} to {ours + 0.02:.2f})" in said()["says"]
@@ -334,3 +335,11 @@ def test_the_report_of_a_record_made_before_there_was_evidence(tmp_path, folder)
     assert "Not tested" in page or "Not to be believed" in page
     assert "What kind of change" not in page
     assert summary_table(run)[0].row_count > 10
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, DASH), (-0.001, "0.00"), (-0.126, f"{MINUS}0.13"), (1759.5, "1,760"), (5, "5.00")],
+)
+def test_brief(value, text):
+    assert brief(value) == text

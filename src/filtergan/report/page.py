@@ -10,6 +10,7 @@ from filtergan.config import StudyConfig, dump
 from filtergan.measures.gates import failures
 from filtergan.record import RunDirectory, write_atomic
 from filtergan.report import evidence, tables
+from filtergan.report.planted import planted
 from filtergan.report.text import duration, inline, number, plain, shape
 
 CAPTIONS = {
@@ -75,7 +76,7 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "done": done,
         "missing": missing,
         "claims": evidence.claims(record),
-        "planted": evidence.planted(config, record["sites"]),
+        "planted": planted(config, record["sites"]),
         "paper": tables.paper_table(record["sites"]),
         "is_mnist": config.data.rstrip("/").split("/")[-1].lower() == "mnist",
         "data": config.data,

@@ -42,6 +42,7 @@ MAIN = (
     "explained_affine",
     "explained_photometric_affine_width",
     "explained_spline",
+    "locality_r2_k1",
     "locality_size",
     "topology_changed",
 )

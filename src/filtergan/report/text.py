@@ -17,14 +17,24 @@ def number(value: float | int | None) -> str:
 
 
 def brief(value: float | int | None) -> str:
-    """A number with two decimals, for tables of many columns and for sentences."""
-    return DASH if value is None else f"{value:.2f}".replace("-", MINUS)
+    """A number with two decimals (none from 100 on), for wide tables and for sentences."""
+    if value is None:
+        return DASH
+    shown = round(value, 2) + 0.0  # no minus before a zero
+    return f"{shown:,.{2 if abs(value) < 100 else 0}f}".replace("-", MINUS)
 
 
 def ends(measure: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
     """Ends of the 95 % interval of a measure in the record's form; None where it has none."""
     low, high = (measure or {}).get("ci95") or (None, None)
     return low, high
+
+
+def cell(measure: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A value and its interval, with two decimals."""
+    low, high = ends(measure)
+    value = brief((measure or {}).get("value"))
+    return value, "" if low is None else f"{brief(low)} to {brief(high)}"
 
 
 def duration(seconds: float | int | None) -> str:
