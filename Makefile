@@ -27,7 +27,7 @@ ablations: .venv/installed  ## the paper's design claims on MNIST, 7 variants x 
 	  folder=../../results/ablations/$$(dirname $$record); \
 	  mkdir -p $$folder && cp $$record $$folder/ || exit; done
 
-planted: .venv/installed  ## planted invariances on MNIST, 4 kinds x 3 seeds, over an hour
+planted: .venv/installed  ## planted invariances on MNIST, 4 kinds x 3 seeds, two hours on one thread
 	$(BIN)/python studies/planted.py --data $(MNIST)
 
 results: .venv/installed  ## the tables of RESULTS.md from the committed records

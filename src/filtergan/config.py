@@ -332,7 +332,7 @@ def ablation() -> StudyConfig:
 
 
 def planted() -> StudyConfig:
-    """Planted truth: a network that must have learned a known invariance, in minutes on one thread.
+    """Planted truth: a network that must have learned a known invariance; minutes on one thread.
 
     Plain as it stands; `--dataset.augmentation` plants one. A third of MNIST, whose test images
     remain untouched, so that all kinds are studied on the same images.
@@ -340,7 +340,7 @@ def planted() -> StudyConfig:
     return StudyConfig(
         preset="planted",
         data="ylecun/mnist",
-        dataset=DatasetConfig(train_limit=20000, test_limit=3000),
+        dataset=DatasetConfig(train_limit=20000, test_limit=2000),
         cnn=CnnConfig(epochs=4),
         gan=GanConfig(steps=600),
         traversal=TraversalConfig(
@@ -348,19 +348,19 @@ def planted() -> StudyConfig:
             grid=5,
             measured_images=128,
             measured_points=4,
-            path_images=16,
-            axis_images=16,
-            combinations=1,
+            path_images=8,
+            axis_images=8,
+            combinations=0,
             repeat_images=16,
             repeat_points=2,
         ),
         measure=MeasureConfig(
-            draws=30,
+            draws=10,
             pooled=2,
             pooled_sizes=(1,),
             retrain_epochs=1,
             retrain_limit=1000,
-            map_draws=10,
+            map_draws=5,
             map_filters=4,
             resamples=1000,
         ),

@@ -88,6 +88,8 @@ def explained_all(
     strokes = families != WITHOUT_STROKES
     if strokes:
         require_grey(x)
+    # In single precision a search may end elsewhere when a sum is rounded otherwise.
+    x, x_k = x.double(), x_k.double()
     found = {family: x_k.new_full((len(x_k),), torch.nan) for family in families}
     for owners in owner.unique().split(_OWNERS):
         table = width_table(x[owners], _RADII) if strokes else None
@@ -99,7 +101,7 @@ def explained_all(
                 share = (1 - left[family] / change).clamp(min=0)
                 found[family][pairs] = torch.where(change > 0, share, torch.nan)
             tick(len(pairs))
-    return found
+    return {family: values.float() for family, values in found.items()}
 
 
 def _left(
