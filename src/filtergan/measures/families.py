@@ -124,6 +124,8 @@ def _left(
     bright = _search(
         Problem(*fine, basis, photometric=True), (alone.theta, first), (rough.theta, first)
     )
+    # A fit with free grey levels may have met a better place than one without.
+    alone = alone.better(register(Problem(*fine, basis, photometric=False), bright.theta, first))
     lifted = bright.theta @ _in_splines(basis, splines)
     rough = register(Problem(*coarse, splines, photometric=True), lifted, first)
     smooth = _search(
