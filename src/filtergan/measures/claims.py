@@ -15,7 +15,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.measures.gates import LABELS_KEPT, ON_MANIFOLD, REPEATABLE, gates
+from filtergan.measures.gates import (
+    LABELS_KEPT,
+    ON_MANIFOLD,
+    REPEATABLE,
+    gates,
+    told,
+    value_of,
+)
 from filtergan.measures.statistics import interval
 
 Found = Mapping[str, Mapping[str, Any]]
@@ -173,7 +180,7 @@ def _low_level(
         Condition(
             "thickness and intensity make up more than half of the morphometric slopes",
             None if share is None else share > 0.5,
-            f"share of thickness and intensity in the slopes at {early.layer} {_told(share)}",
+            f"share of thickness and intensity in the slopes at {early.layer} {told(share)}",
         ),
     ]
 
@@ -187,7 +194,8 @@ def _high_level(
     name = "explained_photometric_affine_width"
     own, rotation = late.found.get(name, {}), late.references.get("affine", {}).get(name, {})
     kept, natural, repeatable = (
-        _value(late.found, n) for n in ("labels_kept_judges", "on_manifold_share", "repeatability")
+        value_of(late.found, n)
+        for n in ("labels_kept_judges", "on_manifold_share", "repeatability")
     )
     topology, chance = late.found.get("topology_changed", {}), late.references.get("null", {})
     return [
@@ -220,13 +228,13 @@ def _high_level(
 def _established(site: SiteEvidence) -> Condition:
     """Met or open: without generator and inversion nothing is known of what a site ignores."""
     if site.verdict != "converged":
-        told = f"the generator at {site.layer} {site.verdict}"
-        return Condition(f"the generator at {site.layer} converged", None, told)
-    told = [c.told for c in gates(site.found)[:2] if not c.passed]
+        why = f"the generator at {site.layer} {site.verdict}"
+        return Condition(f"the generator at {site.layer} converged", None, why)
+    failed = [c.told for c in gates(site.found)[:2] if not c.passed]
     return Condition(
         f"inversions at {site.layer} work and are repeatable",
-        None if told else True,
-        f"at {site.layer}: " + ("; ".join(told) or "both gates passed"),
+        None if failed else True,
+        f"at {site.layer}: " + ("; ".join(failed) or "both gates passed"),
     )
 
 
@@ -241,12 +249,12 @@ def _more(says: str, what: str, one: Mapping[str, Any], other: Mapping[str, Any]
     low, high = _ends(one)
     other_low, other_high = _ends(other)
     met = True if low > other_high else False if high <= other_low else None
-    return Condition(says, met, f"{what}: {_told(one.get('value'))}, {_told(other.get('value'))}")
+    return Condition(says, met, f"{what}: {told(one.get('value'))}, {told(other.get('value'))}")
 
 
 def _reaches(says: str, value: float | None, least: float) -> Condition:
     met = None if value is None else value >= least
-    return Condition(says, met, f"{says}: {_told(value)}, to reach {least}")
+    return Condition(says, met, f"{says}: {told(value)}, to reach {least}")
 
 
 def _slope_share(found: Found) -> float | None:
@@ -259,14 +267,6 @@ def _slope_share(found: Found) -> float | None:
     total = sum(slopes.values())
     ours = sum(v for n, v in slopes.items() if n.split("_")[1] in ("thickness", "intensity"))
     return ours / total if total else None
-
-
-def _value(found: Found, name: str) -> Any:
-    return found.get(name, {}).get("value")
-
-
-def _told(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.2f}"
 
 
 def _ends(entry: Mapping[str, Any]) -> Interval:

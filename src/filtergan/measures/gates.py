@@ -41,31 +41,31 @@ def gates(found: Found) -> list[Check]:
         norm-matched random changes of the filters), repeatability (M8), naturalness (M7).
     """
     share, ours, null = (
-        _value(found, name)
+        value_of(found, name)
         for name in ("inversion_gate_share", "compensation", "compensation_null")
     )
     low, high = _ends(found, "compensation")[0], _ends(found, "compensation_null")[1]
     known = None not in (share, ours, null, low, high)
     inverted = share >= INVERTED and low > high if known else None
-    repeatable, natural = _value(found, "repeatability"), _value(found, "on_manifold_share")
+    repeatable, natural = value_of(found, "repeatability"), value_of(found, "on_manifold_share")
     return [
         Check(
             "inversion",
             inverted,
-            f"{_told(share)} of points beat random pairs of images, compensation {_told(ours)} "
-            f"against {_told(null)} for random changes of the filters",
+            f"{told(share)} of points beat random pairs of images, compensation {told(ours)} "
+            f"against {told(null)} for random changes of the filters",
             "inversion no better than chance",
         ),
         Check(
             "repeatability",
             None if repeatable is None else repeatable >= REPEATABLE,
-            f"repeatability (ICC) {_told(repeatable)}, to reach {REPEATABLE}",
+            f"repeatability (ICC) {told(repeatable)}, to reach {REPEATABLE}",
             "not repeatable",
         ),
         Check(
             "naturalness",
             None if natural is None else natural >= ON_MANIFOLD,
-            f"{_told(natural)} of images on the manifold, to reach {ON_MANIFOLD}",
+            f"{told(natural)} of images on the manifold, to reach {ON_MANIFOLD}",
             "off the manifold",
         ),
     ]
@@ -80,26 +80,26 @@ def findings(found: Found) -> list[Check]:
     Returns:
         Labels kept by the network, and by independent judges where there are any; visible change.
     """
-    kept, judged = _value(found, "labels_kept"), _value(found, "labels_kept_judges")
-    change = _value(found, "image_change")
+    kept, judged = value_of(found, "labels_kept"), value_of(found, "labels_kept_judges")
+    change = value_of(found, "image_change")
     tests = [
         Check(
             "labels",
             None if kept is None else kept >= LABELS_KEPT,
-            f"labels kept {_told(kept)} by the network",
+            f"labels kept {told(kept)} by the network",
             "too few labels are kept",
         ),
         Check(
             "change",
             None if change is None else change >= IMAGE_CHANGE,
-            f"image change {_told(change)}",
+            f"image change {told(change)}",
             "the images hardly change",
         ),
     ]
     if judged is not None:
-        told = f"labels kept {judged:.3f} by independent judges"
+        said = f"labels kept {judged:.3f} by independent judges"
         failure = "independent judges keep too few labels"
-        tests.insert(1, Check("judges", judged >= LABELS_KEPT, told, failure))
+        tests.insert(1, Check("judges", judged >= LABELS_KEPT, said, failure))
     return tests
 
 
@@ -113,7 +113,8 @@ def is_invariance(found: Found) -> bool:
     return all(test.passed for test in (*gates(found), *findings(found)))
 
 
-def _value(found: Found, name: str) -> Any:
+def value_of(found: Found, name: str) -> Any:
+    """Value of a measure in the record's form; None where it was not measured."""
     return found.get(name, {}).get("value")
 
 
@@ -122,5 +123,6 @@ def _ends(found: Found, name: str) -> tuple[Any, Any]:
     return low, high
 
 
-def _told(value: float | None) -> str:
+def told(value: float | None) -> str:
+    """A number as the tests print it."""
     return "not measured" if value is None else f"{value:.2f}"

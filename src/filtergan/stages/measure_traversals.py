@@ -1,6 +1,7 @@
 """What a site's traversals show, beside their null and five reference transformations."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -103,7 +104,7 @@ class TraversalMeasures:
             ),
             "compensation_null": summary("compensation_null", null["compensation"]),
         }
-        wanted, pairs, chance = self._random_pairs()
+        wanted, pairs, chance = self._random_pairs
         passed = gate(tensors["points_after"], pairs).float()
         found["inversion_gate_share"] = summary("inversion_gate_share", passed, 0.01)
         x_k = tensors["points_images"][:, : self.compared]
@@ -116,7 +117,7 @@ class TraversalMeasures:
             found[name] = summary(name, per_point, float(chance[name].nanmean()))
         return found
 
-    @torch.no_grad()
+    @cached_property
     def _random_pairs(self) -> tuple[Float[Tensor, "n d"], Tensor, dict[str, Tensor]]:
         """a(x | z) of the measured images, and how far those of other images lie from them."""
         x, z = self.images.x, self.tensors["points_z"]
@@ -313,7 +314,7 @@ class TraversalMeasures:
         """Measures by which the gates judge the null itself, against another null."""
         compensation = self.tensors["null_compensation"].float()
         after = self.tensors["null_after"]
-        _, pairs, _ = self._random_pairs()
+        _, pairs, _ = self._random_pairs
         found = {
             "compensation": self.images.summary("compensation", compensation[:, ::2]),
             "compensation_null": self.images.summary("compensation_null", compensation[:, 1::2]),
