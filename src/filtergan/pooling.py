@@ -16,6 +16,8 @@ from filtergan.runtime import Tick
 from filtergan.site import Site
 from filtergan.tracing import RELU
 
+BATCH = 100  # images in a pass: ten times as many fall out of a processor's caches, half the speed
+
 
 def pooled_response(
     site: Site, inputs: Float[Tensor, "n i h w"], filters: Float[Tensor, "k o j kh kw"]
@@ -163,7 +165,7 @@ def draw_accuracy(
     sizes: tuple[int, ...] = (),
     *,
     device: torch.device,
-    batch: int = 1000,
+    batch: int = BATCH,
     tick: Tick = lambda n: None,
 ) -> DrawAccuracy:
     """Classify test images with each set of filters, and with the first K pooled; no training.
@@ -263,7 +265,7 @@ def _pooled_responses(
     site: Site, images: Tensor, filters: Tensor, device: torch.device, tick: Tick
 ) -> Tensor:
     kept: list[Tensor] = []
-    for pixels in images.split(1000):
+    for pixels in images.split(BATCH):
         inputs = site.input(to_float(pixels.to(device)))
         kept.append(pooled_response(site, inputs, filters).half().cpu())
         tick(len(pixels))
