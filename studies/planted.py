@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from filtergan import study
-from filtergan.config import preset
 from filtergan.measures.contrasts import Estimate, difference, pool
+from filtergan.presets import preset
 from filtergan.training import Diverged
 
 RESULTS = Path(__file__).parents[1] / "results" / "planted"

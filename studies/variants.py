@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from filtergan import config as presets
-from filtergan import runtime
+from filtergan import presets, runtime
 from filtergan.cnn import fit
 from filtergan.config import StudyConfig
 from filtergan.gan import FilterGAN

@@ -18,10 +18,10 @@ from filtergan.config import (
     StudyConfig,
     TraversalConfig,
     dump,
-    preset,
 )
 from filtergan.errors import UserError
 from filtergan.files import load_tensors, save_tensors, sha256
+from filtergan.presets import preset
 from filtergan.record import RunDirectory
 from filtergan.training import Diverged
 

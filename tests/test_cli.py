@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 import filtergan
 from filtergan import cli
-from filtergan.config import StudyConfig, dump, load, preset
+from filtergan.config import StudyConfig, dump, load
 from filtergan.errors import UserError
+from filtergan.presets import preset
 
 
 def fields(part: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from filtergan.config import (
-    PRESETS,
-    DatasetConfig,
-    StudyConfig,
-    TraversalConfig,
-    dump,
-    load,
-    parse,
-    preset,
-)
+from filtergan.config import DatasetConfig, StudyConfig, TraversalConfig, dump, load, parse
 from filtergan.errors import UserError
+from filtergan.presets import PRESETS, preset
 
 
 def models(model: type[BaseModel] = StudyConfig) -> list[type[BaseModel]]:

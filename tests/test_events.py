@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from filtergan.config import tiny
 from filtergan.errors import UserError
+from filtergan.presets import tiny
 from filtergan.record import (
     EventLog,
     RunDirectory,

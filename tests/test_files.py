@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtergan.config import tiny
 from filtergan.errors import UserError
+from filtergan.presets import tiny
 from filtergan.record import (
     RunDirectory,
     load_metadata,

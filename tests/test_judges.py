@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from filtergan import judges, study
-from filtergan.config import DatasetConfig, JudgeConfig, tiny
+from filtergan.config import DatasetConfig, JudgeConfig
 from filtergan.data import Dataset, Split, load_dataset
 from filtergan.errors import UserError
 from filtergan.files import load_tensors, save_tensors, sha256
@@ -23,6 +23,7 @@ from filtergan.judges import (
 )
 from filtergan.measures.manifold import judges_agree, manifold_percentile
 from filtergan.measures.traversals import image_change
+from filtergan.presets import tiny
 from filtergan.record import RunDirectory
 from filtergan.stages.materials import Materials
 

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from filtergan import files, provenance
-from filtergan.config import StudyConfig, TraversalConfig, dump, load, tiny
+from filtergan.config import StudyConfig, TraversalConfig, dump, load
 from filtergan.errors import UserError
+from filtergan.presets import tiny
 from filtergan.record import (
     EventLog,
     RunDirectory,
@@ -333,7 +334,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import torch
-from filtergan.config import tiny
+from filtergan.presets import tiny
 from filtergan.record import RunDirectory, save_tensors
 run = RunDirectory.create(Path(sys.argv[1]), tiny(), overwrite=True)
 print("begun", flush=True)

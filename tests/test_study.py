@@ -23,13 +23,13 @@ from filtergan.config import (
     StudyConfig,
     TraversalConfig,
     dump,
-    tiny,
 )
 from filtergan.errors import UserError
 from filtergan.events import read_events
 from filtergan.figures import style
 from filtergan.files import load_tensors, sha256
 from filtergan.measures.registry import lookup
+from filtergan.presets import tiny
 from filtergan.record import RunDirectory
 from filtergan.stages.materials import Materials
 from filtergan.stages.measure import verdict

@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filtergan.cnn import PaperCNN, fit, load_model, predict
-    from filtergan.config import (
-        GanConfig,
-        MeasureConfig,
-        StudyConfig,
-        TraversalConfig,
-        digits,
-        mnist,
-        tiny,
-    )
+    from filtergan.config import GanConfig, MeasureConfig, StudyConfig, TraversalConfig
     from filtergan.data import load_dataset
     from filtergan.discriminator import Discriminator
     from filtergan.errors import UserError
     from filtergan.gan import FilterGAN
     from filtergan.generator import Generator
     from filtergan.pooling import FilterPool2d, retrain
+    from filtergan.presets import digits, mnist, tiny
     from filtergan.priors import NaturalImagePrior
     from filtergan.site import Site
     from filtergan.study import run as run_study

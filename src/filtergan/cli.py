@@ -11,8 +11,9 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from filtergan.config import PRESETS, StudyConfig, dump, load, parse, preset
+from filtergan.config import StudyConfig, dump, load, parse
 from filtergan.errors import UserError
+from filtergan.presets import PRESETS, preset
 
 # In the order in which a study runs them.
 STAGES = {
