@@ -97,27 +97,35 @@ def _shown(found: Record | None, measure: str) -> str:
 
 
 def _cost(name: str) -> str:
-    """`cost/STUDY`: what each record says of its making."""
+    """`cost/STUDY`: what each record says of its making; a stage may be younger than the study."""
     records = _records(name.partition("/")[2])
     stages = list(records[0]["stages"])
     lines = [
         _line(
-            ["seed", "commit", "tree clean", *stages, "whole study, minutes", "peak memory, MiB"]
+            [
+                "seed",
+                "commits",
+                "trees clean",
+                *(f"{stage} (threads)" for stage in stages),
+                "all stages, minutes",
+                "peak memory, MiB",
+            ]
         ),
         _line(["---"] * (5 + len(stages))),
     ]
     for record in records:
-        seconds = [record["stages"][s]["seconds"] for s in stages]
-        memory = max(record["stages"][s]["peak_memory_mib"] or 0 for s in stages)
-        git = record["git"] or {}
+        made = [record["stages"][s] for s in stages]
+        seconds = [stage["seconds"] for stage in made]
+        memory = max(stage["peak_memory_mib"] or 0 for stage in made)
+        git = [record["git"] or {}, *(stage.get("git") or {} for stage in made)]
+        git = [one for one in git if one]
         lines.append(
             _line(
                 [
                     str(record["seed"]),
-                    str(git.get("commit", "-"))[:9],
-                    "yes" if git.get("clean") else "no",
-                    str(record["stages"][stages[0]]["threads"]),
-                    *(f"{s:.0f} s" for s in seconds),
+                    ", ".join(dict.fromkeys(str(one["commit"])[:9] for one in git)) or "-",
+                    "yes" if git and all(one["clean"] for one in git) else "no",
+                    *(f"{stage['seconds']:.0f} s ({stage['threads']})" for stage in made),
                     f"{sum(seconds) / 60:.1f}",
                     f"{memory:.0f}",
                 ]
@@ -165,6 +173,15 @@ def _planted(_: str) -> str:
     return "\n".join(map(_line, (head, ["---"] * len(head), *lines)))
 
 
+def _evidence(name: str) -> str:
+    """`families/STUDY/LAYER`, `gates/STUDY`, `claims/STUDY` or `latents/STUDY/LAYER`."""
+    import evidence
+
+    table, study, *layer = name.split("/")
+    head, lines = getattr(evidence, table)(_records(study), *layer)
+    return "\n".join(map(_line, (head, ["---"] * len(head), *lines)))
+
+
 def _over_seeds(values: list[float | None]) -> str:
     found = [value for value in values if value is not None]
     text = f"{sum(found) / len(found):.3f}" if found else ""
@@ -184,6 +201,10 @@ TABLES = {
     "variants": _variants,
     "ablations": _ablations,
     "planted": _planted,
+    "families": _evidence,
+    "gates": _evidence,
+    "claims": _evidence,
+    "latents": _evidence,
 }
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from functools import reduce
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from filtergan.measures.measure import Measure
 from filtergan.measures.registration import Problem, Warp, levels, register
 from filtergan.runtime import Tick
-from filtergan.transformations import coordinates, require_grey, spline_basis, width_table
+from filtergan.transformations import coordinates, spline_basis, width_table
 
 FAMILIES = (
     "photometric",
@@ -57,6 +57,7 @@ def explained_all(
     owner: Int64[Tensor, " m"],
     *,
     families: tuple[str, ...] = FAMILIES,
+    widths: Float[Tensor, "n r 1 h w"] | None = None,
     tick: Tick = lambda n: None,
 ) -> dict[str, Float[Tensor, " m"]]:
     """Share of each image change that each family explains.
@@ -77,6 +78,7 @@ def explained_all(
         x_k: Recovered images.
         owner: Index into `x` for each of them; what is made of an image is made once.
         families: `FAMILIES`, or `WITHOUT_STROKES` for images in colour.
+        widths: `stroke_widths` of `x`, where they are used more than once.
         tick: Called with the number of pairs done.
 
     Returns:
@@ -86,13 +88,13 @@ def explained_all(
         UserError: Stroke width of images in colour.
     """
     strokes = families != WITHOUT_STROKES
-    if strokes:
-        require_grey(x)
+    if strokes and widths is None:
+        widths = stroke_widths(x)
     # In single precision a search may end elsewhere when a sum is rounded otherwise.
     x, x_k = x.double(), x_k.double()
     found = {family: x_k.new_full((len(x_k),), torch.nan) for family in families}
     for owners in owner.unique().split(_OWNERS):
-        table = width_table(x[owners], _RADII) if strokes else None
+        table = widths[owners] if strokes and widths is not None else None
         for pairs in torch.isin(owner, owners).nonzero()[:, 0].split(_PAIRS):
             own = torch.searchsorted(owners, owner[pairs])
             left = _left(x[owners], table, own, x_k[pairs])
@@ -102,6 +104,15 @@ def explained_all(
                 found[family][pairs] = torch.where(change > 0, share, torch.nan)
             tick(len(pairs))
     return {family: values.float() for family, values in found.items()}
+
+
+def stroke_widths(x: Float[Tensor, "n c h w"]) -> Float64[Tensor, "n r 1 h w"]:
+    """Images at all the stroke widths that are searched, in double precision (`width_table`).
+
+    Raises:
+        UserError: The images are in colour.
+    """
+    return width_table(x.double(), _RADII)
 
 
 def _left(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from filtergan import runtime
 from filtergan.cnn import predict
-from filtergan.measures.families import FAMILIES, WITHOUT_STROKES, explained_all
+from filtergan.measures.families import FAMILIES, WITHOUT_STROKES, explained_all, stroke_widths
 from filtergan.measures.fidelity import two_sample
 from filtergan.measures.inversion import independent_changes
 from filtergan.measures.locality import change_frequency, change_support, locality
@@ -96,6 +96,11 @@ class ImageMeasures:
         return morphometry(self.x)
 
     @cached_property
+    def widths(self) -> Float[Tensor, "n r 1 h w"] | None:
+        """X at all stroke widths that are searched."""
+        return stroke_widths(self.x) if self.grey else None
+
+    @cached_property
     def spread(self) -> Float[Tensor, " m"]:
         """Standard deviation of each morphometric within a class; NaN where it does not vary."""
         test = self.materials.dataset.test
@@ -141,7 +146,7 @@ class ImageMeasures:
             "change_frequency": change_frequency(x, x_k),
         }
         families = FAMILIES if self.grey else WITHOUT_STROKES
-        explained = explained_all(x, flat, owner, families=families)
+        explained = explained_all(x, flat, owner, families=families, widths=self.widths)
         found |= {f"explained_{f}": v.unflatten(0, (n, p)) for f, v in explained.items()}
         if self.grey:
             shape = morphometry(flat).unflatten(0, (n, p))

@@ -1,0 +1,106 @@
+"""Tables of RESULTS.md on what traversals are worth: families, gates, claims, latents."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from filtergan.measures.gates import findings, is_invariance
+from filtergan.measures.gates import gates as tests
+from filtergan.references import REFERENCES
+
+Record = Mapping[str, Any]
+Rows = tuple[list[str], list[list[str]]]
+
+COLUMNS = {
+    "image_change": "image change",
+    "explained_photometric": "P",
+    "explained_width": "W",
+    "explained_photometric_width": "PW",
+    "explained_affine": "A",
+    "explained_photometric_affine": "PA",
+    "explained_photometric_affine_width": "PAW",
+    "explained_spline": "spline",
+    "topology_changed": "topology changed",
+    "labels_kept_judges": "labels kept by judges",
+    "on_manifold_share": "on the manifold",
+}
+
+
+def families(records: Sequence[Record], layer: str) -> Rows:
+    """What explains the changes of a site's traversals, of its null and of the references.
+
+    Args:
+        records: A study's records, one for each seed.
+        layer: The site.
+    """
+    sites = [record["sites"][layer] for record in records]
+    sets = {"generator": [site["measures"] for site in sites]}
+    for name in ("null", *REFERENCES):
+        sets[name] = [site["references"][name] for site in sites]
+    lines = [
+        [name, *(_over_seeds([_value(found, column) for found in of_seeds]) for column in COLUMNS)]
+        for name, of_seeds in sets.items()
+    ]
+    return ["", *COLUMNS.values()], lines
+
+
+def gates(records: Sequence[Record]) -> Rows:
+    """What every gate and finding says of each site, a column for each seed."""
+    lines = []
+    for layer, site in records[0]["sites"].items():
+        for number, check in enumerate(site["gates"]):
+            cells = [_passed(record["sites"][layer]["gates"][number]) for record in records]
+            lines.append([layer, check["name"], *cells])
+        nulls = [record["sites"][layer]["references"]["null"] for record in records]
+        lines.append([layer, "all, of random changes of the filters", *map(_invariance, nulls)])
+    return ["site", "test", *_seeds(records)], lines
+
+
+def claims(records: Sequence[Record]) -> Rows:
+    """The paper's two sentences: their verdicts, and every condition."""
+    lines = []
+    for name, claim in records[0]["claims"].items():
+        of_seeds = [record["claims"][name] for record in records]
+        verdicts = (f"**{one['verdict']}**" for one in of_seeds)
+        lines.append([f"**{claim['sentence']}**", *verdicts])
+        for number, condition in enumerate(claim["conditions"]):
+            conditions = [one["conditions"][number] for one in of_seeds]
+            lines.append([condition["says"], *(_met(condition) for condition in conditions)])
+    return ["", *_seeds(records)], lines
+
+
+def latents(records: Sequence[Record], layer: str) -> Rows:
+    """What each latent of a site does, in words, for the first seed."""
+    found = records[0]["sites"][layer]["latents"]
+    return [f"{layer}, seed {records[0]['seed']}"], [[latent["sentence"]] for latent in found]
+
+
+def _seeds(records: Sequence[Record]) -> list[str]:
+    return [f"seed {record['seed']}" for record in records]
+
+
+def _value(found: Record, name: str) -> float | None:
+    return found.get(name, {}).get("value")
+
+
+def _over_seeds(values: Sequence[float | None]) -> str:
+    found = [value for value in values if value is not None]
+    if not found:
+        return "-"
+    mean, low, high = (f"{v:.2f}" for v in (sum(found) / len(found), min(found), max(found)))
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def _passed(check: Record) -> str:
+    word = {True: "passed", False: "**failed**", None: "not tested"}[check["passed"]]
+    return f"{word}: {check['told']}"
+
+
+def _invariance(found: Record) -> str:
+    missed = [check.name for check in (*tests(found), *findings(found)) if not check.passed]
+    word = "passed" if is_invariance(found) else "**failed**"
+    return f"{word}: {', '.join(missed)}" if missed else word
+
+
+def _met(condition: Record) -> str:
+    word = {True: "met", False: "not met", None: "open"}[condition["met"]]
+    return f"{word}: {condition['told']}"
