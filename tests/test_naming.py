@@ -59,7 +59,7 @@ def test_shifts_are_named_largest_first_and_at_most_three():
 )
 def test_small_and_uncertain_shifts_are_not_named(shift):
     said = describe(replace(THICKER, shifts={"thickness": shift, "slant": shift}))
-    assert said.startswith("z3: no measured change of shape or brightness; 71 %")
+    assert said.startswith("z3: no change of shape or brightness that images share; 71 %")
 
 
 def test_only_what_is_known_to_be_small_is_unchanged():

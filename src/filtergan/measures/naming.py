@@ -152,7 +152,7 @@ def _shape(shifts: dict[str, tuple[float, float, float]]) -> str:
         if abs(value) >= LEAST_SHIFT and (low > 0 or high < 0)
     ]
     if not named:
-        return "no measured change of shape or brightness"
+        return "no change of shape or brightness that images share"
     named.sort(key=lambda shift: -abs(shift[1]))
     words = [f"{WORDS[name][v < 0]} ({v:+.1f} sd)" for name, v in named[:MOST_SHIFTS]]
     same = [
