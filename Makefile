@@ -4,6 +4,13 @@ PYTHON ?= python3
 MNIST ?= ../shared/data/mnist
 BIN := .venv/bin
 
+# The records of runs/$(1), into results/$(1).
+define keep_records
+cd runs/$(1) && for record in */seed*/record.json; do \
+  folder=../../results/$(1)/$$(dirname $$record); \
+  mkdir -p $$folder && cp $$record $$folder/ || exit; done
+endef
+
 .PHONY: demo test lint variants ablations planted results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
@@ -23,12 +30,11 @@ variants: .venv/installed  ## alternatives of the game over seeds, a quarter of 
 
 ablations: .venv/installed  ## the paper's design claims on MNIST, 7 variants x 3 seeds, two hours
 	$(BIN)/filtergan ablate ablation --data $(MNIST) --out runs/ablations
-	cd runs/ablations && for record in */seed*/record.json; do \
-	  folder=../../results/ablations/$$(dirname $$record); \
-	  mkdir -p $$folder && cp $$record $$folder/ || exit; done
+	$(call keep_records,ablations)
 
 planted: .venv/installed  ## planted invariances on MNIST, 4 kinds x 3 seeds, two hours on one thread
 	$(BIN)/python studies/planted.py --data $(MNIST)
+	$(call keep_records,planted)
 
 results: .venv/installed  ## the tables of RESULTS.md from the committed records
 	$(BIN)/python studies/results.py

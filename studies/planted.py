@@ -1,14 +1,13 @@
 """Planted truth on MNIST: is an invariance that a network must have found again? (`make planted`).
 
-For every seed a plain network and three with a known invariance are studied, and the records are
-put into results/planted/<kind>/seed<k>; a study whose record lies there is skipped, an interrupted
-one goes on. `make results` makes the table of RESULTS.md from them.
+For every seed a plain network and three with a known invariance are studied; what is finished is
+not done again, an interrupted study goes on. `make planted` puts the records into
+results/planted/<kind>/seed<k>, and `make results` makes the table of RESULTS.md from them.
 """
 
 import argparse
 import json
 import math
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -42,13 +41,8 @@ def main() -> None:
     queue = list(product(arguments.seeds, arguments.kinds))
     for number, (seed, kind) in enumerate(queue, 1):
         name = f"{kind}/seed{seed}"
-        record = RESULTS / name / "record.json"
-        done = " (done earlier)" if record.exists() else ""
-        print(f"study {number} of {len(queue)}: {name}{done}", file=sys.stderr, flush=True)
-        if not done:
-            _study(kind, seed, arguments.data, arguments.runs / name)
-            record.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(arguments.runs / name / "record.json", record)
+        print(f"study {number} of {len(queue)}: {name}", file=sys.stderr, flush=True)
+        _study(kind, seed, arguments.data, arguments.runs / name)
 
 
 def _study(kind: str, seed: int, data: str, path: Path) -> None:
