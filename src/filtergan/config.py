@@ -213,7 +213,7 @@ class MeasureConfig(Frozen):
     draws: Annotated[int, Field(ge=2)] = 100
     """Single draws whose accuracy is measured, nothing re-trained."""
     draw_images: Count = 5000
-    """Test images that each of them classifies."""
+    """Test images, drawn at random, that each of them classifies."""
     pooled: Count = 10
     """K of eq. 9 for the re-trained assessment (the paper's ten)."""
     pooled_sizes: tuple[Count, ...] = (1, 2, 5, 10, 20)

@@ -112,7 +112,9 @@ def _accuracy(
 ) -> Found:
     """Test accuracy of single draws and of pooled ones, nothing re-trained."""
     config, test, site = run.config.measure, materials.dataset.test, gan.site
-    images, labels = test.images[: config.draw_images], test.labels[: config.draw_images]
+    order = torch.randperm(len(test), generator=runtime.generator(seed, "classified images"))
+    chosen = order[: config.draw_images]
+    images, labels = test.images[chosen], test.labels[chosen]
     rng = runtime.generator(seed, "random filters")
     sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
     random = random_filters(site.filters.cpu(), max(RANDOM_SETS, *sizes), rng).to(draws)
