@@ -184,7 +184,9 @@ def _evidence(name: str) -> str:
 
 def _over_seeds(values: list[float | None]) -> str:
     found = [value for value in values if value is not None]
-    text = f"{sum(found) / len(found):.3f}" if found else ""
+    if not found:
+        return "-"
+    text = f"{sum(found) / len(found):.3f}"
     if len(found) > 1:
         text += f" ({min(found):.3f} to {max(found):.3f})"
     lost = len(values) - len(found)

@@ -471,6 +471,16 @@ def test_verdicts(measures: Any, expected: str, why: str) -> None:
     assert why in reason
 
 
+def test_without_an_information_term_nothing_is_said_of_latents(tmp_path: Path) -> None:
+    config = micro()
+    config = config.model_copy(update={"gan": config.gan.model_copy(update={"information": 0.0})})
+    record = study.run(config, tmp_path / "run").record
+    for site in record["sites"].values():
+        assert not [name for name in site["measures"] if name.startswith("latent_r2")]
+        assert "lambda is 0" in site["not_measured"]["latent_r2_*, information_nats"]
+        assert "latent is ignored" not in site["reason"]
+
+
 # ------------------------------------------------------------------------------------- the paper's
 
 

@@ -13,7 +13,7 @@ from filtergan.measures.claims import SiteEvidence, decide
 from filtergan.record import RunDirectory, load_tensors, save_tensors
 from filtergan.stages.drawing import draw_traversals
 from filtergan.stages.materials import Materials
-from filtergan.stages.measure_filters import measure_filters
+from filtergan.stages.measure_filters import measure_filters, not_measured
 from filtergan.stages.measure_images import Found, ImageMeasures
 from filtergan.stages.measure_traversals import TraversalMeasures
 
@@ -47,23 +47,27 @@ def verdict(found: Found, null: float) -> tuple[str, str]:
         better than random filters. Then the reason.
     """
     accuracy, low = found["single_draw_accuracy"]["value"], found["single_draw_accuracy"]["ci95"][0]
-    r2, spread = found["latent_r2_mean"]["value"], found["filter_spread"]["value"]
+    spread = found["filter_spread"]["value"]
     if accuracy is None or spread is None or low is None or low <= null:
         reached = "no accuracy" if accuracy is None else f"{accuracy:.3f}"
         return (
             "diverged",
             f"single draws are no better than random filters ({reached} vs {null:.3f})",
         )
-    if r2 is None or r2 < 0.3:
-        explained = "no number" if r2 is None else f"{r2:.2f}"
-        return "collapsed", f"the latent is ignored: Q's mean R² is {explained}, below 0.3"
+    said = "no Q was trained"
+    if "latent_r2_mean" in found:
+        r2 = found["latent_r2_mean"]["value"]
+        if r2 is None or r2 < 0.3:
+            explained = "no number" if r2 is None else f"{r2:.2f}"
+            return "collapsed", f"the latent is ignored: Q's mean R² is {explained}, below 0.3"
+        said = f"mean R² {r2:.2f}"
     if spread < 0.02:
         return "collapsed", f"all draws are alike: filter_spread is {spread:.4f}, below 0.02"
     real = found["real_accuracy"]["value"]
     return (
         "converged",
         f"single draws reach {accuracy:.3f} where the real filters reach {real:.3f}; "
-        f"mean R² {r2:.2f}, spread {spread:.2f}",
+        f"{said}, spread {spread:.2f}",
     )
 
 
@@ -85,7 +89,7 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
         entry["references"] = others
         entry["gates"] = [asdict(check) for check in (*gates.gates(found), *gates.findings(found))]
         entry["latents"] = measures.names(failed)
-        entry["not_measured"] = images.not_measured
+        entry["not_measured"] = images.not_measured | not_measured(run.config.gan)
     save_tensors(folder / "evidence.safetensors", _flat(measures))
     entry["files"]["evidence"] = f"{folder.name}/evidence.safetensors"
     draw_traversals(run, layer, tensors, test, failed)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from filtergan import runtime
+from filtergan.config import GanConfig
 from filtergan.figures import filters_figure, mds_figure, save
 from filtergan.gan import FilterGAN
 from filtergan.measures.fidelity import prdc, two_sample
@@ -47,12 +48,21 @@ def measure_filters(run: RunDirectory, materials: Materials, gan: FilterGAN, see
         seed: Of the site's measures.
     """
     draws = gan.draw(gan.latents(run.config.measure.draws, seed, "draws"))
-    found = _variety(run, gan, draws, seed) | _latents(run, materials, gan, seed)
+    found = _variety(run, gan, draws, seed)
+    if not not_measured(run.config.gan):
+        found |= _latents(run, materials, gan, seed)
     found |= _accuracy(run, materials, gan, draws, seed)
     found |= _retrained(run, materials, gan, draws, seed)
     found |= _fidelity(run, materials, gan, seed)
     _draw(run, gan.site.layer, gan, draws)
     return found
+
+
+def not_measured(config: GanConfig) -> dict[str, str]:
+    """What does not apply to the draws of such a game, and why."""
+    if config.information:
+        return {}
+    return {"latent_r2_*, information_nats": "lambda is 0, so the game trained no Q to recover z"}
 
 
 def _variety(run: RunDirectory, gan: FilterGAN, draws: Tensor, seed: int) -> Found:
