@@ -151,7 +151,8 @@ class ImageMeasures:
             "change_frequency": change_frequency(x, x_k),
         }
         families = FAMILIES if self.grey else WITHOUT_STROKES
-        explained = explained_all(x, flat, owner, families=families, widths=self.widths)
+        widths = self.widths[:n] if self.grey else None
+        explained = explained_all(x, flat, owner, families=families, widths=widths)
         found |= {f"explained_{f}": v.unflatten(0, (n, p)) for f, v in explained.items()}
         if self.grey:
             shape = morphometry(flat).unflatten(0, (n, p))
