@@ -96,9 +96,9 @@ class ImageMeasures:
         return morphometry(self.x)
 
     @cached_property
-    def widths(self) -> Float[Tensor, "n r 1 h w"] | None:
-        """X at all stroke widths that are searched."""
-        return stroke_widths(self.x) if self.grey else None
+    def widths(self) -> Float[Tensor, "n r 1 h w"]:
+        """The test images x at all stroke widths that are searched."""
+        return stroke_widths(self.x)
 
     @cached_property
     def spread(self) -> Float[Tensor, " m"]:
