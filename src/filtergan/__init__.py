@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "cnn": ("PaperCNN", "fit", "load_model", "predict"),
-    "config": (
-        *("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
-        *("digits", "mnist", "tiny"),
-    ),
+    "config": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
     "data": ("load_dataset",),
     "discriminator": ("Discriminator",),
     "errors": ("UserError",),
     "gan": ("FilterGAN",),
     "generator": ("Generator",),
     "pooling": ("FilterPool2d", "retrain"),
+    "presets": ("digits", "mnist", "tiny"),
     "priors": ("NaturalImagePrior",),
     "site": ("Site",),
     "training": ("train",),
