@@ -76,6 +76,40 @@ def rows(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
     return head, lines
 
 
+def by_kind(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of all families in all kinds of network: is what is found its own?
+
+    Args:
+        results: Folder of the records.
+    """
+    families = [family for family, _, _ in KINDS.values()]
+    references = [f"normalized_variance_{reference}" for _, _, reference in KINDS.values()]
+    columns = [(name, part) for name in families for part in ("measures", "null")]
+    columns += [(name, "measures") for name in references]
+    head = [name if part == "measures" else f"its {part}" for name, part in columns]
+    lines = []
+    for kind in ("none", *KINDS):
+        of_kind = _records(results / kind).values()
+        layers = {layer: None for record in of_kind for layer in record["sites"]}
+        for layer in layers:
+            sites = [record["sites"][layer] for record in of_kind]
+            cells = (
+                _mean([_found(site, part)[name]["value"] for site in sites])
+                for name, part in columns
+            )
+            lines.append([kind, layer, *cells])
+    return ["planted", "site", *head], lines
+
+
+def _found(site: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    return site["measures"] if part == "measures" else site["references"][part]
+
+
+def _mean(values: Sequence[float]) -> str:
+    mean = math.fsum(values) / len(values)
+    return f"{mean:.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
 def _cells(
     name: str, layer: str, pairs: Mapping[int, tuple[Record, Record]], seeds: Sequence[int]
 ) -> list[str]:

@@ -165,11 +165,11 @@ def _ablations(name: str) -> str:
     return "\n".join(lines)
 
 
-def _planted(_: str) -> str:
-    """`planted`: what each planted kind changes against the plain study of the same seed."""
-    from planted import rows
+def _planted(name: str) -> str:
+    """`planted`: each planted kind against the plain study of its seed; `planted/kinds`: all."""
+    import planted
 
-    head, lines = rows()
+    head, lines = planted.by_kind() if name.endswith("/kinds") else planted.rows()
     return "\n".join(map(_line, (head, ["---"] * len(head), *lines)))
 
 
