@@ -37,7 +37,7 @@ def families(records: Sequence[Record], layer: str) -> Rows:
     for name in ("null", *REFERENCES):
         sets[name] = [site["references"][name] for site in sites]
     lines = [
-        [name, *(_over_seeds([_value(found, column) for found in of_seeds]) for column in COLUMNS)]
+        [name, *(over_seeds([_value(found, column) for found in of_seeds]) for column in COLUMNS)]
         for name, of_seeds in sets.items()
     ]
     return ["", *COLUMNS.values()], lines
@@ -82,7 +82,8 @@ def _value(found: Record, name: str) -> float | None:
     return found.get(name, {}).get("value")
 
 
-def _over_seeds(values: Sequence[float | None]) -> str:
+def over_seeds(values: Sequence[float | None]) -> str:
+    """Mean and range of a measure's values, as a cell; a dash where no seed has one."""
     found = [value for value in values if value is not None]
     if not found:
         return "-"

@@ -14,6 +14,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from evidence import over_seeds
+
 from filtergan import study
 from filtergan.measures.contrasts import Estimate, difference, pool
 from filtergan.presets import preset
@@ -94,7 +96,7 @@ def by_kind(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
         for layer in layers:
             sites = [record["sites"][layer] for record in of_kind]
             cells = (
-                _mean([_found(site, part)[name]["value"] for site in sites])
+                over_seeds([_found(site, part)[name]["value"] for site in sites])
                 for name, part in columns
             )
             lines.append([kind, layer, *cells])
@@ -103,11 +105,6 @@ def by_kind(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
 
 def _found(site: Mapping[str, Any], part: str) -> Mapping[str, Any]:
     return site["measures"] if part == "measures" else site["references"][part]
-
-
-def _mean(values: Sequence[float]) -> str:
-    mean = math.fsum(values) / len(values)
-    return f"{mean:.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def _cells(

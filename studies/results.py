@@ -170,7 +170,7 @@ def _planted(name: str) -> str:
     import planted
 
     head, lines = planted.by_kind() if name.endswith("/kinds") else planted.rows()
-    return "\n".join(map(_line, (head, ["---"] * len(head), *lines)))
+    return _table(head, lines)
 
 
 def _evidence(name: str) -> str:
@@ -179,7 +179,7 @@ def _evidence(name: str) -> str:
 
     table, study, *layer = name.split("/")
     head, lines = getattr(evidence, table)(_records(study), *layer)
-    return "\n".join(map(_line, (head, ["---"] * len(head), *lines)))
+    return _table(head, lines)
 
 
 def _over_seeds(values: list[float | None]) -> str:
@@ -191,6 +191,10 @@ def _over_seeds(values: list[float | None]) -> str:
         text += f" ({min(found):.3f} to {max(found):.3f})"
     lost = len(values) - len(found)
     return text + (f" {lost} of {len(values)} diverged" if lost else "")
+
+
+def _table(head: list[str], lines: list[list[str]]) -> str:
+    return "\n".join(map(_line, (head, ["---"] * len(head), *lines)))
 
 
 def _line(cells: Any) -> str:

@@ -1,6 +1,5 @@
 """The queue of ablations: what each changes, how it goes on, and what it says over seeds."""
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import results
 from filtergan import ablation, cli, study
 from filtergan.config import (
     CnnConfig,
@@ -299,12 +299,6 @@ def test_the_table_of_the_page(
     studies: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The committed records give what the queue compared, without the rest of its folder."""
-    file = Path(__file__).parents[1] / "studies" / "results.py"
-    spec = importlib.util.spec_from_file_location("results_of_studies", file)
-    assert spec is not None
-    assert spec.loader is not None
-    results = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(results)
     monkeypatch.setattr(results, "ROOT", tmp_path)
     assert results.TABLES["ablations"]("ablations").count("\n") == 1  # no records yet
 

@@ -1,13 +1,11 @@
 """Planted truth: which images are transformed and how, and the table that ranks what is found."""
 
-import importlib.util
 import json
 import math
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
+import planted
 import pytest
 import torch
 from hypothesis import given
@@ -19,6 +17,7 @@ from filtergan import cli, planting
 from filtergan.config import DatasetConfig, parse
 from filtergan.data import load_dataset
 from filtergan.errors import UserError
+from filtergan.measures.contrasts import Estimate
 from filtergan.measures.registry import result
 from filtergan.planting import RANGES, plant
 from filtergan.transformations import width_table
@@ -50,12 +49,12 @@ def disc(radius: float, size: int = 28) -> np.ndarray:
 @pytest.mark.parametrize("kind", RANGES)
 def test_only_the_training_images_change(kind: str) -> None:
     plain = load_dataset("digits")
-    planted = load_dataset("digits", DatasetConfig.model_validate({"augmentation": kind}))
-    assert torch.equal(planted.test.images, plain.test.images)
-    assert torch.equal(planted.train.labels, plain.train.labels)
-    changed = (planted.train.images != plain.train.images).flatten(1).any(1)
+    augmented = load_dataset("digits", DatasetConfig.model_validate({"augmentation": kind}))
+    assert torch.equal(augmented.test.images, plain.test.images)
+    assert torch.equal(augmented.train.labels, plain.train.labels)
+    changed = (augmented.train.images != plain.train.images).flatten(1).any(1)
     assert changed.float().mean() > 0.95
-    assert planted.fingerprint != plain.fingerprint
+    assert augmented.fingerprint != plain.fingerprint
 
 
 @pytest.mark.parametrize("kind", RANGES)
@@ -157,18 +156,6 @@ def test_the_kind_is_a_field_of_the_config(capsys: pytest.CaptureFixture[str]) -
 # -------------------------------------------------------------------------------------- the table
 
 
-@pytest.fixture(scope="module")
-def table() -> ModuleType:
-    """studies/planted.py, which is no part of the package."""
-    path = Path(__file__).parents[1] / "studies" / "planted.py"
-    spec = importlib.util.spec_from_file_location("planted", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def write_record(folder: Path, kind: str, seed: int, **measures: tuple[float, float]) -> None:
     """A record of one site whose measures have this value and half width."""
     found = {m: result(m, v, (v - half, v + half), 128) for m, (v, half) in measures.items()}
@@ -178,16 +165,16 @@ def write_record(folder: Path, kind: str, seed: int, **measures: tuple[float, fl
     (path / "record.json").write_text(json.dumps(record))
 
 
-def test_the_table_ranks_planted_against_plain(table: ModuleType, tmp_path: Path) -> None:
+def test_the_table_ranks_planted_against_plain(tmp_path: Path) -> None:
     for seed in range(2):
         plain = {"explained_affine": (0.2, 0.02), "normalized_variance_affine": (0.5, 0.02)}
         write_record(tmp_path, "none", seed, **plain)
-        planted = {
+        measures = {
             "explained_affine": ((0.4, 0.21)[seed], 0.02),
             "normalized_variance_affine": ((0.3, 0.6)[seed], 0.02),
         }
-        write_record(tmp_path, "rotation", seed, **planted)
-    head, lines = table.rows(tmp_path)
+        write_record(tmp_path, "rotation", seed, **measures)
+    head, lines = planted.rows(tmp_path)
     assert head[3:] == ["seed 0: planted; plain", "seed 1: planted; plain", "right"]
     cells = {line[2]: line for line in lines}
     assert cells["explained_affine"][:2] == ["rotation", "conv4"]
@@ -198,23 +185,26 @@ def test_the_table_ranks_planted_against_plain(table: ModuleType, tmp_path: Path
     assert cells["slope of slant"][3:] == ["-; -", "-; -", "0 of 0, 0 beyond the interval"]
 
 
-def test_the_table_of_no_records_is_empty(table: ModuleType, tmp_path: Path) -> None:
-    assert table.rows(tmp_path)[1] == []
+def test_the_table_of_no_records_is_empty(tmp_path: Path) -> None:
+    assert planted.rows(tmp_path)[1] == []
 
 
-def test_the_slope_is_that_of_the_steepest_direction(table: ModuleType) -> None:
-    def slopes(values: tuple[float, ...], half: float) -> dict[str, Any]:
-        return {
+def test_the_slope_is_that_of_the_steepest_direction() -> None:
+    def steepest(values: tuple[float, ...], half: float) -> Estimate:
+        slopes = {
             f"slope_slant_z{z}": result(f"slope_slant_z{z}", v, (v - half, v + half), 10**6)
             for z, v in enumerate(values)
         }
+        found = planted._slope(slopes, "slant")
+        assert found is not None
+        return found
 
-    sharp = table._slope(slopes((3.0, 0.0, -4.0), 1e-6), "slant")
+    sharp = steepest((3.0, 0.0, -4.0), 1e-6)
     assert sharp.value == pytest.approx(5)
-    one = table._slope(slopes((3.0, 4.0), 0.196), "slant")
+    one = steepest((3.0, 4.0), 0.196)
     assert math.sqrt(one.variance) == pytest.approx(0.1, rel=1e-3)
     # Noise alone has a length, which is taken off.
     rng = np.random.default_rng(0)
-    noise = [table._slope(slopes(tuple(rng.standard_normal(8)), 1.96), "slant") for _ in range(300)]
+    noise = [steepest(tuple(rng.standard_normal(8)), 1.96) for _ in range(300)]
     assert np.mean([e.value**2 for e in noise]) < 3
     assert np.mean([e.low == 0 for e in noise]) > 0.8

@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+from torch import Tensor
 
 from filtergan.errors import UserError
 
@@ -86,6 +87,20 @@ def generator(seed: int, *parts: str | int, device: torch.device | str = "cpu") 
         device: Where it draws.
     """
     return torch.Generator(device).manual_seed(derive_seed(seed, *parts))
+
+
+def sample(n: int, count: int, seed: int, *parts: str | int) -> Tensor:
+    """At most `count` of the indices 0 to n - 1, in random order, none twice.
+
+    A dataset's first images may be its easiest (MNIST's test images), or all of one class.
+
+    Args:
+        n: How many there are.
+        count: How many are wanted.
+        seed: The study's seed.
+        *parts: What they are for, as for `generator`.
+    """
+    return torch.randperm(n, generator=generator(seed, *parts))[:count]
 
 
 class _Rate(ProgressColumn):

@@ -103,7 +103,7 @@ def _latents(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int)
     test = materials.dataset.test
     n = min(HELD_OUT, len(test))
     z = gan.latents(n, seed, "held out")
-    chosen = torch.randperm(len(test), generator=runtime.generator(seed, "held out images"))[:n]
+    chosen = runtime.sample(len(test), n, seed, "held out images")
     parts = zip(chosen.split(100), z.split(100), strict=True)
     predicted = torch.cat(
         [gan.predict(materials.inputs(gan.site, test, index), one) for index, one in parts]
@@ -122,8 +122,7 @@ def _accuracy(
 ) -> Found:
     """Test accuracy of single draws and of pooled ones, nothing re-trained."""
     config, test, site = run.config.measure, materials.dataset.test, gan.site
-    order = torch.randperm(len(test), generator=runtime.generator(seed, "classified images"))
-    chosen = order[: config.draw_images]
+    chosen = runtime.sample(len(test), config.draw_images, seed, "classified images")
     images, labels = test.images[chosen], test.labels[chosen]
     rng = runtime.generator(seed, "random filters")
     sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
@@ -179,8 +178,7 @@ def _retrained(
         "noise_matched": noise_matched(real, draws.cpu(), k, rng),
         "random_filters": random_filters(real, k, rng),
     }
-    order = torch.randperm(len(data.train), generator=runtime.generator(seed, "retrain images"))
-    chosen = order[: config.retrain_limit]
+    chosen = runtime.sample(len(data.train), config.retrain_limit, seed, "retrain images")
     train = data.train.images[chosen], data.train.labels[chosen]
     images = len(sets) * (len(chosen) * (1 + config.retrain_epochs) + len(data.test))
     correct: dict[str, Tensor] = {}
@@ -218,7 +216,7 @@ def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int
     """Whether generated responses can be told from real ones, of other held-out images (M4)."""
     site, test, config = gan.site, materials.dataset.test, run.config.measure
     n = min(COMPARED, len(test) // 2)
-    chosen = torch.randperm(len(test), generator=runtime.generator(seed, "compared images"))
+    chosen = runtime.sample(len(test), 2 * n, seed, "compared images")
     inputs = [materials.inputs(site, test, chosen[k * n : (k + 1) * n]) for k in range(2)]
     z = gan.latents(n, seed, "compared").split(100)
     rng = runtime.generator(seed, "compared random filters")

@@ -104,7 +104,7 @@ class ImageMeasures:
     def spread(self) -> Float[Tensor, " m"]:
         """Standard deviation of each morphometric within a class; NaN where it does not vary."""
         test = self.materials.dataset.test
-        some = self._some(len(test), SPREAD, "spread")
+        some = runtime.sample(len(test), SPREAD, self.seed, "spread")
         found = within_class_sd(morphometry(test.pixels(some)), test.labels[some])
         return torch.where(found > 0, found, torch.nan)
 
@@ -112,8 +112,8 @@ class ImageMeasures:
     def manifold(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Features and labels of training images, and of test images."""
         train, test = self.materials.dataset.train, self.materials.dataset.test
-        part = self._some(len(train), NEIGHBOURS, "neighbours")
-        held = self._some(len(test), HELD_OUT, "held out")
+        part = runtime.sample(len(train), NEIGHBOURS, self.seed, "neighbours")
+        held = runtime.sample(len(test), HELD_OUT, self.seed, "held out")
         features = self.materials.judges.features
         return (
             features(train.pixels(part)),
@@ -121,10 +121,6 @@ class ImageMeasures:
             features(test.pixels(held)),
             test.labels[held],
         )
-
-    def _some(self, n: int, count: int, what: str) -> Int64[Tensor, " m"]:
-        """Images at random: a dataset's first ones may be the easiest, as those of MNIST's test."""
-        return torch.randperm(n, generator=runtime.generator(self.seed, what))[:count]
 
     def labels_of(self, x_k: Float[Tensor, "n p c h w"]) -> PerPoint:
         """What the network and the judges make of recovered images, [image, point] each."""
