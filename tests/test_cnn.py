@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import fx, nn
 
-from filtergan.cnn import PaperCNN, check_fits, fit, load_model, predict, to_float
+from filtergan.cnn import augmented, check_fits, fit, load_model, predict, to_float
 from filtergan.config import CnnConfig
 from filtergan.errors import UserError
+from filtergan.networks import PaperCNN, ResNet, make
 
 SMALL = CnnConfig(channels=(4, 6), pool_after=(1,))
 MODEL = """
@@ -87,6 +88,56 @@ def test_forward_is_traceable():
 def test_pooling_that_cannot_be(config, shape, message):
     with pytest.raises(UserError, match=message):
         PaperCNN(config, shape, 10)
+
+
+def test_forward_is_a_residual_network():
+    torch.manual_seed(0)
+    config = CnnConfig(architecture="resnet", channels=(4, 6), blocks=2)
+    network: Any = make(config, (3, 8, 8), 5).eval()
+    assert isinstance(network, ResNet)
+    for bn in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.normal_(bn.running_mean)
+        nn.init.uniform_(bn.running_var, 0.5, 2)
+        nn.init.normal_(bn.weight)
+    images = torch.rand(3, 3, 8, 8)
+
+    def normal(bn, x):
+        flat = [v[None, :, None, None] for v in (bn.running_mean, bn.running_var, bn.weight)]
+        return (x - flat[0]) / (flat[1] + bn.eps).sqrt() * flat[2] + bn.bias[None, :, None, None]
+
+    x = normal(network.bn, F.conv2d(images, network.conv.weight, padding=1)).clamp(min=0)
+    for stage, stride in (("stage1", 1), ("stage2", 2)):
+        for j in range(2):
+            block: Any = network.get_submodule(f"{stage}.{j}")
+            by = stride if j == 0 else 1
+            y = F.conv2d(x, block.conv1.weight, stride=by, padding=1)
+            y = F.conv2d(normal(block.bn1, y).clamp(min=0), block.conv2.weight, padding=1)
+            around = x if by == 1 else F.conv2d(x, block.around.weight, stride=2)
+            x = (normal(block.bn2, y) + around).clamp(min=0)
+    assert x.shape == (3, 6, 4, 4)
+    expected = x.flatten(2).mean(2) @ network.fc.weight.T + network.fc.bias
+    torch.testing.assert_close(network(images), expected)
+    torch.testing.assert_close(fx.symbolic_trace(network)(images), expected)
+
+
+def test_augmented_is_a_mirrored_and_shifted_window():
+    torch.manual_seed(0)
+    images = torch.arange(1, 200 * 3 * 5 * 4 + 1).float().reshape(200, 3, 5, 4)
+    seen = set()
+    for before, after in zip(images, augmented(images, flip=True, shift=2), strict=True):
+        wide = F.pad(before, (2, 2, 2, 2))
+        found = [
+            (down, right, mirrored)
+            for down in range(5)
+            for right in range(5)
+            for mirrored in (False, True)
+            for window in [wide[:, down : down + 5, right : right + 4]]
+            if torch.equal(window.flip(2) if mirrored else window, after)
+        ]
+        assert found
+        seen |= set(found) if len(found) == 1 else set()
+    assert len(seen) > 40  # of 50
+    torch.testing.assert_close(augmented(images, flip=False, shift=0), images)
 
 
 def test_to_float():

@@ -7,15 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from filtergan.cnn import PaperCNN, fit, load_model, predict
+    from filtergan.cnn import fit, load_model, predict
     from filtergan.config import GanConfig, MeasureConfig, StudyConfig, TraversalConfig
     from filtergan.data import load_dataset
     from filtergan.discriminator import Discriminator
     from filtergan.errors import UserError
     from filtergan.gan import FilterGAN
     from filtergan.generator import Generator
+    from filtergan.networks import PaperCNN, ResNet
     from filtergan.pooling import FilterPool2d, retrain
-    from filtergan.presets import digits, mnist, tiny
+    from filtergan.presets import cifar10, digits, mnist, tiny
     from filtergan.priors import NaturalImagePrior
     from filtergan.site import Site
     from filtergan.study import run as run_study
@@ -23,15 +24,16 @@ if TYPE_CHECKING:
     from filtergan.traversal import invert, latent_grid, points_around, walk
 
 _PLACES = {
-    "cnn": ("PaperCNN", "fit", "load_model", "predict"),
+    "cnn": ("fit", "load_model", "predict"),
     "config": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
     "data": ("load_dataset",),
     "discriminator": ("Discriminator",),
     "errors": ("UserError",),
     "gan": ("FilterGAN",),
     "generator": ("Generator",),
+    "networks": ("PaperCNN", "ResNet"),
     "pooling": ("FilterPool2d", "retrain"),
-    "presets": ("digits", "mnist", "tiny"),
+    "presets": ("cifar10", "digits", "mnist", "tiny"),
     "priors": ("NaturalImagePrior",),
     "site": ("Site",),
     "training": ("train",),
@@ -49,10 +51,12 @@ __all__ = [
     "MeasureConfig",
     "NaturalImagePrior",
     "PaperCNN",
+    "ResNet",
     "Site",
     "StudyConfig",
     "TraversalConfig",
     "UserError",
+    "cifar10",
     "digits",
     "fit",
     "invert",

@@ -1,4 +1,4 @@
-"""The studied network: the paper's, its training, and loading one of the user's own."""
+"""The studied network: its training and use, and loading one of the user's own."""
 
 import importlib
 import itertools
@@ -6,68 +6,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, no_type_check
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from filtergan.config import CnnConfig
 from filtergan.errors import UserError
 
 Prepare = Callable[[Tensor], Tensor]
 OnStep = Callable[[int, int, Tensor, int], object]
-
-
-class PaperCNN(nn.Module):
-    """Convolutions of 3x3 with batch norm, ReLU and max-pooling, and one linear layer.
-
-    Modules are called conv1, bn1, conv2, bn2, ... and fc.
-
-    Args:
-        config: Widths, and where the pooling stands.
-        shape: Channels, height and width of an image.
-        classes: Number of classes.
-
-    Raises:
-        UserError: The pooling stands after no convolution, or shrinks the image to nothing.
-    """
-
-    def __init__(self, config: CnnConfig, shape: tuple[int, int, int], classes: int) -> None:
-        """Make the layers, their weights drawn from torch's global generator."""
-        super().__init__()
-        self.depth = len(config.channels)
-        self.pool_after = frozenset(config.pool_after)
-        if max(self.pool_after, default=0) > self.depth:
-            raise UserError(
-                f"pool_after names convolution {max(self.pool_after)}, but there are {self.depth}; "
-                "lower it, or give cnn.channels more entries."
-            )
-        before, height, width = shape
-        for i, channels in enumerate(config.channels, start=1):
-            # No bias: batch norm would take it away again.
-            setattr(self, f"conv{i}", nn.Conv2d(before, channels, 3, padding=1, bias=False))
-            setattr(self, f"bn{i}", nn.BatchNorm2d(channels))
-            if i in self.pool_after:
-                height, width = height // 2, width // 2
-            before = channels
-        if min(height, width) < 1:
-            raise UserError(
-                f"Images of {shape[1]}x{shape[2]} are too small for {len(self.pool_after)} "
-                "poolings by 2; give cnn.pool_after fewer entries."
-            )
-        self.fc = nn.Linear(before * height * width, classes)
-
-    @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1."""
-        x = images
-        for i in range(1, self.depth + 1):
-            x = F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
-            if i in self.pool_after:
-                x = F.max_pool2d(x, 2)
-        return self.fc(x.flatten(1))
 
 
 def to_float(inputs: Tensor) -> Tensor:
@@ -75,6 +24,26 @@ def to_float(inputs: Tensor) -> Tensor:
     if inputs.dtype == torch.uint8:
         return inputs.to(torch.float32).div_(255)
     return inputs.float()
+
+
+def augmented(images: Float[Tensor, "n c h w"], flip: bool, shift: int) -> Float[Tensor, "n c h w"]:
+    """Images mirrored (every second, at random) and shifted, what comes in from outside black.
+
+    Args:
+        images: A minibatch.
+        flip: Whether to mirror any.
+        shift: The largest shift in each direction, in pixels.
+    """
+    n, _, height, width = images.shape
+    where = torch.randint(2 * shift + 1, (2, n, 1), device=images.device)
+    rows = where[0] + torch.arange(height, device=images.device)
+    columns = where[1] + torch.arange(width, device=images.device)
+    if flip:
+        mirrored = torch.rand(n, 1, device=images.device) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    wide = F.pad(images, (shift,) * 4).movedim(1, 3)
+    which = torch.arange(n, device=images.device)[:, None, None]
+    return wide[which, rows[:, :, None], columns[:, None, :]].movedim(3, 1).contiguous()
 
 
 def fit(

@@ -45,16 +45,20 @@ class DatasetConfig(Frozen):
 
 
 class CnnConfig(Frozen):
-    """The studied network, where the study trains it itself: the paper's five convolutions.
+    """The studied network, where the study trains it itself: the paper's, or a residual one.
 
     The paper names five convolutions with batch norm, ReLU and max-pooling, and 10 epochs; widths,
     the places of the pooling and the optimiser are ours.
     """
 
+    architecture: Literal["paper", "resnet"] = "paper"
+    """The paper's convolutions in a row, or stages of residual blocks, for images in colour."""
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 32, 64, 64, 64)
-    """Filters of conv1, conv2, ...: 3x3, padding 1."""
+    """Filters (3x3, padding 1) of conv1, conv2, ...; of a residual network those of each stage."""
     pool_after: tuple[Count, ...] = (1, 2, 4)
-    """Convolutions after whose ReLU a 2x2 max-pooling stands."""
+    """Convolutions of the paper's network after whose ReLU a 2x2 max-pooling stands."""
+    blocks: Count = 1
+    """Residual blocks in a stage."""
     epochs: Count = 10
     """Passes over the training images (the paper's 10)."""
     batch: Count = 128
@@ -63,6 +67,10 @@ class CnnConfig(Frozen):
     """Peak learning rate of AdamW under a one-cycle schedule."""
     weight_decay: NonNegative = 1e-2
     """Weight decay of AdamW."""
+    flip: bool = False
+    """Show every second training image mirrored, drawn anew in every epoch."""
+    shift: Annotated[int, Field(ge=0)] = 0
+    """Show training images shifted by up to so many pixels, drawn anew in every epoch."""
 
 
 class JudgeConfig(Frozen):

@@ -49,6 +49,58 @@ def digits() -> StudyConfig:
     )
 
 
+def cifar10() -> StudyConfig:
+    """Colour: an early and a late layer of a residual network on CIFAR-10; wants a GPU."""
+    return StudyConfig(
+        preset="cifar10",
+        data="uoft-cs/cifar10",
+        layer=("stage3.1.conv1", "stage1.0.conv1"),
+        cnn=CnnConfig(
+            architecture="resnet",
+            channels=(64, 128, 256),
+            blocks=2,
+            epochs=30,
+            weight_decay=5e-2,
+            flip=True,
+            shift=4,
+        ),
+        judges=JudgeConfig(epochs=10),
+        gan=GanConfig(steps=3000),
+    )
+
+
+def cifar10_small() -> StudyConfig:
+    """The same with a network and measures small enough for two cores: about an hour."""
+    base = cifar10()
+    return base.model_copy(
+        update={
+            "preset": "cifar10_small",
+            "layer": ("stage3.0.conv1", "stage1.0.conv1"),
+            "cnn": base.cnn.model_copy(
+                update={"channels": (16, 64, 128), "blocks": 1, "epochs": 12}
+            ),
+            "judges": JudgeConfig(epochs=5),
+            "gan": GanConfig(),
+            "traversal": TraversalConfig(
+                measured_images=128,
+                measured_points=4,
+                path_images=16,
+                axis_images=32,
+                repeat_images=32,
+                repeat_points=2,
+            ),
+            "measure": MeasureConfig(
+                draws=30,
+                draw_images=2000,
+                pooled=5,
+                pooled_sizes=(1, 2, 5),
+                retrain_epochs=1,
+                retrain_limit=5000,
+            ),
+        }
+    )
+
+
 def ablation() -> StudyConfig:
     """What `filtergan ablate` varies: layer 4 on MNIST, in minutes on one thread.
 
@@ -125,6 +177,8 @@ PRESETS: dict[str, Callable[[], StudyConfig]] = {
     "tiny": tiny,
     "digits": digits,
     "mnist": mnist,
+    "cifar10": cifar10,
+    "cifar10_small": cifar10_small,
     "ablation": ablation,
     "planted": planted,
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from filtergan.config import StudyConfig, dump
+from filtergan.config import CnnConfig, StudyConfig, dump
 from filtergan.measures.gates import failures
 from filtergan.record import RunDirectory, write_atomic
 from filtergan.report import evidence, tables
@@ -137,6 +137,12 @@ def _done(config: StudyConfig, record: Mapping[str, Any]) -> tuple[list[str], li
     return said, missing
 
 
+def _network(cnn: CnnConfig) -> str:
+    if cnn.architecture == "paper":
+        return f"A network of {len(cnn.channels)} convolutions"
+    return f"A residual network of {len(cnn.channels)} stages with {cnn.blocks} blocks each"
+
+
 def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]:
     """What each stage does under this config; judges only where the record knows of them."""
     cnn, gan, traversal, measure = config.cnn, config.gan, config.traversal, config.measure
@@ -144,8 +150,7 @@ def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]
         f"The network studied is {config.model}"
         + (f" with the weights of {config.weights}" if config.weights else "")
         if config.model
-        else f"A network of {len(cnn.channels)} convolutions was trained on {config.data} for "
-        f"{cnn.epochs} epochs"
+        else f"{_network(cnn)} was trained on {config.data} for {cnn.epochs} epochs"
     )
     updates = (
         "the three updates of Algorithm 1"

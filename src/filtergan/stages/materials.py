@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from filtergan import runtime
-from filtergan.cnn import PaperCNN, check_fits, load_model, to_float
+from filtergan import networks, runtime
+from filtergan.cnn import check_fits, load_model, to_float
 from filtergan.config import StudyConfig
 from filtergan.data import Dataset, Split, load_dataset
 from filtergan.gan import FilterGAN, load_weights
@@ -35,14 +35,15 @@ class Materials:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The studied network: the user's, or the paper's before training."""
+        """The studied network: the user's, or one of ours before training."""
         if self.config.model is not None:
             network = load_model(self.config.model, self.config.weights)
         else:
             seed = runtime.derive_seed(self.config.seed, "cnn weights")
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                network = PaperCNN(self.config.cnn, self.dataset.shape, len(self.dataset.classes))
+                shape, classes = self.dataset.shape, len(self.dataset.classes)
+                network = networks.make(self.config.cnn, shape, classes)
         return network.to(self.device).eval()
 
     @cached_property

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from filtergan import runtime
-from filtergan.cnn import fit, predict
+from filtergan.cnn import augmented, fit, predict, to_float
 from filtergan.figures import curves_figure, save
 from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval
@@ -67,6 +67,11 @@ def _train(run: RunDirectory, materials: Materials) -> None:
                 log.append(STAGE, step, loss=float(loss), samples=samples)
             advance()
 
+        def prepare(images: torch.Tensor) -> torch.Tensor:
+            images = to_float(images)
+            changed = config.flip or config.shift > 0
+            return augmented(images, config.flip, config.shift) if changed else images
+
         materials.network.requires_grad_(True)
         fit(
             materials.network,
@@ -79,5 +84,6 @@ def _train(run: RunDirectory, materials: Materials) -> None:
             weight_decay=config.weight_decay,
             seed=runtime.derive_seed(run.config.seed, STAGE),
             device=materials.device,
+            prepare=prepare,
             on_step=on_step,
         )
