@@ -95,7 +95,8 @@ def test_forward_is_a_residual_network():
     config = CnnConfig(architecture="resnet", channels=(4, 6), blocks=2)
     network: Any = make(config, (3, 8, 8), 5).eval()
     assert isinstance(network, ResNet)
-    for bn in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+    bns: list[Any] = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    for bn in bns:
         nn.init.normal_(bn.running_mean)
         nn.init.uniform_(bn.running_var, 0.5, 2)
         nn.init.normal_(bn.weight)

@@ -10,7 +10,7 @@ from torch import Tensor
 from filtergan.config import DatasetConfig
 from filtergan.data import load_dataset
 from filtergan.errors import UserError
-from filtergan.measures.families import FAMILIES, WITHOUT_STROKES, explained_all
+from filtergan.measures.families import COLOUR_FAMILIES, FAMILIES, explained_all
 from filtergan.references import REFERENCES, reference
 from filtergan.transformations import affine, displace, photometric, spline_flow, width_table
 
@@ -117,11 +117,28 @@ def test_a_spline_warp_is_explained_by_the_spline(strokes):
 
 def test_photometric_is_the_regression_of_numpy():
     x, x_k = torch.rand(3, 2, 9, 9), torch.rand(3, 2, 9, 9)
-    found = _explained(x, x_k, WITHOUT_STROKES)["photometric"]
+    found = _explained(x, x_k, COLOUR_FAMILIES)["photometric"]
     for one, other, share in zip(x, x_k, found, strict=True):
         flat, wanted = (v.flatten().double().numpy() for v in (one, other))
         left = np.linalg.lstsq(np.stack([flat, np.ones_like(flat)], 1), wanted)[1][0]
         assert float(share) == pytest.approx(1 - left / ((flat - wanted) ** 2).sum(), abs=1e-5)
+
+
+def test_colour_is_the_regression_of_numpy_and_holds_the_tint():
+    x, x_k = torch.rand(3, 3, 9, 9), torch.rand(3, 3, 9, 9)
+    found = _explained(x, x_k, COLOUR_FAMILIES)
+    for one, other, share in zip(x, x_k, found["colour"], strict=True):
+        flat, wanted = (v.flatten(1).double().numpy().T for v in (one, other))
+        design = np.concatenate([flat, np.ones_like(flat[:, :1])], 1)
+        left = np.linalg.lstsq(design, wanted)[1].sum()
+        assert float(share) == pytest.approx(1 - left / ((flat - wanted) ** 2).sum(), abs=1e-5)
+    assert bool((found["colour"] >= found["photometric"] - 1e-6).all())
+    tinted = reference("tint", x, torch.full((3,), 0.2), torch.arange(3), seed=0)
+    found = _explained(x, tinted, COLOUR_FAMILIES)
+    assert float(found["colour"].min()) > 0.9999
+    assert float(found["photometric"].max()) < 0.95
+    grey = x[:, :1].expand(-1, 3, -1, -1)
+    assert float(_explained(grey, 0.7 * grey, COLOUR_FAMILIES)["colour"].min()) > 0.9999
 
 
 def test_widths_are_at_least_as_good_as_every_width_tried(strokes):
@@ -185,7 +202,7 @@ def test_colour_has_the_families_without_strokes():
     x = torch.rand(4, 3, 16, 16)
     with pytest.raises(UserError, match="3 channels"):
         _explained(x, x)
-    found = _explained(x, 0.8 * x + 0.1, WITHOUT_STROKES)
-    assert tuple(found) == WITHOUT_STROKES
-    assert all("width" not in family for family in WITHOUT_STROKES)
+    found = _explained(x, 0.8 * x + 0.1, COLOUR_FAMILIES)
+    assert tuple(found) == COLOUR_FAMILIES
+    assert all("width" not in family for family in COLOUR_FAMILIES)
     assert float(found["photometric"].min()) > 0.999

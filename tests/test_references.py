@@ -55,6 +55,18 @@ def test_brightness_dims():
     torch.testing.assert_close(found, 0.75 * x, atol=1e-4, rtol=0)
 
 
+def test_tint_dims_each_channel_by_its_own_gain():
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    change = torch.full((4,), 0.3)
+    found = reference("tint", x, change, torch.tensor([0, 0, 1, 2]), seed=0)
+    torch.testing.assert_close(_change(x, found)[2:], change[2:], atol=1e-3, rtol=0)
+    gain = (found / x).flatten(2)
+    torch.testing.assert_close(gain, gain[:, :, :1].expand_as(gain))
+    assert float(gain[0].amax()) == pytest.approx(1)
+    torch.testing.assert_close(gain[0, :, 0], gain[1, :, 0])
+    assert float(gain[3, :, 0].std()) > 0.05
+
+
 def test_thickness_makes_strokes_wider_or_narrower_but_does_not_lose_them():
     x = draw(torch.full((8,), 1.5))
     found = reference("thickness", x, torch.full((8,), 0.3), torch.arange(8), seed=0)

@@ -26,6 +26,9 @@ from filtergan.transformations import (
 )
 
 REFERENCES = ("brightness", "thickness", "affine", "warp", "noise")
+"""Of grey images."""
+COLOUR_REFERENCES = ("brightness", "tint", "affine", "warp", "noise")
+"""Of images in colour, in which no strokes are measured."""
 
 _HALVINGS = 14  # of the interval that holds a strength
 _SCALE = 4  # subpixels of a pixel, along an axis, as in Morpho-MNIST
@@ -49,7 +52,8 @@ def reference(
     is none (a stroke cannot be made thinner than its skeleton), the largest one tried is used.
 
     Args:
-        name: One of `REFERENCES`. `brightness` dims, since bright pixels have nowhere to go;
+        name: One of `REFERENCES` or `COLOUR_REFERENCES`. `brightness` dims, since bright pixels
+            have nowhere to go; `tint` dims every colour channel by another amount, one not at all;
             `thickness` makes strokes wider or narrower; `affine` draws a direction over rotation,
             scale, shear and translation; `warp` is a smooth random displacement that no affine map
             follows; `noise` is white and not clipped: clipped noise brightens a dark ground, and a
@@ -102,6 +106,12 @@ def _strength(
 
 def _brightness(x: Tensor, member: Tensor, generator: torch.Generator) -> tuple[Transform, float]:
     return lambda s: photometric(x, 1 - s.clamp(max=1), torch.zeros_like(s)), 0.1
+
+
+def _tint(x: Tensor, member: Tensor, generator: torch.Generator) -> tuple[Transform, float]:
+    direction = torch.rand(int(member.max()) + 1, x.shape[1], generator=generator)
+    direction = (direction - direction.amin(1, keepdim=True)).to(x)[member]
+    return lambda s: x * torch.exp(-s[:, None] * direction)[:, :, None, None], 0.2
 
 
 def _affine(x: Tensor, member: Tensor, generator: torch.Generator) -> tuple[Transform, float]:
@@ -204,6 +214,7 @@ def _outline(image: Float[Tensor, "h w"]) -> Float[Tensor, "h4 w4"]:
 
 _TRANSFORMS = {
     "brightness": _brightness,
+    "tint": _tint,
     "thickness": _thickness,
     "affine": _affine,
     "warp": _warp,

@@ -21,10 +21,13 @@ FAMILIES = (
     "photometric_affine_width",
     "spline",
 )
-WITHOUT_STROKES = tuple(family for family in FAMILIES if "width" not in family)
+"""Of grey images."""
+COLOUR_FAMILIES = ("photometric", "colour", "affine", "photometric_affine", "spline")
+"""Of images in colour, in which no strokes are measured."""
 
 _MEANINGS = {
     "photometric": "a gain and an offset of all grey levels",
+    "colour": "a linear map of the colour of every pixel, with an offset",
     "width": "wider or narrower strokes",
     "photometric_width": "gain, offset and stroke width",
     "affine": "an affine warp",
@@ -77,7 +80,7 @@ def explained_all(
         x: Images in [0, 1].
         x_k: Recovered images.
         owner: Index into `x` for each of them; what is made of an image is made once.
-        families: `FAMILIES`, or `WITHOUT_STROKES` for images in colour.
+        families: `FAMILIES`, or `COLOUR_FAMILIES` for images in colour.
         widths: `stroke_widths` of `x`, where they are used more than once.
         tick: Called with the number of pairs done.
 
@@ -87,7 +90,7 @@ def explained_all(
     Raises:
         UserError: Stroke width of images in colour.
     """
-    strokes = families != WITHOUT_STROKES
+    strokes = "width" in families
     if strokes and widths is None:
         widths = stroke_widths(x)
     # In single precision a search may end elsewhere when a sum is rounded otherwise.
@@ -98,6 +101,8 @@ def explained_all(
         for pairs in torch.isin(owner, owners).nonzero()[:, 0].split(_PAIRS):
             own = torch.searchsorted(owners, owner[pairs])
             left = _left(x[owners], table, own, x_k[pairs])
+            if "colour" in families:
+                left["colour"] = _after_colours(x[owner[pairs]], x_k[pairs])
             change = (x_k[pairs] - x[owner[pairs]]).flatten(1).square().sum(1)
             for family in families:
                 share = (1 - left[family] / change).clamp(min=0)
@@ -170,6 +175,15 @@ def _after_levels(x: Float[Tensor, "m c h w"], target: Tensor) -> Float[Tensor, 
     """What the best gain and offset leave."""
     gain, offset = levels(x, target)
     return (target - gain * x - offset).flatten(1).square().sum(1)
+
+
+def _after_colours(x: Float[Tensor, "m c h w"], target: Tensor) -> Float[Tensor, " m"]:
+    """What the best linear map of colours leaves: tint, saturation and hue besides grey levels."""
+    pixels = torch.cat([x, torch.ones_like(x[:, :1])], dim=1).flatten(2)
+    wanted = target.flatten(2)
+    # Of a grey picture the colours are all alike: the smallest of its many best maps.
+    inverse = torch.linalg.pinv(pixels @ pixels.mT, hermitian=True)
+    return (wanted - wanted @ pixels.mT @ inverse @ pixels).flatten(1).square().sum(1)
 
 
 def _best_width(

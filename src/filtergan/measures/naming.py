@@ -164,10 +164,10 @@ def _shape(shifts: dict[str, tuple[float, float, float]]) -> str:
 
 
 def _families(explained: dict[str, float]) -> str:
-    """Photometric (with stroke width, where there are strokes), affine; spline if it adds."""
+    """Photometric (with stroke width or colour, as there is), affine; spline if it adds."""
     known = {family: share for family, share in explained.items() if not math.isnan(share)}
-    photometric = "photometric_width" if "photometric_width" in known else "photometric"
-    shown = [family for family in (photometric, "affine") if family in known]
+    low_level = [f for f in ("photometric_width", "colour", "photometric") if f in known]
+    shown = [*low_level[:1], *(["affine"] if "affine" in known else [])]
     small = max((known[family] for family in shown), default=0.0)
     # A warp is told by what the spline explains beyond the small families.
     if known.get("spline", 0.0) >= small + 0.1:

@@ -15,6 +15,7 @@ SETS = {
     "null": NULL,
     "brightness": "brightness",
     "thickness": "stroke width",
+    "tint": "tint",
     "affine": "affine map",
     "warp": "smooth warp",
     "noise": "noise",
@@ -23,6 +24,7 @@ SETS = {
 
 FAMILIES = {
     "photometric": "brightness,\ncontrast",
+    "colour": "colours",
     "width": "stroke\nwidth",
     "photometric_width": "brightness\nand width",
     "affine": "affine\nmap",
@@ -44,6 +46,7 @@ COMPARED = {
     "change_support": "share of pixels that hold 90 % of the change",
     "change_frequency": "frequency of the change, cycles per pixel",
     "explained_photometric": "explained by brightness and contrast",
+    "explained_colour": "explained by a linear map of colours",
     "explained_width": "explained by stroke width",
     "explained_photometric_width": "explained by brightness and stroke width",
     "explained_affine": "explained by an affine map",
@@ -215,7 +218,7 @@ def latents(site: Site) -> dict[str, Any] | None:
     }
     shown = ("photometric_width", "affine", "spline")
     if "photometric_width" not in entries[0]["explained"]:  # colour
-        shown = ("photometric", "affine", "spline")
+        shown = ("colour", "affine", "spline")
     shares = {FAMILIES[f]: [entry["explained"].get(f) for entry in entries] for f in shown}
     names = [entry["name"].replace(" - ", " \u2212 ") for entry in entries]
     figure = latents_figure(names, shifts, shares, failures(site.get("measures", {})))

@@ -38,6 +38,7 @@ MAIN = (
     "labels_kept",
     "labels_kept_judges",
     "explained_photometric",
+    "explained_colour",
     "explained_photometric_width",
     "explained_affine",
     "explained_photometric_affine_width",

@@ -11,6 +11,7 @@ from filtergan.gan import FilterGAN
 from filtergan.measures import gates
 from filtergan.measures.claims import SiteEvidence, decide
 from filtergan.record import RunDirectory, load_tensors, save_tensors
+from filtergan.references import REFERENCES
 from filtergan.stages.drawing import draw_traversals
 from filtergan.stages.materials import Materials
 from filtergan.stages.measure_filters import measure_filters, not_measured
@@ -99,8 +100,7 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
 def _work(tensors: dict[str, Tensor], materials: Materials) -> int:
     """Recovered images to be measured."""
     sets = [tensors[f"{name}_images"].shape[:2].numel() for name in ("points", "axes")]
-    references = 6 if materials.dataset.shape[0] == 1 else 5
-    return sum(sets) + references * 2 * len(tensors["points_index"])
+    return sum(sets) + (len(REFERENCES) + 1) * 2 * len(tensors["points_index"])
 
 
 def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
@@ -127,7 +127,7 @@ def _evidence(run: RunDirectory, layer: str) -> SiteEvidence:
     points = load_tensors(run.site_path(layer) / "evidence.safetensors")
     site = run.site(layer)
     strokes = "points/explained_width" in points
-    low = "explained_photometric_width" if strokes else "explained_photometric"
+    low = "explained_photometric_width" if strokes else "explained_colour"
     high = "explained_photometric_affine_width" if strokes else "explained_photometric_affine"
     return SiteEvidence(
         layer,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from filtergan import runtime
 from filtergan.cnn import predict
-from filtergan.measures.families import FAMILIES, WITHOUT_STROKES, explained_all, stroke_widths
+from filtergan.measures.families import COLOUR_FAMILIES, FAMILIES, explained_all, stroke_widths
 from filtergan.measures.fidelity import two_sample
 from filtergan.measures.inversion import independent_changes
 from filtergan.measures.locality import change_frequency, change_support, locality
@@ -146,7 +146,7 @@ class ImageMeasures:
             "change_support": change_support(x, x_k),
             "change_frequency": change_frequency(x, x_k),
         }
-        families = FAMILIES if self.grey else WITHOUT_STROKES
+        families = FAMILIES if self.grey else COLOUR_FAMILIES
         widths = self.widths[:n] if self.grey else None
         explained = explained_all(x, flat, owner, families=families, widths=widths)
         found |= {f"explained_{f}": v.unflatten(0, (n, p)) for f, v in explained.items()}

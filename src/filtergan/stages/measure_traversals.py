@@ -19,7 +19,7 @@ from filtergan.measures.registry import result
 from filtergan.measures.smoothness import curvature, path_length, repeatability, roughness
 from filtergan.measures.statistics import interval
 from filtergan.record import RunDirectory
-from filtergan.references import REFERENCES, reference
+from filtergan.references import COLOUR_REFERENCES, REFERENCES, reference
 from filtergan.stages.materials import Materials
 from filtergan.stages.measure_images import Found, ImageMeasures, PerPoint
 
@@ -61,10 +61,9 @@ class TraversalMeasures:
         which = torch.arange(self.compared).repeat(len(change))
         groups = self.images.groups[owner] * self.compared + which
         made = {}
-        for name in REFERENCES:
-            if name != "thickness" or self.images.grey:
-                x_k = reference(name, self.images.x[owner], change.flatten(), groups, self.seed)
-                made[name] = x_k.unflatten(0, (len(change), self.compared))
+        for name in REFERENCES if self.images.grey else COLOUR_REFERENCES:
+            x_k = reference(name, self.images.x[owner], change.flatten(), groups, self.seed)
+            made[name] = x_k.unflatten(0, (len(change), self.compared))
         return made
 
     def measure(self) -> tuple[Found, dict[str, Found]]:
