@@ -1,6 +1,7 @@
 """Gates and claims against records made by hand, whose answer is known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -119,6 +120,27 @@ def site(layer: str, low_level: float, transformed: float, verdict="converged", 
 def decided(early: SiteEvidence, late: SiteEvidence) -> dict[str, str]:
     found = claims.decide(early, late, resamples=200, seed=0)
     return {name: claim["verdict"] for name, claim in found.items()}
+
+
+def test_claims_about_colour_leave_out_what_is_said_of_strokes() -> None:
+    colour = {
+        "explained_colour": entry(0.8),
+        "explained_photometric_affine": entry(0.4, 0.38, 0.42),
+    }
+    references = {"affine": {"explained_photometric_affine": entry(0.98, 0.97, 0.99)}}
+    of_strokes = ("topology_changed", "slope_thickness_z0", "explained_photometric_affine_width")
+
+    def coloured(layer: str, low: float) -> SiteEvidence:
+        one = site(layer, low, 0.4, locality_r2_k1=entry(low), **colour)
+        found = {name: value for name, value in one.found.items() if name not in of_strokes}
+        return replace(one, found=found, references=references)
+
+    found = claims.decide(coloured("early", 0.8), coloured("late", 0.3), resamples=200, seed=0)
+    said = [c["says"] for claim in found.values() for c in claim["conditions"]]
+    assert not any("stroke" in says or "thickness" in says for says in said)
+    assert "such as brightness or colour, more" in found["low_level"]["sentence"]
+    told = [c["told"] for c in found["high_level"]["conditions"] if "true affine" in c["says"]]
+    assert told == ["explained of the affine reference, and of the change at late: 0.98, 0.40"]
 
 
 def test_the_papers_world_supports_both_claims() -> None:

@@ -56,8 +56,10 @@ class SiteEvidence:
         found: Its measures, in the record's form.
         references: Measures of the reference traversals at this site.
         change: ||x_k - x|| / ||x|| per image and point.
-        low_level: Share of the change explained by brightness and stroke width, per point.
-        transformed: Share explained by an affine warp, brightness and stroke width, per point.
+        low_level: Share of the change explained by brightness and stroke width (of images in
+            colour: by a linear map of colours), per point.
+        transformed: Share explained by an affine warp, brightness and stroke width (in colour
+            without this), per point.
     """
 
     layer: str
@@ -67,6 +69,11 @@ class SiteEvidence:
     change: Float[Tensor, "n p"]
     low_level: Float[Tensor, "n p"]
     transformed: Float[Tensor, "n p"]
+
+    @property
+    def strokes(self) -> bool:
+        """Whether strokes were measured: not in colour, where the sentences are about colours."""
+        return "explained_colour" not in self.found
 
 
 def decide(
@@ -86,8 +93,9 @@ def decide(
     pairs = matched_pairs(early.change, late.change)
     low = _low_level(early, late, pairs, resamples, seed)
     high = _high_level(early, late, pairs, resamples, seed)
+    other = "stroke width" if early.strokes else "colour"
     low_says = (
-        f"{early.layer} ignores low-level features such as brightness or stroke width, more than "
+        f"{early.layer} ignores low-level features such as brightness or {other}, more than "
         f"{late.layer} does"
     )
     high_says = f"{late.layer} ignores high-level, highly non-linear changes"
@@ -160,12 +168,12 @@ def _low_level(
     early: SiteEvidence, late: SiteEvidence, pairs: Tensor, resamples: int, seed: int
 ) -> list[Condition]:
     value, ends = difference(early.low_level, late.low_level, pairs, resamples=resamples, seed=seed)
-    share = _slope_share(early.found)
-    return [
+    other = "stroke width" if early.strokes else "colour"
+    conditions = [
         _established(early),
         _established(late),
         _above(
-            "brightness and stroke width explain more of the change at the earlier site, at equal "
+            f"brightness and {other} explain more of the change at the earlier site, at equal "
             "image change",
             f"explained at {early.layer} less {late.layer}",
             value,
@@ -177,12 +185,17 @@ def _low_level(
             early.found.get("locality_r2_k1", {}),
             late.found.get("locality_r2_k1", {}),
         ),
-        Condition(
-            "thickness and intensity make up more than half of the morphometric slopes",
-            None if share is None else share > 0.5,
-            f"share of thickness and intensity in the slopes at {early.layer} {told(share)}",
-        ),
     ]
+    if early.strokes:
+        share = _slope_share(early.found)
+        conditions.append(
+            Condition(
+                "thickness and intensity make up more than half of the morphometric slopes",
+                None if share is None else share > 0.5,
+                f"share of thickness and intensity in the slopes at {early.layer} {told(share)}",
+            )
+        )
+    return conditions
 
 
 def _high_level(
@@ -191,18 +204,19 @@ def _high_level(
     value, ends = difference(
         early.transformed, late.transformed, pairs, resamples=resamples, seed=seed
     )
-    name = "explained_photometric_affine_width"
+    name = "explained_photometric_affine" + ("_width" if late.strokes else "")
+    small = (
+        "affine maps, brightness and stroke width" if late.strokes else "affine maps and brightness"
+    )
     own, rotation = late.found.get(name, {}), late.references.get("affine", {}).get(name, {})
     kept, natural, repeatable = (
         value_of(late.found, n)
         for n in ("labels_kept_judges", "on_manifold_share", "repeatability")
     )
-    topology, chance = late.found.get("topology_changed", {}), late.references.get("null", {})
-    return [
+    conditions = [
         _established(late),
         _above(
-            "less of the change is explained by affine maps, brightness and stroke width at the "
-            "later site, at equal image change",
+            f"less of the change is explained by {small} at the later site, at equal image change",
             f"explained at {early.layer} less {late.layer}",
             value,
             ends,
@@ -216,13 +230,19 @@ def _high_level(
         _reaches("independent judges keep the labels", kept, LABELS_KEPT),
         _reaches("the images stay on the manifold", natural, ON_MANIFOLD),
         _reaches("the images are repeatable", repeatable, REPEATABLE),
-        _more(
-            "holes or strokes appear or vanish, more often than by random changes of the filters",
-            f"share of points whose topology changes at {late.layer}, and under random changes",
-            topology,
-            chance.get("topology_changed", {}),
-        ),
     ]
+    if late.strokes:
+        chance = late.references.get("null", {})
+        conditions.append(
+            _more(
+                "holes or strokes appear or vanish, more often than by random changes of the "
+                "filters",
+                f"share of points whose topology changes at {late.layer}, and under random changes",
+                late.found.get("topology_changed", {}),
+                chance.get("topology_changed", {}),
+            )
+        )
+    return conditions
 
 
 def _established(site: SiteEvidence) -> Condition:
