@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -88,7 +89,7 @@ def test_no_pairs_leave_the_difference_unknown() -> None:
     assert math.isnan(ends[0])
 
 
-def site(layer: str, low_level: float, transformed: float, verdict="converged", **changed):
+def site(layer: str, low_level: float, transformed: float, verdict="converged", **changed: Any):
     rng = torch.Generator().manual_seed(0)
     shape = (60, 4)
     noise = [0.02 * torch.randn(shape, generator=rng) for _ in range(2)]
@@ -131,7 +132,7 @@ def test_claims_about_colour_leave_out_what_is_said_of_strokes() -> None:
     of_strokes = ("topology_changed", "slope_thickness_z0", "explained_photometric_affine_width")
 
     def coloured(layer: str, low: float) -> SiteEvidence:
-        one = site(layer, low, 0.4, locality_r2_k1=entry(low), **colour)
+        one = site(layer, low, 0.4, "converged", locality_r2_k1=entry(low), **colour)
         found = {name: value for name, value in one.found.items() if name not in of_strokes}
         return replace(one, found=found, references=references)
 
