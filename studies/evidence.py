@@ -5,7 +5,6 @@ from typing import Any
 
 from filtergan.measures.gates import findings, is_invariance
 from filtergan.measures.gates import gates as tests
-from filtergan.references import REFERENCES
 
 Record = Mapping[str, Any]
 Rows = tuple[list[str], list[list[str]]]
@@ -13,6 +12,7 @@ Rows = tuple[list[str], list[list[str]]]
 COLUMNS = {
     "image_change": "image change",
     "explained_photometric": "P",
+    "explained_colour": "C",
     "explained_width": "W",
     "explained_photometric_width": "PW",
     "explained_affine": "A",
@@ -34,13 +34,14 @@ def families(records: Sequence[Record], layer: str) -> Rows:
     """
     sites = [record["sites"][layer] for record in records]
     sets = {"generator": [site["measures"] for site in sites]}
-    for name in ("null", *REFERENCES):
+    for name in sites[0]["references"]:
         sets[name] = [site["references"][name] for site in sites]
+    columns = [column for column in COLUMNS if any(column in site["measures"] for site in sites)]
     lines = [
-        [name, *(over_seeds([_value(found, column) for found in of_seeds]) for column in COLUMNS)]
+        [name, *(over_seeds([_value(found, column) for found in of_seeds]) for column in columns)]
         for name, of_seeds in sets.items()
     ]
-    return ["", *COLUMNS.values()], lines
+    return ["", *(COLUMNS[column] for column in columns)], lines
 
 
 def gates(records: Sequence[Record]) -> Rows:
