@@ -19,13 +19,20 @@ from filtergan.data import load_dataset
 from filtergan.errors import UserError
 from filtergan.measures.contrasts import Estimate
 from filtergan.measures.registry import result
-from filtergan.planting import RANGES, plant
+from filtergan.planting import RANGES
 from filtergan.transformations import width_table
 
 
 def fixed(monkeypatch: pytest.MonkeyPatch, kind: str, strength: float) -> None:
     """Every image gets this strength."""
     monkeypatch.setitem(planting.RANGES, kind, (strength, strength))
+
+
+def plant(images: np.ndarray, kind: str, seed: int) -> np.ndarray:
+    """Transformed copies of images."""
+    copies = torch.from_numpy(images.copy())
+    planting.plant(copies, kind, seed)
+    return copies.numpy()
 
 
 def strokes(n: int = 4, size: int = 28) -> np.ndarray:

@@ -16,7 +16,6 @@ from filtergan.judges import (
     BODIES,
     WIDTH,
     Judges,
-    cache_folder,
     get_judges,
     judges_file,
     train_judges,
@@ -26,6 +25,7 @@ from filtergan.measures.traversals import image_change
 from filtergan.presets import tiny
 from filtergan.record import RunDirectory
 from filtergan.stages.materials import Materials
+from filtergan.storage import cache_folder
 
 QUICK = JudgeConfig(epochs=1, batch=50)
 

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from filtergan.errors import UserError
+from filtergan.storage import Rows, batches
 
 Prepare = Callable[[Tensor], Tensor]
 OnStep = Callable[[int, int, Tensor, int], object]
@@ -49,7 +50,7 @@ def augmented(images: Float[Tensor, "n c h w"], flip: bool, shift: int) -> Float
 def fit(
     network: nn.Module,
     parameters: Iterable[nn.Parameter],
-    inputs: Tensor,
+    inputs: Rows,
     labels: Int64[Tensor, " n"],
     *,
     epochs: int,
@@ -116,7 +117,7 @@ def fit(
 
 def predict(
     network: Callable[[Tensor], Tensor],
-    inputs: Tensor,
+    inputs: Rows,
     *,
     batch: int = 1000,
     device: torch.device | str = "cpu",
@@ -135,7 +136,8 @@ def predict(
     """
     module = network.to(device) if isinstance(network, nn.Module) else nn.Module()
     with _mode(module, training=False), torch.no_grad():
-        return torch.cat([network(prepare(x.to(device))).cpu() for x in inputs.split(batch)])
+        parts = batches(len(inputs), batch)
+        return torch.cat([network(prepare(inputs[part].to(device))).cpu() for part in parts])
 
 
 def check_fits(network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:

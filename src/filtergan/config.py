@@ -39,6 +39,9 @@ class DatasetConfig(Frozen):
     """Use at most so many training images (the first of a fixed shuffle)."""
     test_limit: Count | None = None
     """Use at most so many test images (the first of a fixed shuffle)."""
+    memory_mib: Count = 1024
+    """Memory for the images, in MiB; where both splits together take more they lie on disk, in the
+    cache folder, and each is read when it is needed. The results are the same."""
     augmentation: Literal["brightness", "rotation", "width"] | None = None
     """Plant an invariance: every training image is transformed once, by a random strength drawn
     from split_seed, and network and game see the same images. Test images stay as they are."""
@@ -138,7 +141,9 @@ class GanConfig(Frozen):
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998
     """Decay of the moving average of the generator's weights, which is what is kept; 0: none."""
     cache_mib: Count = 384
-    """Memory for cached site inputs; as many training images take part as fit."""
+    """Memory for the site inputs of the training images, in MiB. Where they take more they are kept
+    on disk, in the cache folder, and where they would fill more than half of what is free there,
+    each minibatch computes its own. The generator is the same."""
     log_every: Count = 50
     """Steps between two lines of the log."""
     checkpoint_every: Count = 250

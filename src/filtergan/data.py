@@ -1,10 +1,12 @@
-"""Images and labels as tensors: the bundled digits, a local folder, or a dataset of the Hub."""
+"""Images and labels by split: the bundled digits, a local folder, or a dataset of the Hub."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,8 @@ from filtergan.config import DatasetConfig
 from filtergan.errors import UserError
 from filtergan.planting import plant
 from filtergan.runtime import progress
-from filtergan.tables import open_tables
+from filtergan.storage import MIB, DiskTensor, batches
+from filtergan.tables import SHARD_COLUMN, SHARD_LABELS, open_tables, read
 
 if TYPE_CHECKING:  # takes seconds to import, and `digits` needs none of it
     import datasets
@@ -25,6 +28,12 @@ if TYPE_CHECKING:  # takes seconds to import, and `digits` needs none of it
 
 GREY_MODES = {"1", "L", "LA"}
 COLOUR_MODES = {"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV"}
+CHUNK = 100  # images held at once besides those that are kept in memory
+
+
+Images = UInt8[Tensor, "_ _ _ _"] | DiskTensor
+Allocate = Callable[[Sequence[int]], Images]
+"""Room for the images of a split of this shape, in memory or on disk."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +41,12 @@ class Split:
     """Images and their labels, in an order that has nothing to do with the labels.
 
     Attributes:
-        images: Pixels from 0 to 255, grey (c = 1) or RGB (c = 3), at their native size.
+        images: Pixels from 0 to 255, grey (c = 1) or RGB (c = 3), at their native size. Where they
+            lie on disk, `images[index]` reads some of them as a tensor.
         labels: Index into the dataset's classes.
     """
 
-    images: UInt8[Tensor, "n c h w"]
+    images: UInt8[Tensor, "n c h w"] | DiskTensor
     labels: Int64[Tensor, " n"]
 
     def __len__(self) -> int:
@@ -45,7 +55,7 @@ class Split:
 
     def pixels(self, index: Tensor | slice | None = None) -> Float[Tensor, "m c h w"]:
         """Return the images, or those at `index`, as float32 from 0 to 1."""
-        chosen = self.images if index is None else self.images[index]
+        chosen = self.images[slice(None) if index is None else index]
         return chosen.to(torch.float32).div_(255)
 
 
@@ -79,11 +89,11 @@ class _Source:
     """One split before its images are read: labels, and how to read the images of given rows."""
 
     labels: np.ndarray
-    read: Callable[[np.ndarray], np.ndarray]
+    read: Callable[[np.ndarray, Allocate], Images]
 
 
 def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
-    """Read a dataset into memory, at native size, with fixed splits.
+    """Read a dataset into memory or, if it is too large, onto disk, at native size.
 
     A `test` split of the dataset's own is used where there is one, else its `validation` split,
     else a share of the images of every class is held out. Each split is shuffled once by
@@ -92,14 +102,14 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
     what comes out.
 
     Args:
-        data: `digits` (bundled with scikit-learn), a folder of images by class, a folder of
-            parquet files, or the name of a dataset of the Hugging Face Hub.
+        data: `digits` (bundled with scikit-learn), a folder of images by class, of parquet files or
+            of WebDataset shards, or the name of a dataset of the Hugging Face Hub.
         config: Columns, splits and limits.
 
     Raises:
         UserError: The dataset is missing, empty, unlabelled, damaged, of mixed sizes, or has
             fewer than two classes; its columns cannot be told apart; or the augmentation is of
-            stroke width and the images are in colour.
+            stroke width and the images are in colour. Or the disk is full (exit code 1).
     """
     with ExitStack() as stack:
         if data == "digits":
@@ -107,22 +117,30 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
         else:
             sources, classes = _table_sources(data, config, stack.enter_context(open_tables(data)))
         train, test = _choose_rows(sources, config, data)
-        pixels = [source.read(rows) for source, rows in (train, test)]
+        allocate = partial(_allocate, len(train[1]) + len(test[1]), config.memory_mib)
+        pixels = [source.read(rows, allocate) for source, rows in (train, test)]
         labels = [source.labels[rows] for source, rows in (train, test)]
     if len(np.unique(labels[0])) < 2:
         raise UserError(
             f"The training images of {data} are all of one class; at least two are needed."
         )
-    pixels = _same_shape(pixels, data)
+    pixels = _same_shape(pixels, data, allocate)
     if config.augmentation is not None:
-        pixels[0] = plant(pixels[0], config.augmentation, config.split_seed)
+        plant(pixels[0], config.augmentation, config.split_seed)
     digest = hashlib.sha256()
-    for array in (pixels[0], labels[0], pixels[1], labels[1]):
-        digest.update(array.tobytes())
-    splits = [
-        Split(torch.from_numpy(x), torch.from_numpy(y)) for x, y in zip(pixels, labels, strict=True)
-    ]
-    return Dataset(data, splits[0], splits[1], classes, digest.hexdigest())
+    for images, of_them in zip(pixels, labels, strict=True):
+        for part in batches(len(images), CHUNK):
+            digest.update(images[part].numpy())
+        digest.update(of_them)
+    train, test = (Split(x, torch.from_numpy(y)) for x, y in zip(pixels, labels, strict=True))
+    return Dataset(data, train, test, classes, digest.hexdigest())
+
+
+def _allocate(images: int, memory_mib: int, shape: Sequence[int]) -> Images:
+    """Room for a split's images: in memory if there is room for those of both splits."""
+    if images * prod(shape[1:]) <= memory_mib * MIB:
+        return torch.empty(tuple(shape), dtype=torch.uint8)
+    return DiskTensor(shape, torch.uint8, "The decoded images")
 
 
 def _digits() -> tuple[list[_Source], tuple[str, ...]]:
@@ -131,7 +149,7 @@ def _digits() -> tuple[list[_Source], tuple[str, ...]]:
 
     bunch: Any = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    source = _Source(bunch.target.astype(np.int64), lambda rows: images[rows])
+    source = _Source(bunch.target.astype(np.int64), lambda rows, _: torch.from_numpy(images[rows]))
     return [source], tuple(map(str, bunch.target_names))
 
 
@@ -160,13 +178,20 @@ def _choose_rows(
     return list(zip(sources, rows, strict=True))
 
 
-def _same_shape(pixels: list[np.ndarray], data: str) -> list[np.ndarray]:
+def _same_shape(pixels: list[Images], data: str, allocate: Allocate) -> list[Images]:
     """Turn a grey split into RGB beside a colour one; splits of two sizes are an error."""
-    sizes = {array.shape[2:] for array in pixels}
+    sizes = {tuple(images.shape[2:]) for images in pixels}
     if len(sizes) > 1:
         raise _mixed_sizes(data, *sizes)
-    channels = max(array.shape[1] for array in pixels)
-    return [x if x.shape[1] == channels else np.repeat(x, channels, axis=1) for x in pixels]
+    channels = max(images.shape[1] for images in pixels)
+    return [x if x.shape[1] == channels else _coloured(x, channels, allocate) for x in pixels]
+
+
+def _coloured(grey: Images, channels: int, allocate: Allocate) -> Images:
+    coloured = allocate((len(grey), channels, *grey.shape[2:]))
+    for part in batches(len(grey), CHUNK):
+        coloured[part] = grey[part].expand(-1, channels, -1, -1)
+    return coloured
 
 
 def _mixed_sizes(data: str, *sizes: tuple[int, ...]) -> UserError:
@@ -209,6 +234,8 @@ def _column(table: "datasets.Dataset", named: str | None, kind: str, data: str) 
         return named
     feature_type = {"image": datasets.Image, "label": datasets.ClassLabel}[kind]
     fitting = [name for name, f in table.features.items() if isinstance(f, feature_type)]
+    if kind == "label" and SHARD_COLUMN in table.column_names:  # its labels have no type
+        fitting = [name for name in SHARD_LABELS if name in table.column_names][:1]
     if len(fitting) == 1:
         return fitting[0]
     which = f"several {kind} columns ({', '.join(fitting)})" if fitting else f"no {kind} column"
@@ -225,35 +252,37 @@ def _labels(
     import datasets
     import pyarrow.types as kinds
 
-    raw: list[Any] = [table.with_format("arrow", columns=[column])[:][column] for table in tables]
-    feature, kind = tables[0].features[column], raw[0].type
-    unlabelled = UserError(
-        f"{data} has rows without a label in its column {column!r}; remove them, or name another "
-        "column with --dataset.label-column."
-    )
-    if any(values.null_count for values in raw):
-        raise unlabelled
-    if isinstance(feature, datasets.ClassLabel):
-        labels = [values.to_numpy().astype(np.int64) for values in raw]
-        if min(values.min() for values in labels) < 0:
-            raise unlabelled
-        return labels, tuple(feature.names)
+    feature, kind = tables[0].features[column], tables[0].data.schema.field(column).type
     tests = (kinds.is_integer, kinds.is_boolean, kinds.is_string, kinds.is_large_string)
     if not any(test(kind) for test in tests):
         raise UserError(
             f"The label column {column!r} of {data} holds {kind}; labels are integers or names of "
             "classes. Name another column with --dataset.label-column."
         )
-    values = np.concatenate([np.asarray(part.to_pylist()) for part in raw])
-    names, codes = np.unique(values, return_inverse=True)
+    unlabelled = UserError(
+        f"{data} has rows without a label in its column {column!r}; remove them, or name another "
+        "column with --dataset.label-column."
+    )
+    raw = [
+        [y for part in read(table.select_columns([column])) for y in part.to_pylist()]
+        for table in tables
+    ]
+    if any(y is None for values in raw for y in values):
+        raise unlabelled
+    if isinstance(feature, datasets.ClassLabel):
+        labels = [np.asarray(values, dtype=np.int64) for values in raw]
+        if min(values.min() for values in labels) < 0:
+            raise unlabelled
+        return labels, tuple(feature.names)
+    names, codes = np.unique(np.concatenate([np.asarray(y) for y in raw]), return_inverse=True)
     labels = np.split(codes.astype(np.int64), np.cumsum([len(part) for part in raw])[:-1])
     return labels, tuple(map(str, names))
 
 
 def _read_images(
-    table: "datasets.Dataset", column: str, data: str, rows: np.ndarray
-) -> UInt8[np.ndarray, "n c h w"]:
-    """Decode the images of these rows into one array; grey ones become RGB beside colour."""
+    table: "datasets.Dataset", column: str, data: str, rows: np.ndarray, allocate: Allocate
+) -> Images:
+    """Decode the images of these rows, one after the other; grey ones become RGB beside colour."""
     import datasets
 
     feature = table.features[column]
@@ -265,22 +294,20 @@ def _read_images(
         )
     order = np.argsort(rows)  # reading in the order of storage is many times faster
     raw = table.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    batches: Any = raw.select(rows[order]).with_format("arrow").iter(100)
-    pixels: np.ndarray = np.empty((len(rows), 0, 0, 0), dtype=np.uint8)
-    places = iter(order)
+    values = itertools.chain.from_iterable(part.to_pylist() for part in read(raw, rows[order]))
+    pixels: Images | None = None
     with progress(len(rows), "reading images", "images") as advance:
-        for batch in batches:
-            for value in batch[column].to_pylist():
-                place = next(places)
-                picture = _decode(value, f"row {rows[place]} of {data}")
-                if pixels.size == 0:
-                    pixels = np.empty((len(rows), *picture.shape), dtype=np.uint8)
-                if picture.shape[1:] != pixels.shape[2:]:
-                    raise _mixed_sizes(data, pixels.shape[2:], picture.shape[1:])
-                if len(picture) > pixels.shape[1]:
-                    pixels = np.repeat(pixels, len(picture), axis=1)
-                pixels[place] = picture
-            advance(len(batch))
+        for place, value in zip(order.tolist(), values, strict=True):
+            picture = _decode(value, f"row {rows[place]} of {data}")
+            if pixels is None:
+                pixels = allocate((len(rows), *picture.shape))
+            if picture.shape[1:] != pixels.shape[2:]:
+                raise _mixed_sizes(data, tuple(pixels.shape[2:]), picture.shape[1:])
+            if len(picture) > pixels.shape[1]:
+                pixels = _coloured(pixels, len(picture), allocate)
+            pixels[place : place + 1] = torch.tensor(picture).expand(1, *pixels.shape[1:])
+            advance()
+    assert pixels is not None, "no source is without rows"
     return pixels
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from filtergan.config import JudgeConfig
 from filtergan.data import Dataset
 from filtergan.errors import UserError
 from filtergan.files import load_metadata, load_tensors, save_tensors, writing
+from filtergan.storage import Rows, Subset, cache_folder
 
 SEED = 0
 """Of all judges: they belong to the dataset, not to a study, so that seeds compare."""
@@ -67,12 +67,12 @@ class Judges:
         """Test accuracy of each."""
         return self.correct.float().mean(dim=1).tolist()
 
-    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "judges n classes"]:
-        """Logits of each judge for images in [0, 1], on the CPU."""
+    def logits(self, images: Rows) -> Float[Tensor, "judges n classes"]:
+        """Logits of each judge for images [n, c, h, w] (bytes, or in [0, 1]), on the CPU."""
         return torch.stack([predict(n, images, device=self.device) for n in self.networks])
 
-    def features(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Features psi of images in [0, 1], in which distances mean something, on the CPU.
+    def features(self, images: Rows) -> Float[Tensor, "n d"]:
+        """Features psi of images, as `logits` takes them, in which distances mean something.
 
         Mean and standard deviation over places of every map of the first judge, whitened on the
         training images: distances are Mahalanobis's over all layers (after Lee et al. 2018). M7
@@ -191,7 +191,7 @@ def train_judges(
             )
     logits = torch.stack([predict(network, test.images, device=device) for network in networks])
     correct = logits.argmax(dim=2) == test.labels
-    part = train.pixels(slice(WHITENED_ON))
+    part = Subset(train.images, torch.arange(min(WHITENED_ON, len(train))))
     for network in networks:
         network.eval()
     whitening = _whiten(predict(_vgg(networks).statistics, part, device=device))
@@ -202,14 +202,6 @@ def judges_file(dataset: Dataset, config: JudgeConfig) -> Path:
     """Where the judges of a dataset are kept: named by the dataset's content and the config."""
     key = json.dumps([VERSION, SEED, dataset.fingerprint, config.model_dump()])
     return cache_folder() / f"judges-{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
-
-
-def cache_folder() -> Path:
-    """What is kept between studies: $FILTERGAN_CACHE, or `filtergan` in the user's cache."""
-    if own := os.environ.get("FILTERGAN_CACHE"):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "filtergan"
 
 
 def _vgg(networks: Sequence[nn.Module]) -> "Vgg":

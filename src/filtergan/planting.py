@@ -10,6 +10,7 @@ from torch import Tensor
 
 from filtergan.errors import UserError
 from filtergan.runtime import derive_seed, progress
+from filtergan.storage import DiskTensor, batches
 from filtergan.transformations import affine, distance, photometric
 
 RANGES = {"brightness": (0.3, 1.0), "rotation": (-60.0, 60.0), "width": (-0.5, 1.2)}
@@ -20,10 +21,8 @@ _SCALE = 4  # subpixels of a pixel, along an axis
 _CHUNK = 500
 
 
-def plant(
-    images: UInt8[np.ndarray, "n c h w"], kind: str, seed: int
-) -> UInt8[np.ndarray, "n c h w"]:
-    """Transform every image by a random strength of its own.
+def plant(images: UInt8[Tensor, "n c h w"] | DiskTensor, kind: str, seed: int) -> None:
+    """Transform every image by a random strength of its own, in place.
 
     Args:
         images: Pixels from 0 to 255.
@@ -45,14 +44,12 @@ def plant(
     strengths = torch.from_numpy(rng.uniform(*RANGES[kind], n)).float()
     if kind == "width":
         strengths = strengths * min(height, width) / 28
-    planted = np.empty_like(images)
     with progress(n, f"random {kind}", "images") as advance:
-        for part in torch.arange(n).split(_CHUNK):
-            x = torch.from_numpy(images[part.numpy()]).float() / 255
+        for part in batches(n, _CHUNK):
+            x = images[part].float() / 255
             changed = _KINDS[kind](x, strengths[part])
-            planted[part.numpy()] = (changed * 255).round().clamp(0, 255).byte().numpy()
-            advance(len(part))
-    return planted
+            images[part] = (changed * 255).round().clamp(0, 255).byte()
+            advance(len(x))
 
 
 def _dimmed(x: Float[Tensor, "n c h w"], gain: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import pickle
 import ssl
 import sys
 import tempfile
@@ -12,10 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from filtergan.errors import UserError
+from filtergan.storage import MIB, batches, keeping
 
 if TYPE_CHECKING:  # takes seconds to import, and the bundled digits need none of it
     import datasets
+    import pyarrow
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 TABLE_SUFFIXES = {".parquet", ".arrow", ".tar", ".zip"}
@@ -26,12 +31,23 @@ SPLIT_FOLDERS = {
 }
 
 
+SHARD_COLUMN = "__url__"
+"""Column by which a table from WebDataset shards is known."""
+SHARD_LABELS = ("cls", "json.label", "json.cls")
+"""Where their labels are looked for, in this order, unless a column is named."""
+PART = 32 * MIB
+"""Bytes of a mapped file that are read before it is opened anew."""
+
+
 @contextmanager
 def open_tables(data: str) -> "Iterator[Mapping[str, datasets.Dataset]]":
     """Open a folder or a Hub dataset as tables by the name of their split.
 
-    Parquet of a local folder is converted in a temporary directory, which leaves no copy behind
-    that could go stale; what comes from the Hub stays in its own cache.
+    Parquet and shards of a local folder are converted in a temporary directory, which leaves no
+    copy behind that could go stale; what comes from the Hub stays in its own cache.
+
+    Raises:
+        UserError: It is missing, damaged or no dataset; or the disk is full (exit code 1).
     """
     folder = Path(data).expanduser()
     if data and folder.is_dir():
@@ -39,7 +55,11 @@ def open_tables(data: str) -> "Iterator[Mapping[str, datasets.Dataset]]":
         if images is not None:
             yield images
             return
-        with tempfile.TemporaryDirectory(prefix="filtergan-", ignore_cleanup_errors=True) as cache:
+        with keeping(f"A copy of {data}") as kept:
+            own = tempfile.TemporaryDirectory(
+                dir=kept, prefix="tables-", ignore_cleanup_errors=True
+            )
+        with own as cache:
             yield _load(str(folder.resolve()), data, cache)
     elif data and folder.exists():
         raise UserError(f"{data} is a file; name the folder that holds the dataset.")
@@ -50,6 +70,25 @@ def open_tables(data: str) -> "Iterator[Mapping[str, datasets.Dataset]]":
         )
     else:
         yield _load(data, data, None)
+
+
+def read(
+    table: "datasets.Dataset", rows: np.ndarray | None = None
+) -> "Iterator[pyarrow.ChunkedArray]":
+    """Read the only column of a table, in parts.
+
+    Pages of a mapped file count as memory until it is closed, so each part opens it anew.
+
+    Args:
+        table: Of one column.
+        rows: Those wanted, best in the order of storage; None: all.
+    """
+    rows = np.arange(len(table)) if rows is None else rows
+    mapped = sum(Path(file["filename"]).stat().st_size for file in table.cache_files)
+    size = max(1, PART * len(table) // mapped) if mapped else 1000
+    for part in batches(len(rows), size):
+        opened: datasets.Dataset = pickle.loads(pickle.dumps(table)) if mapped else table
+        yield opened.select(rows[part]).with_format("arrow")[:][table.column_names[0]]
 
 
 def _load(path: str, data: str, cache: str | None) -> "Mapping[str, datasets.Dataset]":
@@ -69,6 +108,8 @@ def _load(path: str, data: str, cache: str | None) -> "Mapping[str, datasets.Dat
         wrapped = isinstance(error, exceptions.DatasetGenerationError) and error.__cause__
         raise _unreadable(data, local, online, wrapped or error) from error
     assert isinstance(loaded, DatasetDict), "no split was asked for"
+    if SHARD_COLUMN in next(iter(loaded.values())).column_names:
+        loaded = loaded.flatten()  # the fields of a json become columns
     return {str(name): table for name, table in loaded.items()}
 
 
@@ -81,7 +122,7 @@ def _unreadable(data: str, local: bool, online: bool, error: BaseException) -> U
     if isinstance(error, EmptyDatasetError) and local:
         return UserError(
             f"The folder {data} holds no dataset; expected one folder of images per class, "
-            "or parquet files."
+            "parquet files, or WebDataset shards (.tar)."
         )
     if "corresponds to no data" in reason:
         return UserError(f"A split of the dataset {data} is empty; remove it or give it images.")

@@ -1,0 +1,192 @@
+"""Rows of numbers that may be too many for memory: on disk, or fetched when they are asked for."""
+
+import errno
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from filtergan.errors import UserError
+
+MIB = 2**20
+
+
+def cache_folder() -> Path:
+    """What is kept on disk beside runs: $FILTERGAN_CACHE, or `filtergan` in the user's cache."""
+    if own := os.environ.get("FILTERGAN_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "filtergan"
+
+
+@contextmanager
+def keeping(what: str, needed: int = 0) -> Iterator[Path]:
+    """The cache folder, made if missing, for large temporary files: /tmp may be memory.
+
+    Args:
+        what: What is to be kept there, for the error.
+        needed: Its bytes, for the error.
+
+    Raises:
+        UserError: An `OSError` arose inside: no room, no right to write (exit code 1).
+    """
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except OSError as error:
+        size = f" ({needed / MIB:.0f} MiB)" if needed else ""
+        raise UserError(
+            f"{what}{size} could not be kept on disk in {folder}: {error.strerror or error}. Put "
+            "that right (make room, or get the right to write), or name another folder in "
+            "FILTERGAN_CACHE.",
+            exit_code=1,
+        ) from error
+
+
+def room_on_disk() -> int:
+    """Free bytes where temporary files lie.
+
+    Raises:
+        UserError: The folder cannot be made (exit code 1).
+    """
+    with keeping("What does not fit in memory") as folder:
+        return shutil.disk_usage(folder).free
+
+
+def batches(n: int, size: int) -> list[slice]:
+    """The rows 0 to n - 1 in slices of `size`, the last one shorter if need be, as torch splits."""
+    return [slice(start, min(start + size, n)) for start in range(0, max(n, 1), size)]
+
+
+def row_numbers(index: slice | Tensor, n: int) -> Tensor:
+    """The rows that an index means among n, as numbers from 0.
+
+    Raises:
+        IndexError: One is out of range.
+    """
+    if isinstance(index, slice):
+        return torch.arange(*index.indices(n))
+    numbers = index.nonzero()[:, 0] if index.dtype == torch.bool else index.cpu()
+    if len(numbers) and not (-n <= int(numbers.min()) and int(numbers.max()) < n):
+        raise IndexError(f"index out of range for {n} rows")
+    return numbers % n if n else numbers
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """What gives tensors of its rows: a tensor, or what reads or computes them when asked."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """As a tensor's; the first axis are the rows."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As a tensor's."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def __getitem__(self, index: slice | Tensor, /) -> Tensor:
+        """The rows of a slice, or of a tensor of numbers [n]."""
+        ...
+
+
+class Subset:
+    """Some rows of others, in an order of their own, fetched when they are asked for."""
+
+    def __init__(self, rows: Rows, index: Tensor) -> None:
+        """Take the rows at `index` [n]."""
+        self.rows, self.index = rows, index
+        self.shape = torch.Size((len(index), *rows.shape[1:]))
+        self.dtype = rows.dtype
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.index)
+
+    def __getitem__(self, index: slice | Tensor, /) -> Tensor:
+        """The rows of a slice, or of a tensor of numbers."""
+        return self.rows[self.index[index]]
+
+
+class DiskTensor:
+    """A tensor of fixed shape on disk, zero at first; what is read of it are copies in memory.
+
+    It lies in a file without a name in the cache folder, so nothing is left after a crash. It is
+    read and written, not mapped: mapped pages would count as the process's memory.
+
+    Args:
+        shape: As a tensor's.
+        dtype: As a tensor's.
+        what: What it holds, for the error.
+
+    Raises:
+        UserError: The disk has no room, or refuses to write (exit code 1; also on writing rows).
+    """
+
+    def __init__(self, shape: Sequence[int], dtype: torch.dtype, what: str) -> None:
+        self.shape, self.dtype, self.what = torch.Size(shape), dtype, what
+        self._row = prod(shape[1:]) * dtype.itemsize
+        with keeping(what, self.nbytes) as folder:
+            if self.nbytes > shutil.disk_usage(folder).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with tempfile.TemporaryFile(dir=folder) as file:
+                os.ftruncate(file.fileno(), self.nbytes)
+                self._file = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._file)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes on disk."""
+        return len(self) * self._row
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    def __setitem__(self, index: slice, values: Tensor) -> None:
+        """Write consecutive rows."""
+        start, stop, step = index.indices(len(self))
+        assert (step, values.shape) == (1, (stop - start, *self.shape[1:]))
+        place, left = start * self._row, _bytes(values.to("cpu", self.dtype).contiguous())
+        with keeping(self.what, self.nbytes):
+            while left:
+                written = os.pwrite(self._file, left, place)
+                place, left = place + written, left[written:]
+
+    def __getitem__(self, index: slice | Tensor, /) -> Tensor:
+        """Read the rows of a slice, or of a tensor of numbers."""
+        rows = row_numbers(index, len(self))
+        found = torch.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
+        buffer, size = _bytes(found), self._row
+        if isinstance(index, slice) and index.step in (None, 1) and len(rows):
+            self._read(buffer, int(rows[0]))
+            return found
+        order = rows.argsort()  # a disk that turns reads far faster forwards
+        for place, row in zip(order.tolist(), rows[order].tolist(), strict=True):
+            self._read(buffer[place * size : (place + 1) * size], row)
+        return found
+
+    def _read(self, buffer: memoryview, row: int) -> None:
+        place = row * self._row
+        while buffer:
+            read = os.preadv(self._file, [buffer], place)
+            assert read > 0, "the file is as long as the tensor"
+            place, buffer = place + read, buffer[read:]
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return memoryview(tensor.flatten().view(torch.uint8).numpy())
