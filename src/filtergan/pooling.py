@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from filtergan.cnn import fit, predict, to_float
@@ -14,6 +14,7 @@ from filtergan.convolution import Geometry, convolve
 from filtergan.errors import UserError
 from filtergan.runtime import Tick
 from filtergan.site import Site
+from filtergan.storage import Rows, batches
 from filtergan.tracing import RELU
 
 BATCH = 100  # images in a pass: ten times as many fall out of a processor's caches, half the speed
@@ -159,7 +160,7 @@ class DrawAccuracy:
 @torch.no_grad()
 def draw_accuracy(
     site: Site,
-    images: UInt8[Tensor, "n c h w"],
+    images: Rows,
     labels: Int64[Tensor, " n"],
     filters: Float[Tensor, "draws o j kh kw"],
     sizes: tuple[int, ...] = (),
@@ -172,7 +173,7 @@ def draw_accuracy(
 
     Args:
         site: The site.
-        images: Test images.
+        images: Test images, bytes [n, c, h, w].
         labels: Their classes.
         filters: Sets of filters.
         sizes: The Ks of eq. 9; those larger than the number of sets are left out.
@@ -182,8 +183,8 @@ def draw_accuracy(
     """
     single: list[Tensor] = []
     pooled: dict[int, list[Tensor]] = {k: [] for k in sizes if k <= len(filters)}
-    for pixels, truth in zip(images.split(batch), labels.split(batch), strict=True):
-        x, right = to_float(pixels.to(device)), truth.to(device)
+    for part in batches(len(images), batch):
+        x, right = to_float(images[part].to(device)), labels[part].to(device)
         inputs = _inputs(site, x)
         rows, total = [], torch.zeros(())
         for k, one in enumerate(filters, start=1):
@@ -203,8 +204,8 @@ def draw_accuracy(
 def retrain(
     site: Site,
     filters: Float[Tensor, "k o j kh kw"],
-    train: tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]],
-    test: UInt8[Tensor, "m c h w"],
+    train: tuple[Rows, Int64[Tensor, " n"]],
+    test: Rows,
     config: MeasureConfig,
     *,
     seed: int,
@@ -219,7 +220,7 @@ def retrain(
     Args:
         site: The site; its network stays as it is.
         filters: K sets; one, for the real filters.
-        train: Training images and labels.
+        train: Training images, bytes [n, c, h, w], and labels.
         test: Test images.
         config: Epochs and rate.
         seed: Of the shuffles; the same for all that are to be compared.
@@ -229,18 +230,15 @@ def retrain(
     Returns:
         Logits of the test images.
     """
-    images, labels = train
+    inputs, labels = train
     if site.suffix is not None:
         network = copy.deepcopy(site.suffix)
         parameters = list(network.parameters())
-        inputs, held_out = (
-            _pooled_responses(site, part, filters, device, tick) for part in (images, test)
-        )
+        inputs = _pooled_responses(site, inputs, filters, device, tick)
     else:
         network = FilterPool2d.into(site, filters)
         later = later_parameters(site, to_float(test[:2].to(device)))
         parameters = [p for name, p in network.named_parameters() if name in later]
-        inputs, held_out = images, test
     if parameters:
         for p in parameters:
             p.requires_grad_(True)
@@ -257,18 +255,26 @@ def retrain(
             device=device,
             on_step=lambda step, steps, loss, samples: tick(128),
         )
-    return predict(network, held_out, device=device)
+    if site.suffix is None:
+        return predict(network, test, device=device)
+    parts = (test[part] for part in batches(len(test), 1000))
+    return torch.cat(
+        [
+            predict(network, _pooled_responses(site, x, filters, device, tick), device=device)
+            for x in parts
+        ]
+    )
 
 
 @torch.no_grad()
 def _pooled_responses(
-    site: Site, images: Tensor, filters: Tensor, device: torch.device, tick: Tick
+    site: Site, images: Rows, filters: Tensor, device: torch.device, tick: Tick
 ) -> Tensor:
     kept: list[Tensor] = []
-    for pixels in images.split(BATCH):
-        inputs = _inputs(site, to_float(pixels.to(device)))
+    for part in batches(len(images), BATCH):
+        inputs = _inputs(site, to_float(images[part].to(device)))
         kept.append(pooled_response(site, inputs, filters).half().cpu())
-        tick(len(pixels))
+        tick(len(inputs))
     return torch.cat(kept)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import RMSprop
 
@@ -18,6 +17,7 @@ from filtergan.record import load_metadata, load_tensors, save_tensors
 from filtergan.runtime import derive_seed
 from filtergan.runtime import generator as random_generator
 from filtergan.site import Site
+from filtergan.storage import Rows
 
 R1_EVERY = 4  # the penalty is strong and slow: apply it every fourth step, four times as strong
 
@@ -66,12 +66,13 @@ class Game:
             )
         self.rates = {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()}
 
-    def play(self, inputs: Float[Tensor, "n i h w"]) -> dict[str, Tensor]:
-        """One step of Algorithm 1 on a minibatch drawn from cached site inputs; returns losses."""
+    def play(self, inputs: Rows) -> dict[str, Tensor]:
+        """One step of Algorithm 1 on a minibatch drawn from site inputs; returns losses."""
         rng = random_generator(self.seed, "step", self.step)
         chosen = torch.randint(len(inputs), (self.config.batch,), generator=rng)
-        z = torch.randn(self.config.batch, self.gan.latent, generator=rng).to(inputs.device)
-        h = inputs[chosen.to(inputs.device)]
+        device = self.gan.site.filters.device
+        z = torch.randn(self.config.batch, self.gan.latent, generator=rng).to(device)
+        h = inputs[chosen].to(device)
         self._set_rates()
 
         with torch.no_grad():
@@ -226,7 +227,7 @@ class Game:
 
 def train(
     site: Site,
-    inputs: Float[Tensor, "n i h w"],
+    inputs: Rows,
     config: GanConfig,
     seed: int = 0,
     *,
@@ -239,7 +240,8 @@ def train(
 
     Args:
         site: The site whose filters are to be generated.
-        inputs: Site inputs h of the training images (`site.input(images)`), on the device to use.
+        inputs: Site inputs h [n, i, h, w] of the training images: a tensor (`site.input(images)`),
+            or anything else that gives tensors of its rows.
         config: Sizes, rates and choices.
         seed: Seed of weights, minibatches and latents; the same seed gives the same generator.
         checkpoint: File for the state; where it exists, the game goes on from it.
@@ -254,7 +256,8 @@ def train(
         Diverged: A loss is not finite, or a weight where the state is to be kept.
         UserError: The checkpoint is damaged.
     """
-    gan = FilterGAN.new(site, inputs[:1000], config, derive_seed(seed, "weights"))
+    first = inputs[:1000].to(site.filters.device)
+    gan = FilterGAN.new(site, first, config, derive_seed(seed, "weights"))
     game = Game(gan, config, seed)
     if checkpoint is not None and checkpoint.exists():
         game.load(checkpoint)

@@ -31,6 +31,7 @@ from filtergan.measures.statistics import interval, quantiles, two_way_interval
 from filtergan.pooling import draw_accuracy, retrain
 from filtergan.record import RunDirectory
 from filtergan.stages.materials import Materials
+from filtergan.storage import Subset
 
 RANDOM_SETS = 10  # sets of random filters behind the null of single draws
 COMPARED = 1000  # real responses, and as many generated ones, that are told apart
@@ -123,7 +124,7 @@ def _accuracy(
     """Test accuracy of single draws and of pooled ones, nothing re-trained."""
     config, test, site = run.config.measure, materials.dataset.test, gan.site
     chosen = runtime.sample(len(test), config.draw_images, seed, "classified images")
-    images, labels = test.images[chosen], test.labels[chosen]
+    images, labels = Subset(test.images, chosen), test.labels[chosen]
     rng = runtime.generator(seed, "random filters")
     sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
     random = random_filters(site.filters.cpu(), max(RANDOM_SETS, *sizes), rng).to(draws)
@@ -179,7 +180,7 @@ def _retrained(
         "random_filters": random_filters(real, k, rng),
     }
     chosen = runtime.sample(len(data.train), config.retrain_limit, seed, "retrain images")
-    train = data.train.images[chosen], data.train.labels[chosen]
+    train = Subset(data.train.images, chosen), data.train.labels[chosen]
     images = len(sets) * (len(chosen) * (1 + config.retrain_epochs) + len(data.test))
     correct: dict[str, Tensor] = {}
     with runtime.progress(images, f"re-training after {site.layer}", "images") as advance:

@@ -21,6 +21,7 @@ from filtergan.measures.statistics import interval, quantiles
 from filtergan.measures.traversals import image_change, labels_kept
 from filtergan.record import RunDirectory
 from filtergan.stages.materials import Materials
+from filtergan.storage import Subset
 
 NEIGHBOURS = 20000  # training images among which the nearest is sought
 HELD_OUT = 2000  # test images whose distances to these are the scale of the manifold's percentiles
@@ -116,9 +117,9 @@ class ImageMeasures:
         held = runtime.sample(len(test), HELD_OUT, self.seed, "held out")
         features = self.materials.judges.features
         return (
-            features(train.pixels(part)),
+            features(Subset(train.images, part)),
             train.labels[part],
-            features(test.pixels(held)),
+            features(Subset(test.images, held)),
             test.labels[held],
         )
 

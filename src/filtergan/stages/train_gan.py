@@ -6,6 +6,8 @@ from filtergan import runtime
 from filtergan.figures import curves_figure, save
 from filtergan.record import EventLog, RunDirectory, read_events
 from filtergan.stages.materials import Materials
+from filtergan.stages.site_inputs import SiteInputs
+from filtergan.storage import Rows, Subset
 from filtergan.training import Diverged, train
 
 STAGE = "train-gan"
@@ -23,7 +25,7 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
     config, site, folder = run.config.gan, materials.site(layer), run.site_path(layer)
     stage = f"{STAGE}/{layer}"
     seed = runtime.derive_seed(run.config.seed, STAGE, layer)
-    inputs = _cached_inputs(run, materials, layer)
+    inputs = _inputs(run, materials, layer)
     with (
         EventLog(run) as log,
         runtime.progress(config.steps, f"generator of {layer}", "steps") as advance,
@@ -53,7 +55,7 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
     gan.save(folder)
     entry = run.site(layer)
     with torch.no_grad():
-        entry["response"] = list(site.respond(inputs[:1]).shape[1:])
+        entry["response"] = list(site.respond(inputs[:1].to(site.filters.device)).shape[1:])
     entry["filters"] = list(site.filters.shape)
     entry["files"] |= {
         "generator": f"{folder.name}/generator.safetensors",
@@ -64,11 +66,16 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
     entry["figures"]["curves"] = str(figure.relative_to(run.path))
 
 
-def _cached_inputs(run: RunDirectory, materials: Materials, layer: str) -> torch.Tensor:
-    """Site inputs of as many training images as fit the budget: what lies before is frozen."""
-    site, train = materials.site(layer), materials.dataset.train
-    one = materials.inputs(site, train, torch.arange(1))
-    room = run.config.gan.cache_mib * 2**20 // (one.numel() * one.element_size())
+def _inputs(run: RunDirectory, materials: Materials, layer: str) -> Rows:
+    """Site inputs of all training images that the game can draw, in an order of their own.
+
+    Where they are kept goes into the record, and stays so when the stage is continued.
+    """
+    config, train, entry = run.config.gan, materials.dataset.train, run.site(layer)
     rng = runtime.generator(run.config.seed, STAGE, layer, "images")
-    chosen = torch.randperm(len(train), generator=rng)[: max(room, run.config.gan.batch)]
-    return materials.inputs(site, train, chosen)
+    chosen = torch.randperm(len(train), generator=rng)[: config.steps * config.batch]
+    inputs = SiteInputs(materials.site(layer), Subset(train.images, chosen), config.batch)
+    if "inputs" not in entry:
+        entry["inputs"] = inputs.where(config.cache_mib)
+        run.save()
+    return inputs.kept(entry["inputs"])
