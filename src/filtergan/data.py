@@ -130,8 +130,8 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
     digest = hashlib.sha256()
     for images, of_them in zip(pixels, labels, strict=True):
         for part in batches(len(images), CHUNK):
-            digest.update(images[part].numpy())
-        digest.update(of_them)
+            digest.update(images[part].numpy().tobytes())
+        digest.update(of_them.tobytes())
     train, test = (Split(x, torch.from_numpy(y)) for x, y in zip(pixels, labels, strict=True))
     return Dataset(data, train, test, classes, digest.hexdigest())
 

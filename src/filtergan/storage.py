@@ -74,7 +74,8 @@ def row_numbers(index: slice | Tensor, n: int) -> Tensor:
         IndexError: One is out of range.
     """
     if isinstance(index, slice):
-        return torch.arange(*index.indices(n))
+        start, stop, step = index.indices(n)
+        return torch.arange(start, max(start, stop), step)
     numbers = index.nonzero()[:, 0] if index.dtype == torch.bool else index.cpu()
     if len(numbers) and not (-n <= int(numbers.min()) and int(numbers.max()) < n):
         raise IndexError(f"index out of range for {n} rows")
@@ -189,4 +190,4 @@ class DiskTensor:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.flatten().view(torch.uint8).numpy())
+    return tensor.flatten().view(torch.uint8).numpy().data

@@ -5,6 +5,7 @@ import logging
 import pickle
 import ssl
 import sys
+import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -35,7 +36,7 @@ SHARD_COLUMN = "__url__"
 """Column by which a table from WebDataset shards is known."""
 SHARD_LABELS = ("cls", "json.label", "json.cls")
 """Where their labels are looked for, in this order, unless a column is named."""
-PART = 32 * MIB
+PART = 16 * MIB
 """Bytes of a mapped file that are read before it is opened anew."""
 
 
@@ -83,12 +84,13 @@ def read(
         table: Of one column.
         rows: Those wanted, best in the order of storage; None: all.
     """
-    rows = np.arange(len(table)) if rows is None else rows
+    rows, (column,) = np.arange(len(table)) if rows is None else rows, table.column_names
     mapped = sum(Path(file["filename"]).stat().st_size for file in table.cache_files)
-    size = max(1, PART * len(table) // mapped) if mapped else 1000
+    size = max(1, PART * len(table) // mapped) if mapped else len(rows)
     for part in batches(len(rows), size):
         opened: datasets.Dataset = pickle.loads(pickle.dumps(table)) if mapped else table
-        yield opened.select(rows[part]).with_format("arrow")[:][table.column_names[0]]
+        for batch in opened.select(rows[part]).with_format("arrow").iter(100):
+            yield batch[column]
 
 
 def _load(path: str, data: str, cache: str | None) -> "Mapping[str, datasets.Dataset]":
@@ -102,7 +104,7 @@ def _load(path: str, data: str, cache: str | None) -> "Mapping[str, datasets.Dat
         with _quiet(offline=not online):
             loaded = load_dataset(path, cache_dir=cache)
     except (
-        *(OSError, ValueError, RuntimeError),
+        *(OSError, ValueError, RuntimeError, tarfile.TarError),
         *(exceptions.DatasetsError, pyarrow.ArrowException),
     ) as error:
         wrapped = isinstance(error, exceptions.DatasetGenerationError) and error.__cause__
@@ -124,7 +126,7 @@ def _unreadable(data: str, local: bool, online: bool, error: BaseException) -> U
             f"The folder {data} holds no dataset; expected one folder of images per class, "
             "parquet files, or WebDataset shards (.tar)."
         )
-    if "corresponds to no data" in reason:
+    if "corresponds to no data" in reason or "at least one table" in reason:
         return UserError(f"A split of the dataset {data} is empty; remove it or give it images.")
     if local:
         return UserError(f"The dataset in {data} cannot be read: {reason}.")
