@@ -25,7 +25,7 @@ WHERE = ("memory", "disk", "recomputed")
 
 def micro(**changes: Any) -> StudyConfig:
     """One site and a game of a few steps."""
-    gan = {"latent": 3, "hidden": 8, "discriminator_channels": 4, "steps": 12, "batch": 8}
+    gan: dict[str, Any] = {"latent": 3, "hidden": 8, "discriminator_channels": 4, "steps": 12, "batch": 8}
     return StudyConfig(
         preset="micro",
         threads=1,
@@ -78,7 +78,7 @@ def test_a_stopped_game_goes_on_from_where_they_were(
     class Stop(Exception):
         pass
 
-    def stop(*_: object, log: Any, **options: Any) -> Any:
+    def stop(*_: Any, log: Any, **options: Any) -> Any:
         def stopping(step: int, values: dict[str, float]) -> None:
             log(step, values)
             if step == 6:

@@ -203,7 +203,7 @@ def test_the_same_images_on_disk(
         index = torch.tensor([7, 3, 3])
         assert torch.equal(one.pixels(index), other.pixels(index))
     if augmentation is None:
-        both = torch.cat([inside.train.images, inside.test.images])
+        both = torch.cat([inside.train.images[:], inside.test.images[:]])
         labels = torch.cat([inside.train.labels, inside.test.labels]).tolist()
         found = sorted(zip(labels, (x.numpy().tobytes() for x in both), strict=True))
         decoded = [np.asarray(Image.open(io.BytesIO(picture(i, 24)))) for i in range(700)]

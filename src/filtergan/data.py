@@ -190,7 +190,7 @@ def _same_shape(pixels: list[Images], data: str, allocate: Allocate) -> list[Ima
 def _coloured(grey: Images, channels: int, allocate: Allocate) -> Images:
     coloured = allocate((len(grey), channels, *grey.shape[2:]))
     for part in batches(len(grey), CHUNK):
-        coloured[part] = grey[part].expand(-1, channels, -1, -1)
+        coloured[part] = grey[part]
     return coloured
 
 
@@ -305,7 +305,7 @@ def _read_images(
                 raise _mixed_sizes(data, tuple(pixels.shape[2:]), picture.shape[1:])
             if len(picture) > pixels.shape[1]:
                 pixels = _coloured(pixels, len(picture), allocate)
-            pixels[place : place + 1] = torch.tensor(picture).expand(1, *pixels.shape[1:])
+            pixels[place : place + 1] = torch.from_numpy(np.array(picture))
             advance()
     assert pixels is not None, "no source is without rows"
     return pixels

@@ -159,10 +159,11 @@ class DiskTensor:
         return self.shape[0]
 
     def __setitem__(self, index: slice, values: Tensor) -> None:
-        """Write consecutive rows."""
+        """Write consecutive rows; values are broadcast, as a tensor's are."""
         start, stop, step = index.indices(len(self))
-        assert (step, values.shape) == (1, (stop - start, *self.shape[1:]))
-        place, left = start * self._row, _bytes(values.to("cpu", self.dtype).contiguous())
+        assert step == 1
+        values = values.to("cpu", self.dtype).expand(stop - start, *self.shape[1:])
+        place, left = start * self._row, _bytes(values.contiguous())
         with keeping(self.what, self.nbytes):
             while left:
                 written = os.pwrite(self._file, left, place)

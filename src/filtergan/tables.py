@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -89,8 +89,8 @@ def read(
     size = max(1, PART * len(table) // mapped) if mapped else len(rows)
     for part in batches(len(rows), size):
         opened: datasets.Dataset = pickle.loads(pickle.dumps(table)) if mapped else table
-        for batch in opened.select(rows[part]).with_format("arrow").iter(100):
-            yield batch[column]
+        found: Any = opened.select(rows[part]).with_format("arrow").iter(100)
+        yield from (batch[column] for batch in found)
 
 
 def _load(path: str, data: str, cache: str | None) -> "Mapping[str, datasets.Dataset]":
