@@ -25,14 +25,14 @@ WHERE = ("memory", "disk", "recomputed")
 
 def micro(**changes: Any) -> StudyConfig:
     """One site and a game of a few steps."""
-    gan: dict[str, Any] = {"latent": 3, "hidden": 8, "discriminator_channels": 4, "steps": 12, "batch": 8}
+    gan = {"latent": 3, "hidden": 8, "discriminator_channels": 4, "steps": 12, "batch": 8}
     return StudyConfig(
         preset="micro",
         threads=1,
         layer=("conv2",),
         dataset=DatasetConfig(train_limit=100, test_limit=40),
         cnn=CnnConfig(channels=(4, 6), pool_after=(1,), epochs=1, batch=25),
-        gan=GanConfig(**gan | {"checkpoint_every": 4} | changes),
+        gan=GanConfig.model_validate(gan | {"checkpoint_every": 4} | changes),
     )
 
 
