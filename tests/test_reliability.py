@@ -340,7 +340,7 @@ BAD = {
     "unknown preset": ("study minst", "no preset 'minst'; the presets are tiny, digits, mnist"),
     "no such layer": ("--layer conv9", "no layer 'conv9'; its convolutions are: conv1, conv2"),
     "one of two": ("--layer conv1 --layer c", "no layer 'c'; its convolutions are: conv1, conv2"),
-    "no convolution": ("--layer bn1", "'bn1' is a BatchNorm2d, not a two-dimensional convolution"),
+    "no convolution": ("--layer bn1", "'bn1' is a BatchNorm2d, not a convolution"),
     "runs twice": ("--layer 0 --model reliablenet:twice", "runs 2 times"),
     "response point": ("--response conv1", "The response point 'conv1'"),
     "dataset missing": ("--data ./nowhere", "There is no folder './nowhere'"),

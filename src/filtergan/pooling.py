@@ -20,7 +20,7 @@ BATCH = 100  # images in a pass: ten times as many fall out of a processor's cac
 
 
 def pooled_response(
-    site: Site, inputs: Float[Tensor, "n i h w"], filters: Float[Tensor, "k o j kh kw"]
+    site: Site, inputs: Float[Tensor, "n i *k"], filters: Float[Tensor, "k o j *d"]
 ) -> Float[Tensor, "n ..."]:
     """Eq. 9: the mean over K sets of filters of R(h, F_k), for cached site inputs."""
     total = site.respond(inputs, filters[0])
@@ -48,7 +48,7 @@ class FilterPool2d(nn.Module):
 
     def __init__(
         self,
-        filters: Float[Tensor, "k o i kh kw"],
+        filters: Float[Tensor, "k o i *d"],
         bias: Float[Tensor, " o"] | None,
         geometry: Geometry,
         tail: nn.Module,
@@ -65,13 +65,13 @@ class FilterPool2d(nn.Module):
         self.tail.eval()
         return self
 
-    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o h2 w2"]:
+    def forward(self, input: Float[Tensor, "n c *d"]) -> Float[Tensor, "n o *e"]:
         """The averaged response; the name of its argument is the convolution's."""
         responses = [self.tail(convolve(input, f, self.bias, self.geometry)) for f in self.filters]
         return torch.stack(responses).mean(0)
 
     @staticmethod
-    def into(site: Site, filters: Float[Tensor, "k o i kh kw"]) -> nn.Module:
+    def into(site: Site, filters: Float[Tensor, "k o i *d"]) -> nn.Module:
         """A copy of the site's network in which its convolution pools over these filters.
 
         The site's normalisation, and an activation that is a module of its own, move into the
@@ -161,7 +161,7 @@ def draw_accuracy(
     site: Site,
     images: UInt8[Tensor, "n c h w"],
     labels: Int64[Tensor, " n"],
-    filters: Float[Tensor, "draws o j kh kw"],
+    filters: Float[Tensor, "draws o j *k"],
     sizes: tuple[int, ...] = (),
     *,
     device: torch.device,
@@ -202,7 +202,7 @@ def draw_accuracy(
 
 def retrain(
     site: Site,
-    filters: Float[Tensor, "k o j kh kw"],
+    filters: Float[Tensor, "k o j *d"],
     train: tuple[UInt8[Tensor, "n c h w"], Int64[Tensor, " n"]],
     test: UInt8[Tensor, "m c h w"],
     config: MeasureConfig,
@@ -273,5 +273,8 @@ def _pooled_responses(
 
 
 def _inputs(site: Site, images: Tensor) -> Tensor:
-    """Site inputs laid out with channels last: max-pooling and convolutions behind are faster."""
-    return site.input(images).contiguous(memory_format=torch.channels_last)
+    """Site inputs; planes with channels last: max-pooling and convolutions behind are faster."""
+    inputs = site.input(images)
+    if inputs.ndim != 4:
+        return inputs
+    return inputs.contiguous(memory_format=torch.channels_last)

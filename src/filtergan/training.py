@@ -66,7 +66,7 @@ class Game:
             )
         self.rates = {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()}
 
-    def play(self, inputs: Float[Tensor, "n i h w"]) -> dict[str, Tensor]:
+    def play(self, inputs: Float[Tensor, "n i *k"]) -> dict[str, Tensor]:
         """One step of Algorithm 1 on a minibatch drawn from cached site inputs; returns losses."""
         rng = random_generator(self.seed, "step", self.step)
         chosen = torch.randint(len(inputs), (self.config.batch,), generator=rng)
@@ -226,7 +226,7 @@ class Game:
 
 def train(
     site: Site,
-    inputs: Float[Tensor, "n i h w"],
+    inputs: Float[Tensor, "n i *k"],
     config: GanConfig,
     seed: int = 0,
     *,

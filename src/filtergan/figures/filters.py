@@ -14,8 +14,8 @@ from filtergan.figures.style import COLOURS, WIDTH, array, bare, count_of, page,
 
 @styled
 def filters_figure(
-    real: Float[Tensor, "o i kh kw"],
-    generated: Float[Tensor, "d o i kh kw"],
+    real: Float[Tensor, "o i *k"],
+    generated: Float[Tensor, "d o i *k"],
     *,
     filters: int = 6,
     channels: int = 9,
@@ -129,8 +129,10 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
 
 
 def _tiles(kernels: np.ndarray) -> np.ndarray:
-    """Kernels [n, kh, kw] as one nearly square picture, NaN between them."""
-    count, height, width = kernels.shape
+    """Kernels [n, *k] as one nearly square picture, NaN between them; planes above each other."""
+    count, width = len(kernels), kernels.shape[-1]
+    kernels = kernels.reshape(count, -1, width)
+    height = kernels.shape[1]
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     factor = 8  # pixels of a weight, so that the gaps are thinner than a weight
