@@ -1,6 +1,7 @@
 """Pooling over draws: the averaged response of eq. 9 as a module for any network."""
 
 import copy
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from filtergan.convolution import Geometry, convolve
 from filtergan.errors import UserError
 from filtergan.runtime import Tick
 from filtergan.site import Site
-from filtergan.tracing import RELU
+from filtergan.tracing import LAYOUTS, RELU
 
 BATCH = 100  # images in a pass: ten times as many fall out of a processor's caches, half the speed
 
@@ -88,9 +89,14 @@ class FilterPool2d(nn.Module):
             )
         network = copy.deepcopy(site.network)
         tail: list[nn.Module] = []
+        taken: list[str] = []
         for operation in site.tail:
             if operation.func in RELU:
                 tail.append(nn.ReLU())
+            elif operation.func in LAYOUTS and operation.module is None:
+                tail.append(_Apply(operation))  # it stays in the network, and does no harm there
+            elif operation.module in taken:
+                continue  # one module may do several operations
             elif operation.module is None:
                 raise UserError(
                     f"{site.layer!r} cannot be pooled: {operation.func.__name__} behind it is not "
@@ -98,11 +104,25 @@ class FilterPool2d(nn.Module):
                     "at `conv`."
                 )
             else:
+                taken.append(operation.module)
                 tail.append(network.get_submodule(operation.module))
                 _exchange(network, operation.module, nn.Identity())
+        if site.order:
+            tail.append(_Apply(site.restored))
         pool = FilterPool2d(filters, site.bias, site.geometry, nn.Sequential(*tail))
         _exchange(network, site.layer, pool.to(site.filters.device))
         return network
+
+
+class _Apply(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return self.function(tensor)
 
 
 def _exchange(network: nn.Module, name: str, module: nn.Module) -> None:

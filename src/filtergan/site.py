@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from filtergan.convolution import Convolution, Geometry, convolutions, convolve
 from filtergan.errors import UserError
-from filtergan.tracing import Follower, Operation, cut, moved
+from filtergan.tracing import Follower, Operation, cut, settled
 from filtergan.wrappers import output_of, uncompiled, unwrapped
 
 Part = Callable[[Tensor], Tensor]
@@ -79,13 +79,12 @@ class Site:
         self.conv = self._find(layer)
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
         self.geometry = Geometry.of(self.conv)
-        self.tail = self._trace(example)
+        operations = self._trace(example)
         # Weights that are computed are up to date after a pass; in training mode, reading them may
         # change them.
         with untouched(self.network):
             self.filters = self.conv.weight.detach()
-        order = moved(self.tail, self.filters.ndim)
-        self.order = order if order != tuple(range(len(order))) else ()
+        self.tail, self.order = settled(operations, self.filters.ndim)
         self._between: Part | None = None
         if point not in ("conv", "activation"):
             self._between = self._cut(example, source="tail", target=point)
@@ -148,6 +147,12 @@ class Site:
         assert images is not None, "this site is not straight: its output needs the images"
         return self._hooked(images, filters, response)
 
+    def restored(self, response: Tensor) -> Tensor:
+        """A response in the network's own layout, permuted to channels first."""
+        if not self.order:
+            return response
+        return response.permute([self.order.index(dim) for dim in range(len(self.order))])
+
     @property
     def suffix(self) -> nn.Module | None:
         """Maps response to output, a module that shares the network's layers, where `straight`."""
@@ -183,7 +188,7 @@ class Site:
         follower.caller = lambda: running[-1] if running else None
         with untouched(self.network), torch.no_grad(), ExitStack() as stack:
             for name, module in self.network.named_modules():
-                if name == self.layer or not next(module.children(), None):
+                if name == self.layer or next(module.children(), None) is None:
                     before = module.register_forward_pre_hook(lambda _m, _a, name=name: enter(name))
                     stack.callback(before.remove)
                     after = module.register_forward_hook(leave, with_kwargs=True)
@@ -276,10 +281,7 @@ class Site:
         value = convolve(inputs, filters, self.bias, self.geometry)
         for operation in self.tail:
             value = operation(value)
-        if self.order:
-            back = [self.order.index(dim) for dim in range(len(self.order))]
-            value = value.permute(back)
-        return value
+        return self.restored(value)
 
     def _seen(self, images: Tensor, module: str | None) -> Any:
         """What a module (None: the network) puts out in an ordinary pass."""

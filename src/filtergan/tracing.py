@@ -114,8 +114,24 @@ def _record(
     return Operation(func, tuple(fixed(a) for a in args[1:]), named, module)
 
 
-def moved(operations: list[Operation], dims: int) -> tuple[int, ...]:
-    """Where the dimensions of a tensor are after some operations: their order, as for `permute`."""
+def settled(operations: list[Operation], dims: int) -> tuple[list[Operation], tuple[int, ...]]:
+    """End a site's operations where they changed values last, or have channels first again.
+
+    Args:
+        operations: As they were followed; some only move dimensions.
+        dims: Number of dimensions of the convolution's output.
+
+    Returns:
+        The operations, and the order (as for `permute`) in which they leave the dimensions; empty
+        where they leave them as they were.
+    """
+    kept, same = list(operations), tuple(range(dims))
+    while (order := _order(kept, dims)) != same and kept[-1].func in LAYOUTS:
+        kept.pop()
+    return kept, () if order == same else order
+
+
+def _order(operations: list[Operation], dims: int) -> tuple[int, ...]:
     tensor = torch.empty(tuple(range(dims)), device="meta")  # its shape numbers its dimensions
     for operation in operations:
         if operation.func in LAYOUTS:
