@@ -27,7 +27,7 @@ def resnet(channels: int = 3, classes: int = 3) -> nn.Module:
         hidden_sizes=[4, 6],
         depths=[1, 2],
         layer_type="basic",
-        num_labels=classes,
+        num_labels=classes,  # pyright: ignore[reportCallIssue]
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -43,7 +43,7 @@ def convnext(drop: float = 0.0) -> nn.Module:
         hidden_sizes=[4, 6],
         depths=[1, 2],
         num_stages=2,
-        num_labels=3,
+        num_labels=3,  # pyright: ignore[reportCallIssue]
         drop_path_rate=drop,
         layer_scale_init_value=0.5,
     )

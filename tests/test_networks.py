@@ -66,7 +66,7 @@ def seen(network: nn.Module, names: tuple[str, ...], x: Tensor) -> dict[str, Ten
     found: dict[str, Tensor] = {}
     hooks = [
         network.get_submodule(name).register_forward_hook(
-            lambda _m, _a, out, name=name: found.update({name: out.clone()})
+            lambda _m, _a, out, name=name: found.__setitem__(name, out.clone())
         )
         for name in names
     ]

@@ -62,9 +62,17 @@ class Materials:
         Raises:
             UserError: The first one found.
         """
-        check_fits(self.network, self.dataset.shape, len(self.dataset.classes))
+        self.check_network()
         for layer in self.config.layer:
             self.site(layer)
+
+    def check_network(self) -> None:
+        """See that the network takes the images, and gives a logit for each class.
+
+        Raises:
+            UserError: It does not.
+        """
+        check_fits(self.network, self.dataset.shape, len(self.dataset.classes))
 
     def load_trained(self, run: RunDirectory) -> None:
         """Give the network the weights that `train-cnn` saved in a run.
