@@ -1,4 +1,4 @@
-"""Networks as others hand them over: compiled, wrapped, scripted, exported, with weights computed."""
+"""Networks as others hand them over: compiled, wrapped, scripted, exported, weights computed."""
 
 import copy
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 from filtergan.errors import UserError
 from filtergan.loading import load_model
 from filtergan.site import Site
+from filtergan.wrappers import unwrapped
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch deprecates half of what is tested here
 
@@ -47,8 +48,9 @@ def same(site: Site, network: nn.Module, layer: str) -> None:
 )
 def test_wrapped(wrap: Callable[[nn.Module], Any]) -> None:
     network = make("residual")
+    wrapped = wrap(network)
     before = traces(network)
-    site = Site(wrap(network), "block.conv1", images(2))
+    site = Site(wrapped, "block.conv1", images(2))
     assert site.network is network
     same(site, network, "block.conv1")
     assert traces(network) == before
@@ -82,7 +84,7 @@ def test_a_network_compiled_in_place() -> None:
     ids=["scripted", "traced"],
 )
 def test_torch_script(script: Callable[[nn.Module], Any]) -> None:
-    with pytest.raises(UserError, match="is a TorchScript module, .* use the network that was"):
+    with pytest.raises(UserError, match=r"is a TorchScript module, .* use the network that was"):
         Site(script(make("plain")), "conv1", images(2))
 
 
@@ -98,7 +100,7 @@ def test_torch_script(script: Callable[[nn.Module], Any]) -> None:
 def test_exported(hand_over: Callable[[Any], Any]) -> None:
     program = torch.export.export(make("plain"), (images(2),))
     with pytest.raises(UserError, match=r"comes from torch.export, .* use the network that was"):
-        Site(hand_over(program), "conv1", images(2))
+        unwrapped(hand_over(program))
 
 
 def test_symbolically_traced() -> None:

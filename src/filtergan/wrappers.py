@@ -25,7 +25,7 @@ def unwrapped(network: Any) -> nn.Module:
             "The network is a TorchScript module, whose convolutions cannot be exchanged; use the "
             "network that was scripted or traced, with its weights (state_dict)."
         )
-    if isinstance(network, torch.export.ExportedProgram) or _is_exported(network):
+    if _is_exported(network):
         raise UserError(
             "The network comes from torch.export, which keeps no convolutions, only calls in a "
             "graph; use the network that was exported, with its weights."
@@ -67,8 +67,10 @@ def _is_compiled(module: nn.Module) -> bool:
 
 
 def _is_exported(network: Any) -> bool:
-    """Whether it runs a graph of torch's own operators, as torch.export makes it."""
-    graph = getattr(network, "graph", None) if isinstance(network, nn.Module) else None
-    return isinstance(graph, fx.Graph) and any(
-        isinstance(node.target, torch._ops.OpOverload) for node in graph.nodes
-    )
+    """Whether it runs graphs of torch's own operators, as torch.export makes them."""
+    if isinstance(network, torch.export.ExportedProgram):
+        return True
+    modules = list(network.modules()) if isinstance(network, nn.Module) else []
+    graphs = [graph for m in modules if isinstance(graph := getattr(m, "graph", None), fx.Graph)]
+    operators = (isinstance(n.target, torch._ops.OpOverload) for g in graphs for n in g.nodes)
+    return any(operators) and not any(isinstance(m, nn.modules.conv._ConvNd) for m in modules)
