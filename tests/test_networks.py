@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 import foreign
 import pytest
@@ -63,7 +64,7 @@ def images(n: int, seed: int = 0) -> Tensor:
 
 def seen(network: nn.Module, names: tuple[str, ...], x: Tensor) -> dict[str, Tensor]:
     """What modules put out in an ordinary pass."""
-    found: dict[str, Tensor] = {}
+    found: dict[str, Any] = {}
     hooks = [
         network.get_submodule(name).register_forward_hook(
             lambda _m, _a, out, name=name: found.__setitem__(name, out.clone())

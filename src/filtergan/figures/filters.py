@@ -83,13 +83,14 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
         seed: Of the scaling.
     """
     from sklearn.manifold import MDS  # takes a second to import
+    from sklearn.metrics.pairwise import euclidean_distances
 
     count, draws, _ = generated.shape
     points = np.concatenate([array(real), array(generated).reshape(count * draws, -1)])
     mds = MDS(
         n_components=2,
         metric_mds=True,
-        metric="euclidean",
+        metric="precomputed",  # as many filters as weights would pass for distances otherwise
         n_init=1,
         init="classical_mds",
         max_iter=300,
@@ -97,7 +98,7 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
         normalized_stress=True,  # pyright: ignore[reportArgumentType]
         random_state=seed,
     )
-    place = np.asarray(mds.fit_transform(points.astype(np.float64)))
+    place = np.asarray(mds.fit_transform(euclidean_distances(points.astype(np.float64))))
     figure = page(5.0)
     axes = figure.subplots()
     for index in range(count):
