@@ -3,7 +3,6 @@
 import copy
 import importlib.util
 from collections.abc import Callable
-from typing import Any
 
 import foreign
 import pytest
@@ -64,10 +63,10 @@ def images(n: int, seed: int = 0) -> Tensor:
 
 def seen(network: nn.Module, names: tuple[str, ...], x: Tensor) -> dict[str, Tensor]:
     """What modules put out in an ordinary pass."""
-    found: dict[str, Any] = {}
+    found: dict[str, Tensor] = {}
     hooks = [
         network.get_submodule(name).register_forward_hook(
-            lambda _m, _a, out, name=name: found.__setitem__(name, out.clone())
+            lambda _m, _a, out, name=name: found.__setitem__(name, torch.clone(out))
         )
         for name in names
     ]
