@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import fx, nn
 
-from filtergan.cnn import augmented, check_fits, fit, load_model, predict, to_float
+from filtergan.cnn import augmented, fit, predict, to_float
 from filtergan.config import CnnConfig
 from filtergan.errors import UserError
+from filtergan.loading import check_fits, load_model
 from filtergan.networks import PaperCNN, ResNet, make
 
 SMALL = CnnConfig(channels=(4, 6), pool_after=(1,))

@@ -1,5 +1,7 @@
 """Per-sample convolution against a loop over the samples, forwards and backwards."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,41 +9,46 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from filtergan.convolution import Geometry, convolve
+from filtergan.convolution import Convolution, Geometry, convolve
+from filtergan.site import Site
 
 # Torch tells that it copies what cannot be padded evenly.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 
+KINDS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+NORMS = ("none", "batch", "group", "instance", "layer")
 MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 @st.composite
-def convolutions(draw: st.DrawFn) -> tuple[nn.Conv2d, Tensor]:
-    """A convolution in float64, and a batch that it takes."""
+def convolutions(draw: st.DrawFn) -> tuple[Convolution, Tensor]:
+    """A convolution of one to three dimensions in float64, and a batch that it takes."""
+    dims = draw(st.integers(1, 3))
 
-    def pair(low: int, high: int) -> tuple[int, int]:
-        return draw(st.integers(low, high)), draw(st.integers(low, high))
+    def numbers(low: int, high: int) -> tuple[int, ...]:
+        return tuple(draw(st.integers(low, high)) for _ in range(dims))
 
     groups = draw(st.integers(1, 3))
+    channels = groups * draw(st.integers(1, 2))  # depthwise where there is one in each group
     padding = draw(st.sampled_from(["same", "valid", "numbers"]))
     torch.manual_seed(draw(st.integers(0, 1000)))
-    conv = nn.Conv2d(
-        groups * draw(st.integers(1, 2)),
+    conv = KINDS[dims](
+        channels,
         groups * draw(st.integers(1, 3)),
-        pair(1, 3),
-        stride=1 if padding == "same" else pair(1, 3),  # torch refuses others
-        padding=pair(0, 3) if padding == "numbers" else padding,
-        dilation=pair(1, 2),
+        numbers(1, 3),  # pyright: ignore[reportArgumentType]
+        stride=1 if padding == "same" else numbers(1, 3),  # pyright: ignore[reportArgumentType]
+        padding=numbers(0, 3) if padding == "numbers" else padding,  # pyright: ignore
+        dilation=numbers(1, 2),  # pyright: ignore[reportArgumentType]
         groups=groups,
         bias=draw(st.booleans()),
         padding_mode=draw(st.sampled_from(MODES)),
         dtype=torch.float64,
     )
-    size = (draw(st.integers(1, 3)), conv.in_channels, *pair(5, 7))
+    size = (draw(st.integers(1, 3)), channels, *numbers(5, 7))
     return conv, torch.randn(size, dtype=torch.float64)
 
 
-def loop(conv: nn.Conv2d, inputs: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
+def loop(conv: Convolution, inputs: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
     """The convolution's own forward, once for every sample with its filters as weights."""
     own = {} if bias is None else {"bias": bias}
     return torch.cat(
@@ -54,7 +61,7 @@ def loop(conv: nn.Conv2d, inputs: Tensor, filters: Tensor, bias: Tensor | None) 
 
 @settings(max_examples=100)
 @given(convolutions())
-def test_every_sample_has_its_own_filters(case: tuple[nn.Conv2d, Tensor]) -> None:
+def test_every_sample_has_its_own_filters(case: tuple[Convolution, Tensor]) -> None:
     conv, inputs = case
     filters = torch.randn(len(inputs), *conv.weight.shape, dtype=torch.float64)
     bias = conv.bias
@@ -74,11 +81,52 @@ def test_every_sample_has_its_own_filters(case: tuple[nn.Conv2d, Tensor]) -> Non
 
 @settings(max_examples=50)
 @given(convolutions())
-def test_one_set_of_filters_is_the_module_itself(case: tuple[nn.Conv2d, Tensor]) -> None:
+def test_one_set_of_filters_is_the_module_itself(case: tuple[Convolution, Tensor]) -> None:
     conv, inputs = case
     with torch.no_grad():
         got = convolve(inputs, conv.weight, conv.bias, Geometry.of(conv))
         torch.testing.assert_close(got, conv(inputs))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    convolutions(), st.booleans(), st.sampled_from(["none", "batch", "group", "instance", "layer"])
+)
+def test_a_site_of_any_geometry(
+    case: tuple[Convolution, Tensor], activated: bool, norm: str
+) -> None:
+    """Its response is the modules' own, its output that of a network with other weights."""
+    conv, inputs = case
+    dims, o = inputs.ndim - 2, conv.out_channels
+    with torch.no_grad():
+        shape = conv(inputs).shape[1:]
+    norms: dict[str, list[nn.Module]] = {
+        "none": [],
+        "batch": [(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[dims - 1](o)],
+        "group": [nn.GroupNorm(1, o)],
+        "instance": [(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[dims - 1](o)],
+        "layer": [nn.LayerNorm(list(shape))],
+    }
+    if norm == "instance" and shape[1:].numel() == 1:
+        norm = "none"  # torch refuses it
+    own = [conv, *norms[norm], *([nn.GELU()] if activated else [])]
+    network = nn.Sequential(*own, nn.Flatten(), nn.Linear(shape.numel(), 2)).double().eval()
+    site = Site(network, "0", inputs)
+    with torch.no_grad():
+        h = site.input(inputs)
+        assert torch.equal(h, inputs)
+        torch.testing.assert_close(site.respond(h), nn.Sequential(*own)(inputs))
+        torch.testing.assert_close(site.respond(h, site.filters), site.respond(h))
+        filters = torch.randn_like(site.filters)
+        other = copy.deepcopy(network)
+        other.get_parameter("0.weight").copy_(filters)
+        torch.testing.assert_close(site.output(inputs, filters=filters), other(inputs))
+        each = torch.stack([filters] + [site.filters] * (len(inputs) - 1))
+        want = torch.cat(
+            [other(inputs[:1]), network(inputs[1:])] if len(inputs) > 1 else [other(inputs)]
+        )
+        torch.testing.assert_close(site.output(inputs, filters=each), want)
+        torch.testing.assert_close(site.output(response=site.respond(h, each)), want)
 
 
 def test_second_derivatives() -> None:

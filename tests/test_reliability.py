@@ -309,6 +309,15 @@ def make_bad_things(folder: Path) -> None:
             def twice():
                 conv = nn.Conv2d(1, 1, 3, padding=1)
                 return nn.Sequential(conv, conv, nn.Flatten(), nn.Linear(64, 10))
+            def large():
+                return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(98, 10))
+            def scripted():
+                import torch, warnings
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    return torch.jit.script(make())
+            def lazy():
+                return nn.Sequential(nn.LazyConv2d(2, 3), nn.Flatten(), nn.LazyLinear(10))
             def broken():
                 return 1 / 0
             def number():
@@ -340,7 +349,7 @@ BAD = {
     "unknown preset": ("study minst", "no preset 'minst'; the presets are tiny, digits, mnist"),
     "no such layer": ("--layer conv9", "no layer 'conv9'; its convolutions are: conv1, conv2"),
     "one of two": ("--layer conv1 --layer c", "no layer 'c'; its convolutions are: conv1, conv2"),
-    "no convolution": ("--layer bn1", "'bn1' is a BatchNorm2d, not a two-dimensional convolution"),
+    "no convolution": ("--layer bn1", "'bn1' is a BatchNorm2d, not a convolution"),
     "runs twice": ("--layer 0 --model reliablenet:twice", "runs 2 times"),
     "response point": ("--response conv1", "The response point 'conv1'"),
     "dataset missing": ("--data ./nowhere", "There is no folder './nowhere'"),
@@ -350,8 +359,22 @@ BAD = {
     "mixed sizes": ("--data ./mixed", "different sizes"),
     "damaged image": ("--data ./file", "damaged"),
     "no such column": ("--data ./colour --dataset.label-column y", "no column 'y'"),
-    "channels": ("--data ./colour " + OWN, "cannot take the dataset's images of 3x8x8"),
-    "size": ("--data ./small " + OWN, "cannot take the dataset's images of 1x2x2"),
+    "channels": (
+        "--data ./colour " + OWN,
+        "cannot take the dataset's images of 3x8x8 (channels, height, width): its first "
+        "convolution '0' takes 1 channels, they have 3.",
+    ),
+    "size": (
+        "--data ./small " + OWN,
+        "cannot take the dataset's images of 1x2x2 (channels, height, width): its layer '0', a "
+        "Conv2d, fails on [2, 1, 2, 2]: RuntimeError: ",
+    ),
+    "size of a linear layer": (
+        "--layer 0 --model reliablenet:large",
+        "images of 1x8x8 (channels, height, width): its layer '3', a Linear, fails on [2, 72]: ",
+    ),
+    "TorchScript": ("--layer 0 --model reliablenet:scripted", "is a TorchScript module"),
+    "lazy": ("--layer 0 --model reliablenet:lazy", "Layer '0' of the network is lazy"),
     "too small": ("--data ./small", "Images of 2x2 are too small"),
     "classes": ("--layer 0 --model reliablenet:two", "the dataset has 10 classes"),
     "poolings": ("--cnn.pool-after 1,2,3", "pool_after names convolution 3, but there are 2"),

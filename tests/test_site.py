@@ -226,7 +226,7 @@ def test_filters_are_the_networks_own() -> None:
     ("layer", "words"),
     [
         ("conv9", "no layer 'conv9'; its convolutions are: stem, block.conv1, block.conv2"),
-        ("block", "'block' is a Block, not a two-dimensional convolution; those are: stem, "),
+        ("block", "'block' is a Block, not a convolution; those are: stem, "),
         ("fc", "'fc' is a Linear"),
     ],
 )

@@ -394,12 +394,32 @@ def make():
     return Residual()
 """
 
+LINES = """
+from torch import nn
+
+def make():
+    return nn.Sequential(OrderedDict(
+        conv=nn.Conv2d(1, 4, 3, stride=2), flatten=nn.Flatten(2),
+        line=nn.Conv1d(4, 5, 3, padding=1), norm=nn.BatchNorm1d(5), relu=nn.ReLU(),
+        head=nn.Sequential(nn.Flatten(), nn.Linear(45, 10)),
+    ))
+""".replace("\nfrom", "\nfrom collections import OrderedDict\nfrom", 1)
+
+RESNET = """
+from foreign import digits_resnet as make
+"""
+
 
 @pytest.mark.usefixtures("_no_pictures")
 @pytest.mark.parametrize(
     ("source", "layers", "straight"),
-    [(STRAIGHT, ("features.0",), True), (RESIDUAL, ("conv", "features.0"), False)],
-    ids=["straight", "residual"],
+    [
+        (STRAIGHT, ("features.0",), True),
+        (RESIDUAL, ("conv", "features.0"), False),
+        (LINES, ("line",), True),
+        (RESNET, ("resnet.encoder.stages.1.layers.0.shortcut.convolution",), False),
+    ],
+    ids=["straight", "residual", "lines", "resnet"],
 )
 def test_one_s_own_network(
     tmp_path: Path,
@@ -408,7 +428,7 @@ def test_one_s_own_network(
     layers: tuple[str, ...],
     straight: bool,
 ) -> None:
-    name = f"mynet_{'straight' if straight else 'residual'}"
+    name = f"mynet_{layers[0].replace('.', '_')}"  # a module of its own for each network
     (tmp_path / f"{name}.py").write_text(source)
     (tmp_path / "micro.yaml").write_text(dump(micro()))
     monkeypatch.chdir(tmp_path)

@@ -7,13 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from filtergan.cnn import fit, load_model, predict
+    from filtergan.cnn import fit, predict
     from filtergan.config import GanConfig, MeasureConfig, StudyConfig, TraversalConfig
     from filtergan.data import load_dataset
     from filtergan.discriminator import Discriminator
     from filtergan.errors import UserError
     from filtergan.gan import FilterGAN
     from filtergan.generator import Generator
+    from filtergan.loading import load_model
     from filtergan.networks import PaperCNN, ResNet
     from filtergan.pooling import FilterPool2d, retrain
     from filtergan.presets import cifar10, digits, mnist, tiny
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from filtergan.traversal import invert, latent_grid, points_around, walk
 
 _PLACES = {
-    "cnn": ("fit", "load_model", "predict"),
+    "cnn": ("fit", "predict"),
     "config": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
     "data": ("load_dataset",),
     "discriminator": ("Discriminator",),
     "errors": ("UserError",),
     "gan": ("FilterGAN",),
     "generator": ("Generator",),
+    "loading": ("load_model",),
     "networks": ("PaperCNN", "ResNet"),
     "pooling": ("FilterPool2d", "retrain"),
     "presets": ("cifar10", "digits", "mnist", "tiny"),

@@ -41,6 +41,14 @@ Interrupted at any time, the same command goes on; --only and --seeds may change
 All other options are those of `study` and make the base, as in
   filtergan ablate ablation --data ../shared/data/mnist --gan.steps 500
 """
+LAYERS = """
+The convolutions of a network, by the names that `--layer` takes, and whether each can be studied.
+  filtergan layers --model package.module:factory --weights net.safetensors --data my_images/
+  filtergan layers mnist --data ../shared/data/mnist
+Nothing is trained. Memory and time are those of the generator's training, an estimate: its
+arithmetic, at a rate measured on a small game of a few steps on this machine, as busy as it is.
+Memory is beyond that of the network and the images. All other options are those of `study`.
+"""
 STUDY = """
 A field of a part is given by its dotted name, on/off ones as true or false and lists with commas:
   filtergan study mnist --gan.steps 5000 --gan.decay false --cnn.channels 16,16,32,32,32
@@ -83,6 +91,8 @@ def _run(argv: list[str]) -> None:
         _ablate(arguments)
     elif arguments.command == "compare":
         _compare(arguments)
+    elif arguments.command == "layers":
+        _layers(arguments)
     else:
         _stage(arguments)
 
@@ -146,13 +156,33 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(f"The comparison: {out}")
 
 
+def _layers(arguments: argparse.Namespace) -> None:
+    config = _config(arguments)
+    if config is None:
+        return
+    from rich.console import Console
+
+    from filtergan import layers, runtime
+    from filtergan.stages.materials import Materials
+
+    runtime.set_threads(config.threads)
+    materials = Materials(config)
+    materials.check_network()
+    data = materials.dataset
+    example = data.test.pixels(slice(2)).to(materials.device)
+    rows = layers.layers(materials.network, example, config, len(data.train))
+    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+    console.print(layers.table(rows, config))
+
+
 def _config(arguments: argparse.Namespace) -> StudyConfig | None:
     """The config that a command's options make; None where its help was wanted, and given."""
     base = _base(arguments)
     if arguments.help:
         _commands(_parser(base))[arguments.command].print_help()
         return None
-    if arguments.preset is None and arguments.config is None:
+    own = arguments.command == "layers" and "field:model" in vars(arguments)
+    if arguments.preset is None and arguments.config is None and not own:
         raise UserError(f"Name a preset ({', '.join(PRESETS)}) or a file with --config.")
     return _override(base, arguments)
 
@@ -201,6 +231,7 @@ def _parser(base: StudyConfig) -> _Parser:
     _add_study(commands, base)
     _add_ablate(commands, base)
     _add_compare(commands)
+    _add_layers(commands, base)
     for name, meaning in STAGES.items():
         stage = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
         stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
@@ -271,6 +302,20 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     compare.add_argument("--measures", nargs="+", metavar="NAME", help="compare these only")
     compare.add_argument("--out", metavar="FILE", help="write it to a .json or .md file as well")
+
+
+def _add_layers(commands: Any, base: StudyConfig) -> None:
+    meaning = "The convolutions of a network that can be studied, and what that would cost."
+    layers = commands.add_parser(
+        "layers",
+        help=meaning,
+        description=meaning + "\n" + LAYERS,
+        usage="filtergan layers (PRESET | --config FILE | --model FACTORY) [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _add_config(layers, base, without=("layer",))
 
 
 def _add_config(command: Any, base: StudyConfig, without: Sequence[str] = ()) -> None:

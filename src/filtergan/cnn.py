@@ -1,12 +1,7 @@
-"""The studied network: its training and use, and loading one of the user's own."""
+"""The studied network: its training and use."""
 
-import importlib
-import itertools
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +10,7 @@ from torch import Tensor, nn
 
 from filtergan.errors import UserError
 from filtergan.storage import Rows, batches
+from filtergan.wrappers import output_of
 
 Prepare = Callable[[Tensor], Tensor]
 OnStep = Callable[[int, int, Tensor, int], object]
@@ -100,7 +96,7 @@ def fit(
         _freeze_others(network, trained)
         for step, index in enumerate(minibatches, start=1):
             x = prepare(inputs[index].to(device))
-            loss = F.cross_entropy(network(x), labels[index].to(device))
+            loss = F.cross_entropy(output_of(network, x), labels[index].to(device))
             if not torch.isfinite(loss):
                 raise UserError(
                     f"The loss of the network turned to {loss.item()} at step {step} of {steps}; "
@@ -137,141 +133,9 @@ def predict(
     module = network.to(device) if isinstance(network, nn.Module) else nn.Module()
     with _mode(module, training=False), torch.no_grad():
         parts = batches(len(inputs), batch)
-        return torch.cat([network(prepare(inputs[part].to(device))).cpu() for part in parts])
-
-
-def check_fits(network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
-    """Refuse a dataset of the wrong shape for the network, before anything long is begun.
-
-    Args:
-        network: The network, on any device.
-        shape: Channels, height and width of an image.
-        classes: Number of classes of the dataset.
-
-    Raises:
-        UserError: The network cannot take such images, or gives no logit for each class.
-    """
-    first = next(itertools.chain(network.parameters(), network.buffers()), torch.zeros(()))
-    images = torch.zeros(2, *shape, device=first.device)
-    size = "x".join(map(str, shape))
-    try:
-        with _mode(network, training=False), torch.no_grad():
-            logits = network(images)
-    except Exception as error:  # whatever the user's own code raises
-        raise UserError(
-            f"The network cannot take the dataset's images of {size} (channels, height, width): "
-            f"{_told(error)}."
-        ) from error
-    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
-        given = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(
-            f"The network gives {given} for 2 images, but the dataset has {classes} classes: "
-            f"[2, {classes}] is needed. Use the network's own dataset, or another last layer."
+        return torch.cat(
+            [output_of(network, prepare(inputs[part].to(device))).cpu() for part in parts]
         )
-
-
-def load_model(spec: str, weights: str | Path | None) -> nn.Module:
-    """Make a network of the user's own, and load its weights.
-
-    Args:
-        spec: `package.module:factory`; the working directory is searched first. The factory takes
-            no arguments.
-        weights: A .safetensors file, or a torch file that holds a state dict and nothing else (no
-            pickled code is ever run); None keeps the weights that the factory gave.
-
-    Raises:
-        UserError: The factory is missing, fails, or returns no module; the weights are missing,
-            damaged, or do not fit.
-    """
-    module_name, _, factory_name = spec.partition(":")
-    if not module_name or not factory_name:
-        raise UserError(f"{spec!r} names no network; write package.module:factory.")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        network = _make(spec, module_name, factory_name)
-    finally:
-        if here in sys.path:
-            sys.path.remove(here)
-    if weights is not None:
-        _load_weights(network, Path(weights))
-    return network
-
-
-def _make(spec: str, module_name: str, factory_name: str) -> nn.Module:
-    importlib.invalidate_caches()
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:  # the user's own code may raise anything
-        raise UserError(f"The module of {spec!r} cannot be imported: {_told(error)}.") from error
-    for name in factory_name.split("."):
-        if not hasattr(found, name):
-            raise UserError(f"There is no {factory_name!r} in the module {module_name!r}.")
-        found = getattr(found, name)
-    try:
-        network = found()
-    except Exception as error:
-        raise UserError(
-            f"The factory {spec!r} fails when called without arguments: {_told(error)}."
-        ) from error
-    if not isinstance(network, nn.Module):
-        raise UserError(
-            f"The factory {spec!r} returns {type(network).__name__}; it must return a "
-            "torch.nn.Module."
-        )
-    return network
-
-
-def _load_weights(network: nn.Module, path: Path) -> None:
-    """Load a state dict whose names and shapes are exactly the network's."""
-    state = _read_weights(path)
-    own = network.state_dict()
-    faults = {
-        "it lacks": [name for name in own if name not in state],
-        "the network has no": [name for name in state if name not in own],
-        "other shapes have": [
-            f"{name} {list(state[name].shape)} instead of {list(value.shape)}"
-            for name, value in own.items()
-            if name in state and state[name].shape != value.shape
-        ],
-    }
-    told = "; ".join(f"{what} {_some(names)}" for what, names in faults.items() if names)
-    if told:
-        raise UserError(f"The weights in {path} do not fit the network: {told}.")
-    network.load_state_dict(state)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise UserError(f"There is no weights file {path}; check --weights.")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"The weights file {path} is damaged: {_told(error)}.") from error
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen types for a damaged file
-        raise UserError(
-            f"The weights file {path} is damaged, or holds more than tensors, which is never "
-            "loaded; save network.state_dict(), best as .safetensors."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"The weights file {path} holds no state dict; save network.state_dict().")
-    return state
-
-
-def _some(names: list[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _told(error: BaseException) -> str:
-    reason = " ".join(str(error).split()).rstrip(".")
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
 
 
 def _minibatches(n: int, batch: int, epochs: int, seed: int) -> Iterator[Int64[Tensor, " batch"]]:

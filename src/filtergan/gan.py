@@ -37,7 +37,7 @@ class FilterGAN:
 
     @classmethod
     def new(
-        cls, site: Site, inputs: Float[Tensor, "n i h w"], config: GanConfig, seed: int
+        cls, site: Site, inputs: Float[Tensor, "n i *k"], config: GanConfig, seed: int
     ) -> "FilterGAN":
         """Build an untrained one.
 
@@ -50,9 +50,9 @@ class FilterGAN:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            o, i, kh, kw = site.filters.shape
+            shape = tuple(site.filters.shape)
             start = site.filters if config.start == "real" else None
-            generator = Generator((o, i, kh, kw), config.latent, config.hidden, config.head, start)
+            generator = Generator(shape, config.latent, config.hidden, config.head, start)
             with torch.no_grad():
                 judges_filters = config.judged == "filters"
                 real = as_images(site.filters[None]) if judges_filters else site.respond(inputs)
@@ -73,18 +73,18 @@ class FilterGAN:
         return z.to(self.site.filters.device)
 
     @torch.no_grad()
-    def draw(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n o i kh kw"]:
+    def draw(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n o i *k"]:
         """The filters of each z, without gradient."""
         return self.generator(z)
 
     def respond(
-        self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"]
+        self, inputs: Float[Tensor, "n i *k"], z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n ..."]:
         """Responses R(h, G(z)), each sample under the filters of its own z (eq. 2)."""
         return self.site.respond(inputs, self.generator(z))
 
     def shown(
-        self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"] | None = None
+        self, inputs: Float[Tensor, "n i *k"], z: Float[Tensor, "n latent"] | None = None
     ) -> Float[Tensor, "m ..."]:
         """What the discriminator is shown of a minibatch.
 
@@ -103,7 +103,7 @@ class FilterGAN:
 
     @torch.no_grad()
     def predict(
-        self, inputs: Float[Tensor, "n i h w"], z: Float[Tensor, "n latent"]
+        self, inputs: Float[Tensor, "n i *k"], z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n latent"]:
         """What Q makes of the responses (or filters): its estimate of each z (eq. 3)."""
         # Else a look would move the estimates of spectral normalisation.
@@ -130,7 +130,7 @@ class FilterGAN:
         return [("generator", self.generator), ("discriminator", self.discriminator)]
 
 
-def as_images(filters: Float[Tensor, "n o i kh kw"]) -> Float[Tensor, "n o i k"]:
+def as_images(filters: Float[Tensor, "n o i *k"]) -> Float[Tensor, "n o i positions"]:
     """Sets of filters laid out as the discriminator takes responses: a channel for each filter.
 
     The plane of a channel has the filter's input channels as rows and the positions of its kernel

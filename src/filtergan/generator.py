@@ -15,7 +15,7 @@ class Generator(nn.Module):
     layer to all weights as in the paper, which grows with hidden width times the whole site.
 
     Args:
-        shape: [o, i, kh, kw] of the site's filters.
+        shape: [o, i, *k] of the site's filters.
         latent: Dimension of z.
         hidden: Width of the hidden layers.
         head: "shared" or "dense".
@@ -25,11 +25,11 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        shape: tuple[int, int, int, int],
+        shape: tuple[int, ...],
         latent: int,
         hidden: int,
         head: str = "shared",
-        start: Float[Tensor, "o i kh kw"] | None = None,
+        start: Float[Tensor, "o i *k"] | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.latent, self.head = shape, latent, head
@@ -51,7 +51,7 @@ class Generator(nn.Module):
         nn.init.kaiming_uniform_(mean, a=math.sqrt(5))
         self.mean = nn.Parameter(mean if start is None else start.detach().clone().to(mean))
 
-    def forward(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n o i kh kw"]:
+    def forward(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n o i *k"]:
         """Draw one set of filters for each z."""
         code = self.trunk(z)
         if self.head == "shared":

@@ -38,7 +38,7 @@ def information_loss(
 
 
 def r1_penalty(
-    scores: Float[Tensor, " n"], responses: Float[Tensor, "n c *hw"], scale: Tensor
+    scores: Float[Tensor, " n"], responses: Float[Tensor, "n c *k"], scale: Tensor
 ) -> Float[Tensor, ""]:
     """Mean squared gradient of the scores at real responses, in units of `scale`.
 

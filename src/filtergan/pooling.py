@@ -1,6 +1,7 @@
 """Pooling over draws: the averaged response of eq. 9 as a module for any network."""
 
 import copy
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -15,13 +16,13 @@ from filtergan.errors import UserError
 from filtergan.runtime import Tick
 from filtergan.site import Site
 from filtergan.storage import Rows, batches
-from filtergan.tracing import RELU
+from filtergan.tracing import LAYOUTS, RELU
 
 BATCH = 100  # images in a pass: ten times as many fall out of a processor's caches, half the speed
 
 
 def pooled_response(
-    site: Site, inputs: Float[Tensor, "n i h w"], filters: Float[Tensor, "k o j kh kw"]
+    site: Site, inputs: Float[Tensor, "n i *k"], filters: Float[Tensor, "k o j *d"]
 ) -> Float[Tensor, "n ..."]:
     """Eq. 9: the mean over K sets of filters of R(h, F_k), for cached site inputs."""
     total = site.respond(inputs, filters[0])
@@ -49,7 +50,7 @@ class FilterPool2d(nn.Module):
 
     def __init__(
         self,
-        filters: Float[Tensor, "k o i kh kw"],
+        filters: Float[Tensor, "k o i *d"],
         bias: Float[Tensor, " o"] | None,
         geometry: Geometry,
         tail: nn.Module,
@@ -66,13 +67,13 @@ class FilterPool2d(nn.Module):
         self.tail.eval()
         return self
 
-    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o h2 w2"]:
+    def forward(self, input: Float[Tensor, "n c *d"]) -> Float[Tensor, "n o *e"]:
         """The averaged response; the name of its argument is the convolution's."""
         responses = [self.tail(convolve(input, f, self.bias, self.geometry)) for f in self.filters]
         return torch.stack(responses).mean(0)
 
     @staticmethod
-    def into(site: Site, filters: Float[Tensor, "k o i kh kw"]) -> nn.Module:
+    def into(site: Site, filters: Float[Tensor, "k o i *d"]) -> nn.Module:
         """A copy of the site's network in which its convolution pools over these filters.
 
         The site's normalisation, and an activation that is a module of its own, move into the
@@ -89,9 +90,14 @@ class FilterPool2d(nn.Module):
             )
         network = copy.deepcopy(site.network)
         tail: list[nn.Module] = []
+        taken: list[str] = []
         for operation in site.tail:
             if operation.func in RELU:
                 tail.append(nn.ReLU())
+            elif operation.func in LAYOUTS and operation.module is None:
+                tail.append(_Apply(operation))  # it stays in the network, and does no harm there
+            elif operation.module in taken:
+                continue  # one module may do several operations
             elif operation.module is None:
                 raise UserError(
                     f"{site.layer!r} cannot be pooled: {operation.func.__name__} behind it is not "
@@ -99,11 +105,25 @@ class FilterPool2d(nn.Module):
                     "at `conv`."
                 )
             else:
+                taken.append(operation.module)
                 tail.append(network.get_submodule(operation.module))
                 _exchange(network, operation.module, nn.Identity())
+        if site.order:
+            tail.append(_Apply(site.restored))
         pool = FilterPool2d(filters, site.bias, site.geometry, nn.Sequential(*tail))
         _exchange(network, site.layer, pool.to(site.filters.device))
         return network
+
+
+class _Apply(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return self.function(tensor)
 
 
 def _exchange(network: nn.Module, name: str, module: nn.Module) -> None:
@@ -162,7 +182,7 @@ def draw_accuracy(
     site: Site,
     images: Rows,
     labels: Int64[Tensor, " n"],
-    filters: Float[Tensor, "draws o j kh kw"],
+    filters: Float[Tensor, "draws o j *k"],
     sizes: tuple[int, ...] = (),
     *,
     device: torch.device,
@@ -203,7 +223,7 @@ def draw_accuracy(
 
 def retrain(
     site: Site,
-    filters: Float[Tensor, "k o j kh kw"],
+    filters: Float[Tensor, "k o j *d"],
     train: tuple[Rows, Int64[Tensor, " n"]],
     test: Rows,
     config: MeasureConfig,
@@ -279,5 +299,8 @@ def _pooled_responses(
 
 
 def _inputs(site: Site, images: Tensor) -> Tensor:
-    """Site inputs laid out with channels last: max-pooling and convolutions behind are faster."""
-    return site.input(images).contiguous(memory_format=torch.channels_last)
+    """Site inputs; planes with channels last: max-pooling and convolutions behind are faster."""
+    inputs = site.input(images)
+    if inputs.ndim != 4:
+        return inputs
+    return inputs.contiguous(memory_format=torch.channels_last)

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from filtergan.convolution import Geometry, convolve
+from filtergan.convolution import Convolution, Geometry, convolutions, convolve
 from filtergan.errors import UserError
-from filtergan.tracing import Follower, Operation, cut
+from filtergan.tracing import Follower, Operation, cut, settled
+from filtergan.wrappers import output_of, uncompiled, unwrapped
 
 Part = Callable[[Tensor], Tensor]
 
@@ -32,7 +33,8 @@ def untouched(network: nn.Module) -> Iterator[None]:
         network.eval()
         for p, _ in grads:
             p.requires_grad_(False)
-        yield
+        with uncompiled(network):
+            yield
     finally:
         for m, mode in modes:
             m.training = mode
@@ -40,42 +42,49 @@ def untouched(network: nn.Module) -> Iterator[None]:
             p.requires_grad_(needs)
 
 
-def convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
-    """The two-dimensional convolutions of a network by dotted name."""
-    return {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}
-
-
 class Site:
     """One convolution of a network and its response point.
 
+    The network may take any batch: images [n, c, h, w], or signals [n, c, l], volumes
+    [n, c, d, h, w], tokens; the convolution may have one, two or three dimensions. A compiled
+    network, or one wrapped for several devices, is unwrapped first.
+
     Attributes:
+        network: The network, unwrapped.
         layer: Dotted name of the convolution.
         point: `conv`, `activation`, or the dotted name of a later module.
-        filters: The real filters W [o, i, kh, kw], shared with the network, without gradient.
+        filters: The real filters W [o, i, *k], shared with the network, without gradient.
         tail: The site's normalisation and activation function, where the response is read behind
-            them.
+            them, and what moves channels to the end for these.
+        order: How a response is permuted to the layout that the network has there; empty where it
+            has channels first itself. A response at `conv` or `activation` is always
+            [n, channels, ...].
         straight: Whether everything after the response depends on the input only through it
             (verified on the example), so that `output` needs no images.
 
     Raises:
-        UserError: The layer is none of the network's convolutions, does not run exactly once, or
-            the response point cannot be reached from it alone.
+        UserError: The layer is none of the network's convolutions, does not run exactly once, once
+            for each image, with its weights as they are; the response point cannot be reached from
+            it alone; or the network is of a kind that has no convolutions to exchange.
     """
 
     def __init__(
         self,
         network: nn.Module,
         layer: str,
-        example: Float[Tensor, "n c h w"],
+        example: Float[Tensor, "n ..."],
         point: str = "activation",
     ) -> None:
-        self.network, self.layer, self.point = network, layer, point
+        self.network, self.layer, self.point = unwrapped(network), layer, point
         self.conv = self._find(layer)
-        with untouched(network):  # weights that are computed may otherwise change as they are read
-            self.filters = self.conv.weight.detach()
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
         self.geometry = Geometry.of(self.conv)
-        self.tail = self._trace(example)
+        operations = self._trace(example)
+        # Weights that are computed are up to date after a pass; in training mode, reading them may
+        # change them.
+        with untouched(self.network):
+            self.filters = self.conv.weight.detach()
+        self.tail, self.order = settled(operations, self.filters.ndim)
         self._between: Part | None = None
         if point not in ("conv", "activation"):
             self._between = self._cut(example, source="tail", target=point)
@@ -88,7 +97,7 @@ class Site:
         self._suffix = self._cut(example, source="response", target=None)
         self.straight = self._suffix is not None
 
-    def input(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n i h2 w2"]:
+    def input(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n i *k"]:
         """h(I): what the convolution receives for these images (eq. 2)."""
         seen: list[Tensor] = []
 
@@ -105,27 +114,23 @@ class Site:
 
     def respond(
         self,
-        inputs: Float[Tensor, "n i h w"],
-        filters: Float[Tensor, "*n o j kh kw"] | None = None,
+        inputs: Float[Tensor, "n i *k"],
+        filters: Float[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """R(h, F) of eq. 2: the response to site inputs under given filters.
 
         Args:
             inputs: h, as `input` gives it.
-            filters: One set [o, j, kh, kw], a set per sample [n, o, j, kh, kw], or None for W.
+            filters: One set [o, j, *k], a set per sample [n, o, j, *k], or None for W.
         """
-        response = convolve(
-            inputs, self.filters if filters is None else filters, self.bias, self.geometry
-        )
-        for operation in self.tail:
-            response = operation(response)
+        response = self._plain(inputs, self.filters if filters is None else filters)
         return response if self._between is None else self._run(self._between, response)
 
     def output(
         self,
-        images: Float[Tensor, "n c h w"] | None = None,
+        images: Float[Tensor, "n ..."] | None = None,
         *,
-        filters: Float[Tensor, "*n o j kh kw"] | None = None,
+        filters: Float[Tensor, "..."] | None = None,
         response: Float[Tensor, "n ..."] | None = None,
     ) -> Tensor:
         """The network's output with other filters at the site, or with a given response there.
@@ -142,22 +147,25 @@ class Site:
         assert images is not None, "this site is not straight: its output needs the images"
         return self._hooked(images, filters, response)
 
+    def restored(self, response: Tensor) -> Tensor:
+        """A response in the network's own layout, permuted to channels first."""
+        if not self.order:
+            return response
+        return response.permute([self.order.index(dim) for dim in range(len(self.order))])
+
     @property
     def suffix(self) -> nn.Module | None:
         """Maps response to output, a module that shares the network's layers, where `straight`."""
         return self._suffix
 
-    def _find(self, layer: str) -> nn.Conv2d:
+    def _find(self, layer: str) -> Convolution:
         known = convolutions(self.network)
         if layer in known:
             return known[layer]
         names = ", ".join(known) or "none"
         if layer in dict(self.network.named_modules()):
             kind = type(self.network.get_submodule(layer)).__name__
-            raise UserError(
-                f"Layer {layer!r} is a {kind}, not a two-dimensional convolution; those are: "
-                f"{names}."
-            )
+            raise UserError(f"Layer {layer!r} is a {kind}, not a convolution; those are: {names}.")
         raise UserError(f"The network has no layer {layer!r}; its convolutions are: {names}.")
 
     def _trace(self, example: Tensor) -> list[Operation]:
@@ -170,33 +178,54 @@ class Site:
             calls.append(name)
             running.append(name)
 
-        def leave(_: nn.Module, args: Any, output: Any) -> Any:
-            name = running.pop()
-            return follower.start(output) if name == self.layer else None
+        def leave(_: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+            if running.pop() != self.layer:
+                return None
+            if calls.count(self.layer) == 1:
+                self._check(example, args[0] if args else kwargs["input"], output)
+            return follower.start(output)
 
         follower.caller = lambda: running[-1] if running else None
         with untouched(self.network), torch.no_grad(), ExitStack() as stack:
             for name, module in self.network.named_modules():
-                if name == self.layer or not next(module.children(), None):
+                if name == self.layer or next(module.children(), None) is None:
                     before = module.register_forward_pre_hook(lambda _m, _a, name=name: enter(name))
                     stack.callback(before.remove)
-                    stack.callback(module.register_forward_hook(leave).remove)
+                    after = module.register_forward_hook(leave, with_kwargs=True)
+                    stack.callback(after.remove)
             stack.enter_context(follower)
             self.network(example)
         runs = calls.count(self.layer)
         if runs != 1:
             raise UserError(
-                f"Layer {self.layer!r} runs {runs} times in one forward pass; "
-                "a site must run exactly once."
+                f"Layer {self.layer!r} runs {runs} times in one forward pass; a site must run "
+                "exactly once: choose another layer, or give each use a convolution of its own."
             )
         return [
             op if op.module is None or calls.count(op.module) == 1 else replace(op, module=None)
             for op in follower.operations
         ]
 
+    def _check(self, example: Tensor, inputs: Tensor, output: Tensor) -> None:
+        """See that the layer is a convolution with its own weights, once for each image."""
+        if inputs.ndim != self.conv.weight.ndim or len(inputs) != len(example):
+            raise UserError(
+                f"Layer {self.layer!r} receives {list(inputs.shape)} for {len(example)} images; a "
+                "site needs one input for each, behind a batch dimension: choose another layer."
+            )
+        got = convolve(inputs, self.conv.weight, self.bias, self.geometry)
+        if got.shape != output.shape or (got - output).abs().max() > 0.01 * output.abs().max():
+            raise UserError(
+                f"Layer {self.layer!r}, a {type(self.conv).__name__}, computes something else than "
+                "a convolution with its weights, so other filters cannot take their place: choose "
+                "another layer."
+            )
+
     def _hooked(self, images: Tensor, filters: Tensor | None, response: Tensor | None) -> Tensor:
         """A whole forward pass in which the filters or the response are exchanged."""
         later = self._between is not None
+        if response is not None and self.order and not later:
+            response = response.permute(self.order)
         follower = Follower(len(self.tail), None if later else response)
 
         def after(
@@ -215,11 +244,11 @@ class Site:
                 hook = module.register_forward_hook(lambda *_: response)
                 stack.callback(hook.remove)
             stack.enter_context(follower)
-            return self.network(images)
+            return output_of(self.network, images)
 
     def _run(self, part: Part, tensor: Tensor) -> Tensor:
         with untouched(self.network):
-            return part(tensor)
+            return output_of(part, tensor)
 
     def _cut(self, example: Tensor, *, source: str, target: str | None) -> nn.Module | None:
         """The part of the network from `source` to module `target` (None: its output).
@@ -229,32 +258,35 @@ class Site:
         """
         at_later = source == "response" and self._between is not None
         with untouched(self.network), torch.no_grad():
-            start, steps = (self.point, 0) if at_later else (self.layer, len(self.tail))
-            part = cut(self.network, start, steps, target, (self.layer, self.point))
+            start, steps, order = self.layer, len(self.tail), self.order
+            if at_later:
+                start, steps, order = self.point, 0, ()
+            part = cut(self.network, start, steps, target, (self.layer, self.point), order)
             if part is None:
                 return None
-            value = (
-                self.respond(self.input(example)) if source == "response" else self._plain(example)
-            )
+            inputs = self.input(example)
+            value = self._plain(inputs, self.filters)
+            if at_later:
+                value = self.respond(inputs)
             try:
-                got = part(value)
+                got = output_of(part, value)
             except Exception:  # cut at a place that the trace does not describe
                 return None
             want = self._seen(example, target)
         same = isinstance(want, Tensor) and got.shape == want.shape
         return part if same and torch.allclose(got, want, rtol=1e-4, atol=1e-5) else None
 
-    def _plain(self, images: Tensor) -> Tensor:
+    def _plain(self, inputs: Tensor, filters: Tensor) -> Tensor:
         """The response at the end of the site's own operations, before any later module."""
-        value = convolve(self.input(images), self.filters, self.bias, self.geometry)
+        value = convolve(inputs, filters, self.bias, self.geometry)
         for operation in self.tail:
             value = operation(value)
-        return value
+        return self.restored(value)
 
     def _seen(self, images: Tensor, module: str | None) -> Any:
         """What a module (None: the network) puts out in an ordinary pass."""
         if module is None:
-            return self.network(images)
+            return output_of(self.network, images)
         seen: list[Any] = []
         with ExitStack() as stack:
             hook = self.network.get_submodule(module).register_forward_hook(

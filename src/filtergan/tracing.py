@@ -23,6 +23,12 @@ ACTIVATIONS = {
 
 RELU = {F.relu, torch.relu, Tensor.relu}
 
+# They move dimensions and change no value; around a normalisation of channels that come last.
+LAYOUTS = {
+    *(Tensor.permute, torch.permute, Tensor.transpose, torch.transpose, Tensor.contiguous),
+    *(Tensor.movedim, torch.movedim, Tensor.moveaxis, torch.moveaxis),
+}
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -86,8 +92,8 @@ class Follower(TorchFunctionMode):
         uses = self.open and any(a is self.current for a in (*args, *kwargs.values()))
         if not uses or func.__name__ in ("__get__", "size", "dim"):
             return func(*args, **kwargs)
-        first = not self.operations
-        fits = (func in NORMALISATIONS and first) or func in ACTIVATIONS
+        first = all(operation.func in LAYOUTS for operation in self.operations)
+        fits = func in LAYOUTS or func in ACTIVATIONS or (func in NORMALISATIONS and first)
         if not fits or not args or args[0] is not self.current:
             self.open = False
             return func(*args, **kwargs)
@@ -108,8 +114,38 @@ def _record(
     return Operation(func, tuple(fixed(a) for a in args[1:]), named, module)
 
 
+def settled(operations: list[Operation], dims: int) -> tuple[list[Operation], tuple[int, ...]]:
+    """End a site's operations where they changed values last, or have channels first again.
+
+    Args:
+        operations: As they were followed; some only move dimensions.
+        dims: Number of dimensions of the convolution's output.
+
+    Returns:
+        The operations, and the order (as for `permute`) in which they leave the dimensions; empty
+        where they leave them as they were.
+    """
+    kept, same = list(operations), tuple(range(dims))
+    while (order := _order(kept, dims)) != same and kept[-1].func in LAYOUTS:
+        kept.pop()
+    return kept, () if order == same else order
+
+
+def _order(operations: list[Operation], dims: int) -> tuple[int, ...]:
+    tensor = torch.empty(tuple(range(dims)), device="meta")  # its shape numbers its dimensions
+    for operation in operations:
+        if operation.func in LAYOUTS:
+            tensor = operation(tensor)
+    return tuple(tensor.shape)
+
+
 def cut(
-    network: nn.Module, start: str, steps: int, target: str | None, whole: tuple[str, ...]
+    network: nn.Module,
+    start: str,
+    steps: int,
+    target: str | None,
+    whole: tuple[str, ...],
+    order: tuple[int, ...] = (),
 ) -> fx.GraphModule | None:
     """The part of a network behind a module, as a module that shares the network's layers.
 
@@ -119,6 +155,7 @@ def cut(
         steps: So many operations behind its output the part begins.
         target: Dotted name of the module whose output ends the part; None: the network's output.
         whole: Modules not to be looked into.
+        order: The part's input is permuted so, before all else.
 
     Returns:
         None where the network cannot be traced, or where that part needs other inputs as well.
@@ -137,7 +174,7 @@ def cut(
         if len(node.users) != 1:
             return None
         node = next(iter(node.users))
-    return _subgraph(network, graph, node, target)
+    return _subgraph(network, graph, node, target, order)
 
 
 class _Tracer(fx.Tracer):
@@ -154,11 +191,18 @@ class _Tracer(fx.Tracer):
 
 
 def _subgraph(
-    network: nn.Module, graph: fx.Graph, start: fx.Node, target: str | None
+    network: nn.Module,
+    graph: fx.Graph,
+    start: fx.Node,
+    target: str | None,
+    order: tuple[int, ...],
 ) -> fx.GraphModule | None:
     """Copy what depends on `start`, up to the module `target`; None where it needs other inputs."""
     new = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {start: new.placeholder("response")}
+    begin = new.placeholder("response")
+    if order:
+        begin = new.call_method("permute", (begin, order))
+    copies: dict[fx.Node, fx.Node] = {start: begin}
     for node in graph.nodes:
         if node in copies or not any(n in copies for n in node.all_input_nodes):
             continue

@@ -58,10 +58,10 @@ def points_around(
 
 
 def matched_noise(
-    base: Float[Tensor, "n o i kh kw"],
-    moved: Float[Tensor, "n o i kh kw"],
+    base: Float[Tensor, "n o i *k"],
+    moved: Float[Tensor, "n o i *k"],
     rngs: Sequence[torch.Generator],
-) -> Float[Tensor, "n o i kh kw"]:
+) -> Float[Tensor, "n o i *k"]:
     """The null of a traversal: each filter changed at random, by as much as the walk changed it.
 
     Args:
@@ -72,7 +72,7 @@ def matched_noise(
     shape = base.shape[1:]
     noise = torch.stack([torch.randn(shape, generator=rng) for rng in rngs]).to(base)
     size = (moved - base).flatten(2).norm(dim=2) / noise.flatten(2).norm(dim=2)
-    return base + noise * size[..., None, None, None]
+    return base + noise * size.reshape(*size.shape, *[1] * (base.ndim - 2))
 
 
 def invert(
@@ -80,7 +80,7 @@ def invert(
     prior: NaturalImagePrior,
     images: Float[Tensor, "n c h w"],
     profiles: Float[Tensor, "n ..."],
-    filters: Float[Tensor, "n o i kh kw"],
+    filters: Float[Tensor, "n o i *k"],
     config: TraversalConfig,
     tick: Tick = lambda points: None,
 ) -> Inversion:

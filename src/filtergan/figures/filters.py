@@ -14,8 +14,8 @@ from filtergan.figures.style import COLOURS, WIDTH, array, bare, count_of, page,
 
 @styled
 def filters_figure(
-    real: Float[Tensor, "o i kh kw"],
-    generated: Float[Tensor, "d o i kh kw"],
+    real: Float[Tensor, "o i *k"],
+    generated: Float[Tensor, "d o i *k"],
     *,
     filters: int = 6,
     channels: int = 9,
@@ -83,13 +83,14 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
         seed: Of the scaling.
     """
     from sklearn.manifold import MDS  # takes a second to import
+    from sklearn.metrics.pairwise import euclidean_distances
 
     count, draws, _ = generated.shape
     points = np.concatenate([array(real), array(generated).reshape(count * draws, -1)])
     mds = MDS(
         n_components=2,
         metric_mds=True,
-        metric="euclidean",
+        metric="precomputed",  # as many filters as weights would pass for distances otherwise
         n_init=1,
         init="classical_mds",
         max_iter=300,
@@ -97,7 +98,7 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
         normalized_stress=True,  # pyright: ignore[reportArgumentType]
         random_state=seed,
     )
-    place = np.asarray(mds.fit_transform(points.astype(np.float64)))
+    place = np.asarray(mds.fit_transform(euclidean_distances(points.astype(np.float64))))
     figure = page(5.0)
     axes = figure.subplots()
     for index in range(count):
@@ -129,8 +130,10 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
 
 
 def _tiles(kernels: np.ndarray) -> np.ndarray:
-    """Kernels [n, kh, kw] as one nearly square picture, NaN between them."""
-    count, height, width = kernels.shape
+    """Kernels [n, *k] as one nearly square picture, NaN between them; planes above each other."""
+    count, width = len(kernels), kernels.shape[-1]
+    kernels = kernels.reshape(count, -1, width)
+    height = kernels.shape[1]
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     factor = 8  # pixels of a weight, so that the gaps are thinner than a weight

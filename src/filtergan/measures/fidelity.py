@@ -196,8 +196,8 @@ def _kinds(n: int) -> Int64[Tensor, " both"]:
 
 
 def _classifier(shape: torch.Size) -> nn.Module:
-    """Two convolutions for samples with places, one hidden layer for flat ones."""
-    if len(shape) < 3:
+    """Two convolutions for samples with places in a plane, one hidden layer for others."""
+    if len(shape) != 3:
         return nn.Sequential(
             nn.Flatten(), nn.Linear(shape.numel(), 64), nn.ReLU(), nn.Linear(64, 2)
         )

@@ -7,11 +7,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from filtergan import networks, runtime
-from filtergan.cnn import check_fits, load_model, to_float
+from filtergan.cnn import to_float
 from filtergan.config import StudyConfig
 from filtergan.data import Dataset, Split, load_dataset
 from filtergan.gan import FilterGAN, load_weights
 from filtergan.judges import Judges, get_judges
+from filtergan.loading import check_fits, load_model
 from filtergan.record import RunDirectory, load_tensors
 from filtergan.site import Site
 
@@ -61,9 +62,17 @@ class Materials:
         Raises:
             UserError: The first one found.
         """
-        check_fits(self.network, self.dataset.shape, len(self.dataset.classes))
+        self.check_network()
         for layer in self.config.layer:
             self.site(layer)
+
+    def check_network(self) -> None:
+        """See that the network takes the images, and gives a logit for each class.
+
+        Raises:
+            UserError: It does not.
+        """
+        check_fits(self.network, self.dataset.shape, len(self.dataset.classes))
 
     def load_trained(self, run: RunDirectory) -> None:
         """Give the network the weights that `train-cnn` saved in a run.
@@ -94,7 +103,7 @@ class Materials:
         return FilterGAN.new(site, example, self.config.gan, 0).load(run.site_path(layer))
 
     @torch.no_grad()
-    def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i h w"]:
+    def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i *k"]:
         """Site inputs h of chosen images, on the device."""
         parts = index.split(1000)
         return torch.cat(

@@ -227,7 +227,7 @@ def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int
         [site.respond(h, gan.draw(one)) for h, one in zip(inputs[1].split(100), z, strict=True)]
     )
     null = torch.cat([site.respond(h, random[k % 10]) for k, h in enumerate(inputs[1].split(100))])
-    summed = [r.flatten(2).mean(2).cpu() for r in (real, fake, null)]
+    summed = [r.reshape(*r.shape[:2], -1).mean(2).cpu() for r in (real, fake, null)]
     ours, chance = prdc(summed[0], summed[1]), prdc(summed[0], summed[2])
     found = {}
     for name, values in ours.items():
