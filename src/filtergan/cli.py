@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from filtergan import launcher
 from filtergan.config import StudyConfig, dump, load, parse
 from filtergan.errors import UserError
 from filtergan.presets import PRESETS, preset
@@ -68,9 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 for a misfortune of the world's; 2 for a mistake of the user's; 130 if interrupted.
     """
     try:
+        launcher.serve()
         _run(list(sys.argv[1:] if argv is None else argv))
     except UserError as error:
-        print(f"filtergan: {error}", file=sys.stderr)
+        launcher.tell(error)
         return error.exit_code
     except KeyboardInterrupt:
         print("filtergan: interrupted; continue with --resume", file=sys.stderr)
@@ -86,7 +88,7 @@ def _run(argv: list[str]) -> None:
     if arguments.command is None:
         parser.print_help()
     elif arguments.command == "study":
-        _study(arguments)
+        _study(arguments, argv)
     elif arguments.command == "ablate":
         _ablate(arguments)
     elif arguments.command == "compare":
@@ -94,10 +96,10 @@ def _run(argv: list[str]) -> None:
     elif arguments.command == "layers":
         _layers(arguments)
     else:
-        _stage(arguments)
+        _stage(arguments, argv)
 
 
-def _study(arguments: argparse.Namespace) -> None:
+def _study(arguments: argparse.Namespace, argv: list[str]) -> None:
     config = _config(arguments)
     if config is None:
         return
@@ -105,6 +107,8 @@ def _study(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         print(f"# a study in {out}\n{dump(config)}", end="")
         return
+    if launcher.several(arguments.processes, arguments.nodes):
+        return launcher.launch(argv, arguments.processes or 1, arguments.nodes or 1)
     from filtergan import study  # brings torch, which takes seconds to import
 
     run = study.run(
@@ -187,7 +191,9 @@ def _config(arguments: argparse.Namespace) -> StudyConfig | None:
     return _override(base, arguments)
 
 
-def _stage(arguments: argparse.Namespace) -> None:
+def _stage(arguments: argparse.Namespace, argv: list[str]) -> None:
+    if launcher.several(arguments.processes, arguments.nodes):
+        return launcher.launch(argv, arguments.processes or 1, arguments.nodes or 1)
     from filtergan import study
 
     _tell(study.run_stage(arguments.command, Path(arguments.run), arguments.device))
@@ -197,8 +203,10 @@ def _tell(run: Any) -> None:
     """Print the verdicts and measures, if there are any yet, and where the files lie."""
     from rich.console import Console
 
-    from filtergan import report
+    from filtergan import distributed, report
 
+    if not distributed.first():
+        return
     if any(site.get("verdict") or site.get("measures") for site in run.record["sites"].values()):
         console = Console(width=None if sys.stdout.isatty() else 120)
         console.print(*report.summary_table(run), sep="\n")
@@ -236,6 +244,7 @@ def _parser(base: StudyConfig) -> _Parser:
         stage = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
         stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
         stage.add_argument("--device", help="another device than its config says")
+        _add_processes(stage)
     return parser
 
 
@@ -264,8 +273,16 @@ def _add_study(commands: Any, base: StudyConfig) -> None:
     existing = study.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="continue the study in DIR")
     existing.add_argument("--overwrite", action="store_true", help="replace the study in DIR")
+    _add_processes(study)
     study.add_argument("--dry-run", action="store_true", help="print the config and stop")
     _add_config(study, base)
+
+
+def _add_processes(command: Any) -> None:
+    meaning = "processes on each machine, that share the work [default: 1]"
+    command.add_argument("--processes", metavar="N", type=int, help=meaning)
+    meaning = "machines, each of which runs this command [default: 1]"
+    command.add_argument("--nodes", metavar="M", type=int, help=meaning)
 
 
 def _add_ablate(commands: Any, base: StudyConfig) -> None:
@@ -404,3 +421,7 @@ def _refuse(word: str, parser: _Parser, command: str | None) -> NoReturn:
     hint = f" Did you mean {near[0]}?" if near and word.startswith("-") else ""
     kind = "option" if word.startswith("-") else "argument"
     raise UserError(f"There is no {kind} {option}.{hint} See `{known.prog} --help`.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

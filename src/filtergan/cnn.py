@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from filtergan.distributed import spread
 from filtergan.errors import UserError
 from filtergan.storage import Rows, batches
 from filtergan.wrappers import output_of
@@ -119,7 +120,7 @@ def predict(
     device: torch.device | str = "cpu",
     prepare: Prepare = to_float,
 ) -> Float[Tensor, "n classes"]:
-    """Return the logits of all inputs, on the CPU.
+    """Return the logits of all inputs, on the CPU; several processes share the passes.
 
     A module is moved to `device` and is in evaluation mode meanwhile; its flags are then restored.
 
@@ -132,10 +133,11 @@ def predict(
     """
     module = network.to(device) if isinstance(network, nn.Module) else nn.Module()
     with _mode(module, training=False), torch.no_grad():
-        parts = batches(len(inputs), batch)
-        return torch.cat(
-            [output_of(network, prepare(inputs[part].to(device))).cpu() for part in parts]
+        parts = spread(
+            lambda part: output_of(network, prepare(inputs[part].to(device))).cpu(),
+            batches(len(inputs), batch),
         )
+        return torch.cat(parts)
 
 
 def _minibatches(n: int, batch: int, epochs: int, seed: int) -> Iterator[Int64[Tensor, " batch"]]:

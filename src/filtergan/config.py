@@ -266,7 +266,10 @@ class StudyConfig(Frozen):
     device: str = "auto"
     """auto, cpu, cuda, or one card as in cuda:1."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads; 0: as many as there are cores."""
+    """CPU threads; 0: as many as there are cores. The processes of a machine divide them."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Of the game's passes through generator, site and discriminator: 32 bits, or bfloat16 where
+    autocast allows it. Losses, weights, inversions and measures have 32 bits in any case."""
     dataset: DatasetConfig = DatasetConfig()
     cnn: CnnConfig = CnnConfig()
     judges: JudgeConfig = JudgeConfig()

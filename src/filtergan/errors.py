@@ -1,5 +1,7 @@
 """The one exception that the command line turns into a sentence."""
 
+GO_ON = "continue with --resume, on any number of processes"
+
 
 class UserError(Exception):
     """A user's mistake, or the world's misfortune, told in one sentence with what to do.
@@ -12,3 +14,16 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class LostProcess(UserError):
+    """One of several processes has ended, so the others cannot go on.
+
+    Args:
+        reason: What happened.
+        where: What the run was at, to follow the reason; how to go on is added.
+    """
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(f"{reason}{where}; {GO_ON}.", exit_code=1)
+        self.reason, self.where = reason, where

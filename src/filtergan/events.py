@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
+from filtergan.distributed import lead
 from filtergan.errors import UserError
 from filtergan.files import json_safe, write_atomic, writing
 
@@ -36,9 +37,12 @@ class EventLog:
         self._purge: dict[str, int] = {}
         self._start = time.monotonic()
         self._before: dict[str, float] = {}
+        lead(self._mend)
+
+    def _mend(self) -> None:
         content = _read(self.path)
         if content and not content.endswith(b"\n"):
-            self._rewrite(read_events(self.path))
+            self._rewrite(_events(self.path))
 
     def append(self, stage: str, step: int, **values: float | int) -> None:
         """Add a line, with the seconds since the log was opened or cut back, and its scalars.
@@ -55,12 +59,16 @@ class EventLog:
         """
         seconds = round(self._before.get(stage, 0.0) + time.monotonic() - self._start, 3)
         event = json_safe({"stage": stage, "step": step, "seconds": seconds, **values})
-        with writing(self.path):
-            with self.path.open("a") as file:
-                file.write(json.dumps(event, allow_nan=False) + "\n")
-            writer = self._writer(stage)
-            for name, value in values.items():
-                writer.add_scalar(name, value, step)
+
+        def write() -> None:
+            with writing(self.path):
+                with self.path.open("a") as file:
+                    file.write(json.dumps(event, allow_nan=False) + "\n")
+                writer = self._writer(stage)
+                for name, value in values.items():
+                    writer.add_scalar(name, value, step)
+
+        lead(write)
 
     def cut_back(self, stage: str, step: int) -> None:
         """Drop the lines of a stage after a step; -1 drops them all.
@@ -118,6 +126,10 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: A line before the last is damaged, or the file cannot be read.
     """
+    return lead(lambda: _events(path))
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
     *lines, _ = _read(path).split(b"\n")  # what follows the last newline was cut off
     events = []
     for number, line in enumerate(lines, 1):

@@ -12,6 +12,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from filtergan.distributed import lead
 from filtergan.errors import UserError
 
 PART = ".filtergan-part"
@@ -41,6 +42,8 @@ def writing(path: Path) -> Iterator[None]:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, then a rename.
 
+    Of several processes the first writes, and all go on when the file is there.
+
     Args:
         path: Where to; missing folders are made, an existing file is replaced.
         data: The file's content.
@@ -48,6 +51,10 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         UserError: The file could not be written (exit code 1); what was there before still is.
     """
+    lead(lambda: _write(path, data))
+
+
+def _write(path: Path, data: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,11 +95,15 @@ def save_tensors(
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file onto the CPU.
+    """Read a safetensors file onto the CPU; of several processes the first reads it for all.
 
     Raises:
         UserError: The file is missing, unreadable or damaged.
     """
+    return lead(lambda: _load(path))
+
+
+def _load(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(path.read_bytes())
     except OSError as error:
@@ -107,6 +118,10 @@ def load_metadata(path: Path) -> dict[str, str]:
     Raises:
         UserError: The file is missing, unreadable or damaged.
     """
+    return lead(lambda: _load_metadata(path))
+
+
+def _load_metadata(path: Path) -> dict[str, str]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return file.metadata() or {}
@@ -133,6 +148,10 @@ def sha256(path: Path) -> str:
     Raises:
         UserError: The file cannot be read.
     """
+    return lead(lambda: _sha256(path))
+
+
+def _sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,6 +17,7 @@ from filtergan import runtime
 from filtergan.cnn import fit, predict
 from filtergan.config import JudgeConfig
 from filtergan.data import Dataset
+from filtergan.distributed import lead
 from filtergan.errors import UserError
 from filtergan.files import load_metadata, load_tensors, save_tensors, writing
 from filtergan.storage import Rows, Subset, cache_folder
@@ -146,8 +147,7 @@ def get_judges(dataset: Dataset, config: JudgeConfig, device: torch.device | str
     with suppress(UserError):  # missing or damaged: trained again
         return Judges.load(path, dataset, config, device)
     try:
-        with writing(path):  # before the work is done
-            path.parent.mkdir(parents=True, exist_ok=True)
+        lead(lambda: _make_folder(path))  # before the work is done
         judges = train_judges(dataset, config, device)
         judges.save(path)
     except UserError as error:
@@ -157,6 +157,11 @@ def get_judges(dataset: Dataset, config: JudgeConfig, device: torch.device | str
             f"{error} Or keep the judges elsewhere: name a folder in FILTERGAN_CACHE.", exit_code=1
         ) from error
     return judges
+
+
+def _make_folder(path: Path) -> None:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def train_judges(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from filtergan.cnn import fit, predict, to_float
 from filtergan.config import MeasureConfig
 from filtergan.convolution import Geometry, convolve
+from filtergan.distributed import pace, spread
 from filtergan.errors import UserError
 from filtergan.runtime import Tick
 from filtergan.site import Site
@@ -191,6 +192,8 @@ def draw_accuracy(
 ) -> DrawAccuracy:
     """Classify test images with each set of filters, and with the first K pooled; no training.
 
+    Several processes share the passes.
+
     Args:
         site: The site.
         images: Test images, bytes [n, c, h, w].
@@ -201,23 +204,28 @@ def draw_accuracy(
         batch: Images in a pass.
         tick: Called with the number of images times sets classified.
     """
-    single: list[Tensor] = []
-    pooled: dict[int, list[Tensor]] = {k: [] for k in sizes if k <= len(filters)}
-    for part in batches(len(images), batch):
+    sizes = tuple(k for k in sizes if k <= len(filters))
+    tick = pace(tick)
+
+    def classify(part: slice) -> tuple[Tensor, dict[int, Tensor]]:
         x, right = to_float(images[part].to(device)), labels[part].to(device)
         inputs = _inputs(site, x)
         rows, total = [], torch.zeros(())
+        pooled: dict[int, Tensor] = {}
         for k, one in enumerate(filters, start=1):
             response = site.respond(inputs, one)
             rows.append(site.output(x, response=response).argmax(1) == right)
-            if k <= max(pooled, default=0):
+            if k <= max(sizes, default=0):
                 total = response if k == 1 else total + response
-            if k in pooled:
-                pooled[k].append(site.output(x, response=total / k).argmax(1) == right)
+            if k in sizes:
+                pooled[k] = (site.output(x, response=total / k).argmax(1) == right).cpu()
             tick(len(x))
-        single.append(torch.stack(rows).cpu())
+        return torch.stack(rows).cpu(), pooled
+
+    parts = spread(classify, batches(len(images), batch))
     return DrawAccuracy(
-        torch.cat(single, dim=1), {k: torch.cat(parts).cpu() for k, parts in pooled.items()}
+        torch.cat([single for single, _ in parts], dim=1),
+        {k: torch.cat([pooled[k] for _, pooled in parts]) for k in sizes},
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from filtergan.config import StudyConfig, dump, load, parse
+from filtergan.distributed import apart, first, lead, size
 from filtergan.errors import UserError
 from filtergan.events import EventLog, read_events
 from filtergan.files import (
@@ -67,6 +68,8 @@ class RunDirectory:
     ) -> "RunDirectory":
         """Begin a study in a new or empty folder, or continue or replace the one that is there.
 
+        Of several processes the first does it for all.
+
         Args:
             path: The folder.
             config: The study's config.
@@ -77,6 +80,12 @@ class RunDirectory:
             UserError: The folder holds something else, or a study and neither option was given,
                 or one that was begun with another config; or it cannot be written (exit code 1).
         """
+        return lead(lambda: cls._create(path, config, resume, overwrite))
+
+    @classmethod
+    def _create(
+        cls, path: Path, config: StudyConfig, resume: bool, overwrite: bool
+    ) -> "RunDirectory":
         if path.exists() and not path.is_dir():
             raise UserError(f"{path} is a file; name a folder with --out.")
         if not path.exists() or all(item.name.endswith(PART) for item in path.iterdir()):
@@ -107,6 +116,10 @@ class RunDirectory:
         Raises:
             UserError: There is none; or its record or config is damaged, or they do not agree.
         """
+        return lead(lambda: cls._open(path))
+
+    @classmethod
+    def _open(cls, path: Path) -> "RunDirectory":
         record = read_record(path)
         if record["status"] == "starting":
             raise UserError(
@@ -143,7 +156,7 @@ class RunDirectory:
 
     @classmethod
     def _continue(cls, path: Path, config: StudyConfig) -> "RunDirectory":
-        run = cls.open(path)
+        run = cls._open(path)
         if changed := _differing(run.config, config):
             raise UserError(
                 f"The study in {path} was begun with other settings ({changed}); continue it with "
@@ -177,8 +190,9 @@ class RunDirectory:
             UserError: It could not be made (exit code 1).
         """
         folder = self.path / _folder(layer)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        if first():
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def site(self, layer: str) -> dict[str, Any]:
@@ -217,6 +231,7 @@ class RunDirectory:
         entry["sites"] = earlier.get("sites", [])
         entry |= {"attempts": earlier.get("attempts", 0) + 1, "peak_memory_mib": None}
         entry |= {"backend": backend(self.config.device), "threads": torch.get_num_threads()}
+        entry["processes"] = size()
         entry["git"] = git_state()  # a stage may be run anew by later code than the study
         self.record["stages"][name] = entry
         self.save()
@@ -235,7 +250,7 @@ class RunDirectory:
         try:
             yield
         except BaseException:
-            with suppress(UserError):  # a full disk must not hide what went wrong
+            with suppress(UserError), apart():  # a full disk must not hide what went wrong
                 close(done=False)
             raise
         close(done=True)
@@ -269,7 +284,7 @@ class RunDirectory:
     def fail(self, reason: str) -> None:
         """Mark the study as failed, as far as the disk allows; `resume` may continue it."""
         self.record.update(status="failed", finished=now(), reason=reason)
-        with suppress(UserError):
+        with suppress(UserError), apart():
             self.save()
 
 

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 from torch import Tensor
 
+from filtergan import distributed
 from filtergan.errors import UserError
 
 Tick = Callable[[int], object]
@@ -42,7 +43,14 @@ def device(name: str) -> torch.device:
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and not cards):
         return torch.device("cpu")
-    card = int(name.partition(":")[2] or 0)
+    here = distributed.local_size()
+    if here > 1 and (here > cards or ":" in name):
+        there = f"{name} is one" if ":" in name else f"there are {cards}"
+        raise UserError(
+            f"{here} processes need a card each, and {there}; start fewer processes, or use "
+            "--device cpu."
+        )
+    card = int(name.partition(":")[2] or distributed.local_rank())
     if card >= cards:
         there = ", ".join(f"cuda:{i}" for i in range(cards)) or "none that this torch can use"
         raise UserError(f"Device {name} is not available (cards: {there}); use --device cpu.")
@@ -53,7 +61,8 @@ def set_threads(n: int) -> int:
     """Set the CPU threads that torch uses.
 
     Args:
-        n: So many; 0: what OMP_NUM_THREADS says, else as many as this process has cores.
+        n: So many; 0: what OMP_NUM_THREADS says, else as many as this process has cores. The
+            processes of a study on one machine divide them.
 
     Returns:
         The number set.
@@ -63,8 +72,22 @@ def set_threads(n: int) -> int:
         affinity = getattr(os, "sched_getaffinity", None)
         cores = len(affinity(0)) if affinity else os.cpu_count() or 1
         n = int(wish) if wish.isdecimal() and int(wish) > 0 else cores
+    n = max(1, n // distributed.local_size())
     torch.set_num_threads(n)
     return n
+
+
+def join(device_name: str, precision: str) -> None:
+    """Join the other processes of this run, if there are any, and set the precision.
+
+    Args:
+        device_name: The device of the config.
+        precision: The precision of the config.
+
+    Raises:
+        UserError: There is no such device, or there are fewer cards than processes.
+    """
+    distributed.start(device(device_name).type, precision)
 
 
 def derive_seed(seed: int, *parts: str | int) -> int:
@@ -128,7 +151,7 @@ def progress(total: int, description: str, unit: str) -> Iterator[Callable[..., 
         `advance(n=1)`, to be called when so many more units are done.
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or not distributed.first():
         yield lambda n=1: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit))

@@ -1,9 +1,12 @@
 """A whole study: the only file that knows the order of the stages."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from filtergan import runtime
+import torch
+
+from filtergan import distributed, runtime
 from filtergan.config import StudyConfig, parse
 from filtergan.errors import UserError
 from filtergan.record import RunDirectory
@@ -16,7 +19,7 @@ Stage = Callable[[RunDirectory, Materials], None]
 
 
 def _report(run: RunDirectory, materials: Materials) -> None:
-    write_report(run)
+    distributed.lead(lambda: write_report(run))
 
 
 STAGES: dict[str, Stage] = {
@@ -39,6 +42,8 @@ def run(
 ) -> RunDirectory:
     """Run a study from its images to its report.
 
+    Under torchrun all its processes take part, each calling this with the same arguments.
+
     Args:
         config: Every choice.
         out: The run directory to make, or to continue or replace.
@@ -53,12 +58,12 @@ def run(
         UserError: Images, network, layers or folder are not what they must be (nothing is written
             then), a file cannot be written, or the game diverged.
     """
-    runtime.set_threads(config.threads)
-    materials = Materials(config)
+    materials = _begin(config)
     materials.check()
     directory = RunDirectory.create(out, config, resume=resume, overwrite=overwrite)
     for begun in directory.record["stages"].values():
-        runtime.set_threads(begun["threads"])  # other numbers of threads add up in other orders
+        if begun.get("processes", 1) == distributed.size():
+            torch.set_num_threads(begun["threads"])  # other numbers add up in other orders
     names = list(STAGES)
     for name in names[: names.index(until) + 1] if until else names:
         if not directory.stage_done(name):
@@ -92,18 +97,30 @@ def run_stage(name: str, run_path: Path, device: str | None = None) -> RunDirect
     config = directory.config
     if device is not None:
         config = parse(config.model_dump() | {"device": device}, "the command line")
-    runtime.set_threads(config.threads)
-    materials = Materials(config)
+    materials = _begin(config)
     if name != "report":
         materials.check()
         if "train-cnn" in needed:
             materials.load_trained(directory)
         # A game on another network, or played anew, must not go on from the old one.
         for site in config.layer if name in ("train-cnn", "train-gan") else ():
-            (directory.site_path(site) / "checkpoint" / "game.safetensors").unlink(missing_ok=True)
+            checkpoint = directory.site_path(site) / "checkpoint" / "game.safetensors"
+            distributed.lead(partial(checkpoint.unlink, missing_ok=True))
         directory.forget(names[names.index(name) :])
     _perform(name, directory, materials)
     return directory
+
+
+def _begin(config: StudyConfig) -> Materials:
+    """Join the other processes, if any; set threads; and say what the stages work on."""
+    if distributed.wanted() > config.gan.batch:
+        raise UserError(
+            f"{distributed.wanted()} processes cannot share minibatches of {config.gan.batch} "
+            "images; start fewer, or give a larger --gan.batch."
+        )
+    runtime.join(config.device, config.precision)
+    runtime.set_threads(config.threads)
+    return Materials(config)
 
 
 def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
@@ -116,7 +133,9 @@ def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
     except UserError as error:
         directory.fail(str(error))
         if isinstance(error, Diverged):
-            write_report(directory)  # the page must not show an earlier success
+            distributed.lead(
+                lambda: write_report(directory)
+            )  # the page must not show an earlier success
         raise
     if name == "train-cnn":
         materials.load_trained(directory)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import RMSprop
 
+from filtergan import distributed
 from filtergan.config import GanConfig
-from filtergan.errors import UserError
+from filtergan.errors import LostProcess, UserError
 from filtergan.gan import FilterGAN, load_weights
 from filtergan.objectives import discriminator_loss, generator_loss, information_loss, r1_penalty
 from filtergan.record import load_metadata, load_tensors, save_tensors
@@ -48,7 +49,10 @@ class Game:
 
     def __init__(self, gan: FilterGAN, config: GanConfig, seed: int) -> None:
         self.gan, self.config, self.seed, self.step = gan, config, seed, 0
+        self.share = distributed.share(config.batch)
+        self.weight = (self.share.stop - self.share.start) / config.batch
         self.average = copy.deepcopy(gan.generator)
+        self.dtype = next(gan.generator.parameters()).dtype
         judge = gan.discriminator
         trunk, score = list(judge.trunk.parameters()), list(judge.score.parameters())
         self.generator_weights = list(gan.generator.parameters())
@@ -67,37 +71,50 @@ class Game:
         self.rates = {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()}
 
     def play(self, inputs: Rows) -> dict[str, Tensor]:
-        """One step of Algorithm 1 on a minibatch drawn from site inputs; returns losses."""
+        """One step of Algorithm 1 on a minibatch drawn from site inputs; returns losses.
+
+        Each of several processes draws the whole minibatch and computes its share of it.
+        """
         rng = random_generator(self.seed, "step", self.step)
-        chosen = torch.randint(len(inputs), (self.config.batch,), generator=rng)
+        chosen = torch.randint(len(inputs), (self.config.batch,), generator=rng)[self.share]
         device = self.gan.site.filters.device
-        z = torch.randn(self.config.batch, self.gan.latent, generator=rng).to(device)
+        z = torch.randn(self.config.batch, self.gan.latent, generator=rng)[self.share].to(device)
         h = inputs[chosen].to(device)
         self._set_rates()
 
         with torch.no_grad():
-            real = self.gan.shown(h)
-        generated = self.gan.shown(h, z)
+            real = self._shown(h)
+        generated = self._shown(h, z)
         losses = self._update_discriminator(real, generated.detach())
         if self.config.updates == "algorithm1":
             losses |= self._update_generator(generated)
-            losses |= self._update_information(self.gan.shown(h, z), z)
+            losses |= self._update_information(self._shown(h, z), z)
         else:
             losses |= self._update_summed(generated, z)
         self._update_average()
         self.step += 1
-        return losses
+        means = distributed.mean(list(losses.values()), self.weight)
+        return dict(zip(losses, means, strict=True))
+
+    def _shown(self, h: Tensor, z: Tensor | None = None) -> Tensor:
+        with distributed.autocast():
+            return self.gan.shown(h, z)
+
+    def _judge(self, responses: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and predicted latents, of which losses are taken in full precision."""
+        with distributed.autocast():
+            scores, predicted = self.gan.discriminator(responses)
+        return scores.to(self.dtype), predicted.to(self.dtype)
 
     def _update_discriminator(self, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
         """D ascends eq. 1."""
         penalised = self.config.r1 > 0 and self.step % R1_EVERY == 0
         real.requires_grad_(penalised)
-        judge = self.gan.discriminator
-        scores, _ = judge(torch.cat([real, generated]))
+        scores, _ = self._judge(torch.cat([real, generated]))
         on_real, on_generated = scores.split([len(real), len(generated)])
         loss = total = discriminator_loss(on_real, on_generated, self.config.loss)
         if penalised:
-            penalty = r1_penalty(on_real, real, judge.scale)
+            penalty = r1_penalty(on_real, real, self.gan.discriminator.scale)
             total = loss + self.config.r1 / 2 * R1_EVERY * penalty
         self._move("discriminator", self.judge_weights, total)
         return {
@@ -108,14 +125,14 @@ class Game:
 
     def _update_generator(self, generated: Tensor) -> dict[str, Tensor]:
         """G descends eq. 1."""
-        scores, _ = self.gan.discriminator(generated)
+        scores, _ = self._judge(generated)
         loss = generator_loss(scores, self.config.loss)
         self._move("generator", self.generator_weights, loss)
         return {"generator": loss.detach()}
 
     def _update_information(self, generated: Tensor, z: Tensor) -> dict[str, Tensor]:
         """Q and G together descend the information term (eq. 3)."""
-        _, predicted = self.gan.discriminator(generated)
+        _, predicted = self._judge(generated)
         loss = information_loss(z, predicted)
         weighted = self._information_weight() * loss
         # Both gradients first: G descends the same loss as Q, not what Q's move has made of it.
@@ -126,7 +143,7 @@ class Game:
 
     def _update_summed(self, generated: Tensor, z: Tensor) -> dict[str, Tensor]:
         """G descends eq. 4 at once, so that lambda weighs its two gradients; Q its own part."""
-        scores, predicted = self.gan.discriminator(generated)
+        scores, predicted = self._judge(generated)
         adversarial = generator_loss(scores, self.config.loss)
         information = information_loss(z, predicted)
         weighted = self._information_weight() * information
@@ -141,6 +158,7 @@ class Game:
         self._apply(name, weights, torch.autograd.grad(loss, weights))
 
     def _apply(self, name: str, weights: list[nn.Parameter], gradients: tuple[Tensor, ...]) -> None:
+        gradients = distributed.mean(gradients, self.weight)
         for weight, gradient in zip(weights, gradients, strict=True):
             weight.grad = gradient
         self.optimisers[name].step()
@@ -166,6 +184,11 @@ class Game:
         for kept, weight in zip(self.average.parameters(), self.generator_weights, strict=True):
             kept.lerp_(weight, 1 - keep)
 
+    def agree(self) -> None:
+        """Let all processes go on from the first one's weights."""
+        for module in self._modules().values():
+            distributed.agree(module)
+
     def finite(self) -> bool:
         """Whether all weights are numbers."""
         modules = self._modules().values()
@@ -186,10 +209,11 @@ class Game:
             for index, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{name}.{index}.{k}": v for k, v in state.items()}
         progress = {"step": self.step, "threads": torch.get_num_threads()}
+        progress["processes"] = distributed.size()
         save_tensors(path, tensors, {"progress": json.dumps(progress)})
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote, and compute with as many threads as then.
+        """Read what `save` wrote; as many processes as then compute with as many threads.
 
         Raises:
             UserError: The file is damaged or of another configuration.
@@ -215,7 +239,8 @@ class Game:
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict({"state": states[name], "param_groups": groups[name]})
         self.step = progress["step"]
-        torch.set_num_threads(progress["threads"])
+        if progress.get("processes", 1) == distributed.size():
+            torch.set_num_threads(progress["threads"])
 
     def _modules(self) -> dict[str, nn.Module]:
         return {
@@ -254,15 +279,33 @@ def train(
 
     Raises:
         Diverged: A loss is not finite, or a weight where the state is to be kept.
+        LostProcess: Another process of the run has ended.
         UserError: The checkpoint is damaged.
     """
     first = inputs[:1000].to(site.filters.device)
     gan = FilterGAN.new(site, first, config, derive_seed(seed, "weights"))
     game = Game(gan, config, seed)
-    if checkpoint is not None and checkpoint.exists():
+    if checkpoint is not None and distributed.lead(checkpoint.exists):
         game.load(checkpoint)
+    game.agree()
     on_start(game.step)
 
+    try:
+        _play(game, inputs, checkpoint, log, on_step)
+    except LostProcess as error:
+        kept = f"; the last checkpoint is {checkpoint}" if _is_kept(checkpoint) else ""
+        raise LostProcess(error.reason, f" at step {game.step} of the game{kept}") from error
+    return game.result()
+
+
+def _play(
+    game: Game,
+    inputs: Rows,
+    checkpoint: Path | None,
+    log: Log,
+    on_step: Callable[[], object],
+) -> None:
+    config = game.config
     while game.step < config.steps:
         losses = game.play(inputs)
 
@@ -270,7 +313,7 @@ def train(
         finite = torch.stack(list(losses.values())).isfinite().all()
         # Losses are those before the update, so what is kept is looked at itself.
         if not finite or (keep and not game.finite()):
-            raise Diverged(game.step, checkpoint if checkpoint and checkpoint.exists() else None)
+            raise Diverged(game.step, checkpoint if _is_kept(checkpoint) else None)
 
         if game.step % config.log_every == 0 or game.step == config.steps:
             log(game.step, {name: float(value) for name, value in losses.items()})
@@ -280,4 +323,6 @@ def train(
 
         on_step()
 
-    return game.result()
+
+def _is_kept(checkpoint: Path | None) -> bool:
+    return checkpoint is not None and checkpoint.exists()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from filtergan import distributed
 from filtergan.config import TraversalConfig
 from filtergan.gan import FilterGAN
 from filtergan.priors import NaturalImagePrior
@@ -166,6 +167,8 @@ def walk(
 ) -> Inversion:
     """Invert every image at every one of its points, `config.batch` points at a time.
 
+    Several processes share these batches.
+
     Args:
         gan: Site and generator.
         prior: Psi.
@@ -182,8 +185,9 @@ def walk(
         An inversion whose rows are the points of the first image, then of the second, and so on.
     """
     site, points = gan.site, targets.shape[1]
-    parts: list[Inversion] = []
-    for chosen in torch.arange(len(images) * points, device=images.device).split(config.batch):
+    tick = distributed.pace(tick)
+
+    def find(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         owner, which = chosen // points, chosen % points
         base, moved = gan.draw(z[owner]), gan.draw(targets[owner, which])
         if null_seed is not None:
@@ -194,9 +198,9 @@ def walk(
         with torch.no_grad():
             profiles = site.respond(site.input(x), base)
         start = x if starts is None else starts[owner, which]
-        parts.append(invert(site, prior, start, profiles, moved, config, tick))
-    return Inversion(
-        torch.cat([p.images for p in parts]),
-        torch.cat([p.before for p in parts]),
-        torch.cat([p.after for p in parts]),
-    )
+        found = invert(site, prior, start, profiles, moved, config, tick)
+        return found.images, found.before, found.after
+
+    batches = torch.arange(len(images) * points, device=images.device).split(config.batch)
+    parts = distributed.spread(find, batches)
+    return Inversion(*(torch.cat(part).to(images.device) for part in zip(*parts, strict=True)))

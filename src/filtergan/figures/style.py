@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from filtergan.distributed import first
 from filtergan.record import write_atomic
 
 WIDTH = 7.2
@@ -69,12 +70,12 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all.
+    """Write a figure as PNG, whole or not at all; of several processes only the first draws it.
 
     Raises:
         UserError: It could not be written (exit code 1).
     """
-    write_atomic(path, png(figure))
+    write_atomic(path, png(figure) if first() else b"")
 
 
 def png(figure: Figure) -> bytes:

@@ -1,12 +1,14 @@
 """How much of an image change transformations of known families explain (measure M5)."""
 
 from functools import reduce
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from filtergan.distributed import pace, spread
 from filtergan.measures.measure import Measure
 from filtergan.measures.registration import Problem, Warp, levels, register
 from filtergan.runtime import Tick
@@ -76,6 +78,8 @@ def explained_all(
     28 x 28 pixels, a third in 8 x 8. Noise that is clipped at a black ground is to a quarter an
     offset, so a share must be read beside that of the null.
 
+    Several processes share the images.
+
     Args:
         x: Images in [0, 1].
         x_k: Recovered images.
@@ -95,19 +99,26 @@ def explained_all(
         widths = stroke_widths(x)
     # In single precision a search may end elsewhere when a sum is rounded otherwise.
     x, x_k = x.double(), x_k.double()
-    found = {family: x_k.new_full((len(x_k),), torch.nan) for family in families}
-    for owners in owner.unique().split(_OWNERS):
-        table = widths[owners] if strokes and widths is not None else None
+    tick = pace(tick)
+
+    def explain(owners: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
+        table, done = widths[owners] if strokes and widths is not None else None, []
         for pairs in torch.isin(owner, owners).nonzero()[:, 0].split(_PAIRS):
             own = torch.searchsorted(owners, owner[pairs])
             left = _left(x[owners], table, own, x_k[pairs])
             if "colour" in families:
                 left["colour"] = _after_colours(x[owner[pairs]], x_k[pairs])
             change = (x_k[pairs] - x[owner[pairs]]).flatten(1).square().sum(1)
-            for family in families:
-                share = (1 - left[family] / change).clamp(min=0)
-                found[family][pairs] = torch.where(change > 0, share, torch.nan)
+            shares = {f: (1 - left[f] / change).clamp(min=0) for f in families}
+            nan = torch.nan
+            done.append((pairs, {f: s.where(change > 0, nan) for f, s in shares.items()}))
             tick(len(pairs))
+        return done
+
+    found = {family: x_k.new_full((len(x_k),), torch.nan) for family in families}
+    for pairs, shares in chain.from_iterable(spread(explain, owner.unique().split(_OWNERS))):
+        for family in families:
+            found[family][pairs] = shares[family]
     return {family: values.float() for family, values in found.items()}
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from filtergan import networks, runtime
+from filtergan import distributed, networks, runtime
 from filtergan.cnn import to_float
 from filtergan.config import StudyConfig
 from filtergan.data import Dataset, Split, load_dataset
@@ -54,7 +54,10 @@ class Materials:
         Raises:
             UserError: The cache folder cannot be written (exit code 1).
         """
-        return get_judges(self.dataset, self.config.judges, self.device)
+        judges = get_judges(self.dataset, self.config.judges, self.device)
+        for network in judges.networks:
+            distributed.agree(network)
+        return judges
 
     def check(self) -> None:
         """Meet every mistake in the choice of images, network and layers before work begins.

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from filtergan import runtime
+from filtergan import distributed, runtime
 from filtergan.errors import UserError
 from filtergan.gan import FilterGAN
 from filtergan.measures import gates
@@ -77,7 +77,7 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
     layer, test = gan.site.layer, materials.dataset.test
     folder = run.site_path(layer)
     path = folder / "traversal.safetensors"
-    if not path.exists():
+    if not distributed.lead(path.exists):
         raise UserError(f"{path} is missing; run `filtergan traverse {run.path}` first.")
     tensors = load_tensors(path)
     index, groups = tensors["points_index"], tensors["points_groups"]

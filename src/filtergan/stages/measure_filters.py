@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from filtergan import runtime
+from filtergan import distributed, runtime
 from filtergan.config import GanConfig
 from filtergan.figures import filters_figure, mds_figure, save
 from filtergan.gan import FilterGAN
@@ -182,9 +182,9 @@ def _retrained(
     chosen = runtime.sample(len(data.train), config.retrain_limit, seed, "retrain images")
     train = Subset(data.train.images, chosen), data.train.labels[chosen]
     images = len(sets) * (len(chosen) * (1 + config.retrain_epochs) + len(data.test))
-    correct: dict[str, Tensor] = {}
     with runtime.progress(images, f"re-training after {site.layer}", "images") as advance:
-        for name, filters in sets.items():
+
+        def retrained(filters: Tensor) -> Tensor:
             logits = retrain(
                 site,
                 filters.to(materials.device),
@@ -195,7 +195,10 @@ def _retrained(
                 device=materials.device,
                 tick=advance,
             )
-            correct[name] = (logits.argmax(1) == data.test.labels).float()
+            return (logits.argmax(1) == data.test.labels).float()
+
+        found_right = distributed.spread(retrained, list(sets.values()))
+    correct = dict(zip(sets, found_right, strict=True))
 
     null = float(correct["random_filters"].mean())
     found: Found = {}

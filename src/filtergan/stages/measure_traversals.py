@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan import runtime
+from filtergan import distributed, runtime
 from filtergan.cnn import predict
 from filtergan.gan import FilterGAN
 from filtergan.measures.invariance import invariance_gain, normalized_variance
@@ -68,13 +68,10 @@ class TraversalMeasures:
 
     def measure(self) -> tuple[Found, dict[str, Found]]:
         """Measures of the site, and of its null and every reference."""
-        x_k = self.tensors["points_images"]
-        self.points["points"] = self.images.points(x_k)
-        ours = self.images.summarise(self.points["points"]) | self.images.together(x_k)
-        others: dict[str, Found] = {}
-        for name, images in self.sets.items():
-            self.points[name] = self.images.points(images)
-            others[name] = self.images.summarise(self.points[name]) | self.images.together(images)
+        sets = {"points": self.tensors["points_images"]} | self.sets
+        self.points |= {name: self.images.points(images) for name, images in sets.items()}
+        others = dict(zip(sets, distributed.spread(self._set, list(sets.items())), strict=True))
+        ours = others.pop("points")
         for name, entry in ours.items():
             if entry["null"] is None and name in others["null"]:
                 entry["null"] = others["null"][name]["value"]
@@ -84,6 +81,11 @@ class TraversalMeasures:
         again = self._repeatability("points", ("repeat_noise", "repeat_neighbour"))
         again["repeatability"]["null"] = others["null"]["repeatability"]["value"]
         return ours | again, others
+
+    def _set(self, named: tuple[str, Float[Tensor, "n p c h w"]]) -> Found:
+        """Measures of one set of images, each image alone and all together."""
+        name, images = named
+        return self.images.summarise(self.points[name]) | self.images.together(images)
 
     # M1
 
@@ -136,12 +138,14 @@ class TraversalMeasures:
         self, images: Float[Tensor, "m c h w"], z: Float[Tensor, "m latents"]
     ) -> Float[Tensor, "m d"]:
         """a(x | z), flattened, on the CPU."""
-        kept = []
-        for some, latents in zip(images.split(64), z.split(64), strict=True):
-            h = self.gan.site.input(some.to(self.materials.device))
-            filters = self.gan.draw(latents.to(self.materials.device))
-            kept.append(self.gan.site.respond(h, filters).flatten(1).cpu())
-        return torch.cat(kept)
+
+        def profiles(part: tuple[Tensor, Tensor]) -> Tensor:
+            some, latents = (t.to(self.materials.device) for t in part)
+            filters = self.gan.draw(latents)
+            return self.gan.site.respond(self.gan.site.input(some), filters).flatten(1).cpu()
+
+        parts = list(zip(images.split(64), z.split(64), strict=True))
+        return torch.cat(distributed.spread(profiles, parts))
 
     # M8
 

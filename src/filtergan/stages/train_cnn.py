@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from filtergan import runtime
+from filtergan import distributed, runtime
 from filtergan.cnn import augmented, fit, predict, to_float
 from filtergan.figures import curves_figure, save
 from filtergan.measures.registry import result
@@ -53,6 +53,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
 
 
 def _train(run: RunDirectory, materials: Materials) -> None:
+    """Train the network, each of several processes alike: batch norm needs the whole minibatch."""
     config, train = run.config.cnn, materials.dataset.train
     steps = config.epochs * max(1, len(train) // config.batch)
     every = max(1, steps // 200)
@@ -87,3 +88,4 @@ def _train(run: RunDirectory, materials: Materials) -> None:
             prepare=prepare,
             on_step=on_step,
         )
+    distributed.agree(materials.network)

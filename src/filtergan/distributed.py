@@ -1,0 +1,235 @@
+"""Several processes at one study: which is first, which share is whose, how results come together.
+
+All processes run the same stages on the same data. What is divided is divided by `share` and
+`spread`, everything else is done by each alike; only the first process writes. Fabric sets up the
+devices, the process group and the precision. In a single process every function here is trivial.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from filtergan.errors import LostProcess, UserError
+
+TIMEOUT = timedelta(minutes=30)
+"""Of a collective. The parts of a stage that are not divided take all processes about as long; a
+process that ends is noticed at once, not by this."""
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+_fabric: Any = None
+_made: tuple[str, str] | None = None
+_apart = False
+
+
+def wanted() -> int:
+    """Processes that the environment says take part, as torchrun and `launcher` set it."""
+    return int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ else 1
+
+
+def local_size() -> int:
+    """Those of them on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if "RANK" in os.environ else 1
+
+
+def local_rank() -> int:
+    """Which of these this process is."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if "RANK" in os.environ else 0
+
+
+def start(accelerator: str, precision: str) -> None:
+    """Join the other processes that the environment tells of, and set the precision.
+
+    Nothing happens, and Fabric is not imported, for a single process in 32 bits.
+
+    Args:
+        accelerator: `cpu` (gloo) or `cuda` (NCCL, one card for each process).
+        precision: As Fabric names it: `32-true`, `bf16-mixed`.
+
+    Raises:
+        LostProcess: The others did not come.
+    """
+    global _fabric, _made
+    if _made == (accelerator, precision):
+        return
+    _made = (accelerator, precision)
+    if wanted() == 1 and precision == "32-true":
+        _fabric = None
+        return
+    import logging
+
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    from lightning.fabric import Fabric  # takes seconds to import
+    from lightning.fabric.plugins.environments import TorchElasticEnvironment
+    from lightning.fabric.strategies import DDPStrategy
+
+    values: Any = {"accelerator": accelerator, "precision": precision}
+    if wanted() == 1:
+        _fabric = Fabric(devices=1, **values)
+        return
+    machines = wanted() // local_size()
+    strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), timeout=TIMEOUT)
+    fabric = Fabric(devices=local_size(), num_nodes=machines, strategy=strategy, **values)
+    with _together():
+        if not dist.is_initialized():
+            fabric.launch()
+    _fabric = fabric
+
+
+def size() -> int:
+    """How many processes there are."""
+    return 1 if _fabric is None else _fabric.world_size
+
+
+def first() -> bool:
+    """Whether this process is the one that writes."""
+    return _fabric is None or _fabric.global_rank == 0
+
+
+def autocast() -> AbstractContextManager[Any]:
+    """Compute what is inside in the precision of `start`."""
+    return nullcontext() if _fabric is None else _fabric.autocast()
+
+
+def share(n: int) -> slice:
+    """This process's part of n things: parts are contiguous and differ by one at most."""
+    if _fabric is None:
+        return slice(0, n)
+    rank = _fabric.global_rank
+    return slice(rank * n // size(), (rank + 1) * n // size())
+
+
+def spread(function: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
+    """What a function makes of each item, in order; each process computes its share of them.
+
+    The results are those of a single process, since no item is divided.
+
+    Args:
+        function: Returns tensors, or tuples or dictionaries of them; these come back on the CPU
+            where there are several processes. It calls nothing else that is divided or that waits.
+        items: As many as there are.
+
+    Raises:
+        LostProcess: Another process has ended.
+    """
+    if size() == 1 or _apart:
+        return [function(item) for item in items]
+    with apart():
+        mine = [function(item) for item in items[share(len(items))]]
+    parts: list[Any] = [None] * size()
+    with _together():
+        dist.all_gather_object(parts, tree_map(_to_cpu, mine))
+    return [found for part in parts for found in part]
+
+
+def mean(tensors: Sequence[Tensor], weight: float) -> tuple[Tensor, ...]:
+    """Means over all samples from the means over each process's own, in one all-reduce.
+
+    Args:
+        tensors: This process's means.
+        weight: Its share of all samples.
+
+    Raises:
+        LostProcess: Another process has ended.
+    """
+    if size() == 1:
+        return tuple(tensors)
+    flat = torch.cat([tensor.flatten() for tensor in tensors]) * weight
+    with _together():
+        flat = _fabric.all_reduce(flat, reduce_op="sum")
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return tuple(part.view(t.shape) for part, t in zip(parts, tensors, strict=True))
+
+
+def lead(function: Callable[[], Found]) -> Found:
+    """Let the first process do something to files; all get its result, or its `UserError`.
+
+    All wait until it is done, so that what is then read has been written.
+
+    Raises:
+        UserError: What the function raised.
+        LostProcess: Another process has ended.
+    """
+    if size() == 1:
+        return function()
+    if _apart:
+        return function() if first() else cast(Found, None)
+    outcome: tuple[Any, UserError | None] = (None, None)
+    if first():
+        with apart():
+            try:
+                outcome = (function(), None)
+            except UserError as error:
+                outcome = (None, error)
+    with _together():
+        found, error = _fabric.broadcast(outcome, src=0)
+    if error is not None:
+        raise error
+    return found
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Inside, nobody waits for the others: nothing is divided, and the first alone does `lead`'s.
+
+    For what one process does while the others do something else, or may be gone.
+    """
+    global _apart
+    before, _apart = _apart, True
+    try:
+        yield
+    finally:
+        _apart = before
+
+
+def agree(module: torch.nn.Module) -> None:
+    """Give all processes the first one's weights: other machines may round otherwise.
+
+    Raises:
+        LostProcess: Another process has ended.
+    """
+    if size() == 1:
+        return
+    with _together(), torch.no_grad():
+        for tensor in module.state_dict().values():
+            held = tensor.detach().contiguous()
+            dist.broadcast(held, src=0)
+            tensor.copy_(held)
+
+
+def pace(tick: Callable[[int], object]) -> Callable[[int], object]:
+    """A tick that counts this process's work for all: they go at about the same pace."""
+    return lambda n: tick(n * (1 if _apart_or_alone() else size()))
+
+
+def leave() -> None:
+    """End the process group, if there is one."""
+    global _fabric, _made
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+    _fabric = _made = None
+
+
+def _apart_or_alone() -> bool:
+    return _apart or size() == 1
+
+
+def _to_cpu(value: Any) -> Any:
+    return value.detach().cpu() if isinstance(value, Tensor) else value
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Turn what torch raises where another process is gone into a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostProcess("Another process of this run has ended or cannot be reached") from error
