@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filtergan.errors import GO_ON, LostProcess, UserError
+from filtergan.errors import LostProcess, UserError
 
 GRACE = 15.0
 """Seconds in which processes may say where they stood, once another has ended."""
