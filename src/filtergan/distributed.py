@@ -5,6 +5,7 @@ All processes run the same stages on the same data. What is divided is divided b
 devices, the process group and the precision. In a single process every function here is trivial.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -64,13 +65,11 @@ def start(accelerator: str, precision: str) -> None:
     if wanted() == 1 and precision == "32-true":
         _fabric = None
         return
-    import logging
-
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     from lightning.fabric import Fabric  # takes seconds to import
     from lightning.fabric.plugins.environments import TorchElasticEnvironment
     from lightning.fabric.strategies import DDPStrategy
 
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     values: Any = {"accelerator": accelerator, "precision": precision}
     if wanted() == 1:
         _fabric = Fabric(devices=1, **values)

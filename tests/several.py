@@ -1,0 +1,115 @@
+"""What processes compute together, as a script for each of them and as a function for one."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from filtergan import distributed
+from filtergan.cnn import predict
+from filtergan.config import GanConfig, TraversalConfig
+from filtergan.files import load_tensors, save_tensors
+from filtergan.gan import FilterGAN
+from filtergan.pooling import draw_accuracy
+from filtergan.priors import NaturalImagePrior
+from filtergan.site import Site
+from filtergan.training import Game
+from filtergan.traversal import points_around, walk
+
+STEPS = 20
+GAMES: dict[str, dict[str, Any]] = {
+    "summed": {"r1": 1.0},
+    "algorithm1": {"updates": "algorithm1", "loss": "hinge"},
+    "filters": {"judged": "filters", "spectral_norm": False, "r1": 1.0},
+}
+
+
+def site() -> Site:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(4, 5, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(5 * 6 * 6, 3),
+    ).requires_grad_(False)
+    return Site(network, "2", torch.rand(2, 1, 6, 6))
+
+
+def game(one: Site, images: Tensor, **changes: Any) -> tuple[Game, Tensor]:
+    """A small game whose minibatch of 7 no number of processes divides evenly."""
+    small = {"latent": 3, "hidden": 8, "discriminator_channels": 4, "steps": 40, "batch": 7}
+    config = GanConfig.model_validate(small | changes)
+    inputs = one.input(images)
+    return Game(FilterGAN.new(one, inputs, config, 7), config, 7), inputs
+
+
+def losses(played: Game, inputs: Tensor, steps: int) -> Tensor:
+    """The logged losses of each step."""
+    return torch.stack([torch.stack(list(played.play(inputs).values())) for _ in range(steps)])
+
+
+def found() -> dict[str, Tensor]:
+    one, images = site(), torch.rand(30, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    tensors: dict[str, Tensor] = {}
+    for name, changes in GAMES.items():
+        played, inputs = game(one, images, **changes)
+        tensors[f"losses {name}"] = losses(played, inputs, STEPS)
+        tensors[f"average {name}"] = nn.utils.parameters_to_vector(played.average.parameters())
+    gan = played.gan
+    z = gan.latents(5, 3)
+    prior = NaturalImagePrior.measured(images, 0.1, 0.1)
+    config = TraversalConfig(steps=4, batch=4, smoothing=0.5)
+    for name, seed in (("walk", None), ("null", 5)):
+        inverted = walk(gan, prior, images[:5], z, points_around(z, 3, 2.0, 1), config, seed)
+        tensors |= {f"{name} {key}": value for key, value in vars(inverted).items()}
+    tensors["logits"] = predict(one.network, images, batch=7, prepare=lambda x: x)
+    pixels = (images * 255).byte()
+    right = draw_accuracy(
+        one, pixels, torch.arange(30) % 3, gan.draw(z), (1, 3), device=torch.device("cpu"), batch=8
+    )
+    return tensors | {"single": right.single} | {f"pooled {k}": v for k, v in right.pooled.items()}
+
+
+def first_losses() -> dict[str, Tensor]:
+    """Of a game in single precision, or in what `start` was told."""
+    one, images = site(), torch.rand(64, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    tensors = {}
+    for name, changes in GAMES.items():
+        played, inputs = game(one, images, batch=64, **changes)
+        tensors[name] = losses(played, inputs, STEPS)
+        assert all(w.dtype == torch.float32 for w in played.generator_weights)
+    return tensors
+
+
+def agreed(folder: Path) -> dict[str, Tensor]:
+    """What `lead` and `agree` give every process, and their shares of five things."""
+    rank = distributed.share(distributed.size()).start
+    path = folder / "written by the first"
+    distributed.lead(lambda: path.write_text(f"by {rank}"))
+    layer = nn.Linear(2, 2)
+    nn.init.constant_(layer.weight, rank + 1)
+    distributed.agree(layer)
+    mine = [torch.arange(5)[distributed.share(5)]]
+    parts = distributed.spread(lambda i: mine[0], list(range(distributed.size())))
+    return {
+        "read": torch.tensor(path.read_text() == "by 0"),
+        "weight": layer.weight,
+        "shares": torch.cat(parts),
+        "kept": load_tensors(folder / "double")["single"],
+    }
+
+
+if __name__ == "__main__":
+    folder, precision = Path(sys.argv[1]), sys.argv[2]
+    distributed.start("cpu", precision)
+    if precision == "32-true":
+        torch.set_default_dtype(torch.float64)
+        save_tensors(folder / "double", found())
+        save_tensors(folder / "agreed", agreed(folder))
+    else:
+        save_tensors(folder / "mixed", first_losses())
+    distributed.leave()
