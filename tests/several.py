@@ -67,11 +67,20 @@ def found() -> dict[str, Tensor]:
         inverted = walk(gan, prior, images[:5], z, points_around(z, 3, 2.0, 1), config, seed)
         tensors |= {f"{name} {key}": value for key, value in vars(inverted).items()}
     tensors["logits"] = predict(one.network, images, batch=7, prepare=lambda x: x)
-    pixels = (images * 255).byte()
-    right = draw_accuracy(
-        one, pixels, torch.arange(30) % 3, gan.draw(z), (1, 3), device=torch.device("cpu"), batch=8
-    )
-    return tensors | {"single": right.single} | {f"pooled {k}": v for k, v in right.pooled.items()}
+    return tensors | classified()
+
+
+def classified() -> dict[str, Tensor]:
+    """Images classified with other filters, which is done in single precision."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    one, rng = site(), torch.Generator().manual_seed(1)
+    pixels = torch.randint(256, (30, 1, 6, 6), generator=rng, dtype=torch.uint8)
+    filters = torch.randn(5, *one.filters.shape, generator=rng)
+    where = torch.device("cpu")
+    right = draw_accuracy(one, pixels, torch.arange(30) % 3, filters, (1, 3), device=where, batch=8)
+    torch.set_default_dtype(before)
+    return {"single": right.single} | {f"pooled {k}": v for k, v in right.pooled.items()}
 
 
 def first_losses() -> dict[str, Tensor]:

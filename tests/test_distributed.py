@@ -270,7 +270,7 @@ def test_an_interrupt_ends_all_and_others_go_on(alone: Path, tmp_path: Path) -> 
     until(lambda: (run / "conv2" / "checkpoint" / "game.safetensors").exists())
     pids = children(process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=100)
     if process.returncode:  # else it had just finished
         assert process.returncode == 130
         assert err == "filtergan: interrupted; continue with --resume\n"

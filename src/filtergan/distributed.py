@@ -69,7 +69,8 @@ def start(accelerator: str, precision: str) -> None:
     from lightning.fabric.plugins.environments import TorchElasticEnvironment
     from lightning.fabric.strategies import DDPStrategy
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.fabric", "lightning.pytorch"):  # it announces every start
+        logging.getLogger(name).setLevel(logging.WARNING)
     values: Any = {"accelerator": accelerator, "precision": precision}
     if wanted() == 1:
         _fabric = Fabric(devices=1, **values)
