@@ -59,7 +59,7 @@ def found() -> dict[str, Tensor]:
         played, inputs = game(one, images, **changes)
         tensors[f"losses {name}"] = losses(played, inputs, STEPS)
         tensors[f"average {name}"] = nn.utils.parameters_to_vector(played.average.parameters())
-    gan = played.gan
+    gan = game(one, images)[0].gan
     z = gan.latents(5, 3)
     prior = NaturalImagePrior.measured(images, 0.1, 0.1)
     config = TraversalConfig(steps=4, batch=4, smoothing=0.5)

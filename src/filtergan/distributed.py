@@ -66,8 +66,8 @@ def start(accelerator: str, precision: str) -> None:
         _fabric = None
         return
     from lightning.fabric import Fabric  # takes seconds to import
-    from lightning.fabric.plugins.environments import TorchElasticEnvironment
-    from lightning.fabric.strategies import DDPStrategy
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from lightning.fabric.strategies.ddp import DDPStrategy
 
     for name in ("lightning.fabric", "lightning.pytorch"):  # it announces every start
         logging.getLogger(name).setLevel(logging.WARNING)
