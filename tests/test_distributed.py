@@ -233,8 +233,9 @@ def test_a_whole_study(alone: Path, tmp_path: Path) -> None:
     found, expected = (r["sites"]["conv2"]["measures"] for r in (ours, oracle))
     assert found.keys() == expected.keys()
     for name, entry in expected.items():
-        if not name.startswith(("slope", "morphometry", "latent", "information")):
-            assert found[name]["value"] == pytest.approx(entry["value"], rel=1e-3, abs=1e-3), name
+        value = entry["value"]
+        close = pytest.approx(value, rel=1e-4, abs=1e-4, nan_ok=True) if value is not None else None
+        assert found[name]["value"] == close, name
     files = [
         {str(f.relative_to(p)) for f in p.rglob("*") if "tfevents" not in f.name}
         for p in (run, alone)
