@@ -1,5 +1,6 @@
 """A whole study: the only file that knows the order of the stages."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def run(
     """Run a study from its images to its report.
 
     Args:
-        config: Every choice.
+        config: Every choice; patterns of layers become names, which is what the run directory has.
         out: The run directory to make, or to continue or replace.
         until: Stop after this stage; a later call with `resume` goes on.
         resume: Continue what lies in `out`; what is finished is not done again.
@@ -56,7 +57,12 @@ def run(
     runtime.set_threads(config.threads)
     materials = Materials(config)
     materials.check()
-    directory = RunDirectory.create(out, config, resume=resume, overwrite=overwrite)
+    directory = RunDirectory.create(out, materials.config, resume=resume, overwrite=overwrite)
+    if materials.left_out:
+        directory.record["left_out"] = materials.left_out
+        directory.save()
+        for layer, reason in materials.left_out.items():
+            print(f"filtergan: {layer} is left out: {reason}", file=sys.stderr)
     for begun in directory.record["stages"].values():
         runtime.set_threads(begun["threads"])  # other numbers of threads add up in other orders
     names = list(STAGES)
