@@ -164,7 +164,9 @@ def walk(
     starts: Float[Tensor, "n points c h w"] | None = None,
     tick: Tick = lambda points: None,
 ) -> Inversion:
-    """Invert every image at every one of its points, `config.batch` points at a time.
+    """Invert every image at every one of its points, at most `config.batch` at a time.
+
+    Fewer are taken where the filters are so large that those of a whole batch would not fit.
 
     Args:
         gan: Site and generator.
@@ -183,7 +185,8 @@ def walk(
     """
     site, points = gan.site, targets.shape[1]
     parts: list[Inversion] = []
-    for chosen in torch.arange(len(images) * points, device=images.device).split(config.batch):
+    batch = min(config.batch, gan.at_once)
+    for chosen in torch.arange(len(images) * points, device=images.device).split(batch):
         owner, which = chosen // points, chosen % points
         base, moved = gan.draw(z[owner]), gan.draw(targets[owner, which])
         if null_seed is not None:

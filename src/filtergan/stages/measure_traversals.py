@@ -137,7 +137,8 @@ class TraversalMeasures:
     ) -> Float[Tensor, "m d"]:
         """a(x | z), flattened, on the CPU."""
         kept = []
-        for some, latents in zip(images.split(64), z.split(64), strict=True):
+        batch = min(64, self.gan.at_once)
+        for some, latents in zip(images.split(batch), z.split(batch), strict=True):
             h = self.gan.site.input(some.to(self.materials.device))
             filters = self.gan.draw(latents.to(self.materials.device))
             kept.append(self.gan.site.respond(h, filters).flatten(1).cpu())
