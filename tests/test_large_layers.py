@@ -25,14 +25,17 @@ import large_layers  # noqa: E402
 
 def plain(generator: Generator, z: Tensor) -> Tensor:
     """The shared head, filter by filter: W_d act(W_c (trunk(z) * e_o) + c) + d + mean_o."""
-    one, two = (generator.decode[k] for k in (0, 2))
+    weights = dict(generator.named_parameters())
+
+    def linear(name: str, x: Tensor) -> Tensor:
+        return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"]
+
     sets = []
     for row in z:
-        code = row
-        for layer in (generator.trunk[0], generator.trunk[2]):
-            code = F.leaky_relu(layer.weight @ code + layer.bias, 0.2)
+        code = F.leaky_relu(linear("trunk.0", row), 0.2)
+        code = F.leaky_relu(linear("trunk.2", code), 0.2)
         of_row = [
-            two.weight @ F.leaky_relu(one.weight @ (code * e) + one.bias, 0.2) + two.bias
+            linear("decode.2", F.leaky_relu(linear("decode.0", code * e), 0.2))
             for e in generator.embedding
         ]
         sets.append(torch.stack(of_row).reshape(generator.shape) + generator.mean)
