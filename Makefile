@@ -11,7 +11,7 @@ cd runs/$(1) && for record in */seed*/record.json; do \
   mkdir -p $$folder && cp $$record $$folder/ || exit; done
 endef
 
-.PHONY: demo test lint variants ablations planted results clean
+.PHONY: demo test lint variants ablations planted large-layers results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
@@ -35,6 +35,9 @@ ablations: .venv/installed  ## the paper's design claims on MNIST, 7 variants x 
 planted: .venv/installed  ## planted invariances on MNIST, 4 kinds x 3 seeds, an hour on one thread
 	$(BIN)/python studies/planted.py --data $(MNIST)
 	$(call keep_records,planted)
+
+large-layers: .venv/installed  ## what the generator costs, over the size of its layer, half an hour
+	$(BIN)/python studies/large_layers.py
 
 results: .venv/installed  ## the tables of RESULTS.md from the committed records
 	$(BIN)/python studies/results.py

@@ -173,6 +173,15 @@ def _planted(name: str) -> str:
     return _table(head, lines)
 
 
+def _large_layers(_: str) -> str:
+    """`large_layers`: what the generator costs, over the size of its layer."""
+    import large_layers
+
+    path = ROOT / large_layers.RECORD
+    head, lines = large_layers.rows_of(json.loads(path.read_bytes()) if path.exists() else {})
+    return _table(head, lines)
+
+
 def _evidence(name: str) -> str:
     """`families/STUDY/LAYER`, `gates/STUDY`, `claims/STUDY` or `latents/STUDY/LAYER`."""
     import evidence
@@ -207,6 +216,7 @@ TABLES = {
     "variants": _variants,
     "ablations": _ablations,
     "planted": _planted,
+    "large_layers": _large_layers,
     "families": _evidence,
     "gates": _evidence,
     "claims": _evidence,

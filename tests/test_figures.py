@@ -1,6 +1,7 @@
 """Figures: drawn without warnings for every shape, marked where they should be, written whole."""
 
 import io
+import itertools
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import pairwise_distances
 
 from filtergan import figures
-from filtergan.figures import style
+from filtergan.figures import depth, style
 
 
 def seeded(seed=0):
@@ -251,3 +252,48 @@ def test_save_writes_a_whole_png(tmp_path):
     with Image.open(path) as image:
         assert image.format == "PNG"
     assert [p.name for p in path.parent.iterdir()] == ["curves.png"]
+
+
+def found(value, null=0.1):
+    return {"value": value, "ci95": [value - 0.02, value + 0.02], "null": null}
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_depth_figure_marks_what_is_not_to_be_believed(count):
+    names = [f"net.stages.{i // 5}.blocks.{i % 5}.conv" for i in range(count)]
+    sites = {
+        name: {"filter_spread": found(0.1 + i / 50), "compensation": found(0.2)}
+        for i, name in enumerate(names)
+    }
+    figure = figures.depth_figure(sites, converged=names[1:], believed=names[:-1])
+
+    def hollow(title):
+        axes = next(a for a in figure.axes if a.get_title() == title)
+        dots = [line for line in axes.lines if line.get_marker() == "o"]
+        assert np.concatenate([dot.get_xdata() for dot in dots]).tolist() == list(range(count))
+        return [i for i, dot in enumerate(dots) if dot.get_markerfacecolor() == "white"]
+
+    assert hollow("spread of the filters / ‖W‖") == [0]
+    assert hollow("compensation") == [0, count - 1]
+    assert texts(figure).count("not measured") == 7
+    labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
+    assert labels == [f"{i // 5}.blocks.{i % 5}" for i in range(count)] or count == 3
+    assert opened(figure).width == style.WIDTH * style.DPI
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[-1].get_xticklabels()]
+    if count == 20:
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+
+
+def test_names_are_shortened_and_stay_apart():
+    def short(*names):
+        return depth.abbreviated(names)
+
+    assert short("conv1", "conv2") == ["conv1", "conv2"]
+    assert short("a.b.0.conv", "a.b.1.conv") == ["0", "1"]
+    assert short("a.b", "a.b.c") == ["b", "b.c"]
+    assert short("a.b.c", "b.c") == ["a.b", "b"]
+    long = short("x" * 30, "y" * 30)
+    assert all(len(name) <= depth.LONGEST for name in long)
+    alike = short("x" * 15 + "1" + "x" * 15, "x" * 15 + "2" + "x" * 15)
+    assert len(set(alike)) == 2

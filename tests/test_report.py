@@ -129,6 +129,18 @@ class Checker(HTMLParser):
         assert self.open.pop() == tag
 
 
+def test_figure_of_the_network_and_the_layers_left_out(run):
+    run.record["left_out"] = {"head.<b>": "It runs 0 times."}
+    page = write_report(run).read_text()
+    assert 'id="depth"' not in page
+    (run.path / "figures").mkdir()
+    (run.path / "figures" / "depth.png").write_bytes(PIXEL)
+    run.record["figures"] = {"depth": "figures/depth.png"}
+    page = write_report(run).read_text()
+    assert "depth" in check(page).ids
+    assert "<code>head.&lt;b&gt;</code>: It runs 0 times." in page
+
+
 def check(page):
     checker = Checker()
     checker.feed(page)

@@ -16,6 +16,8 @@ from filtergan import runtime, study
 from filtergan.config import StudyConfig, parse
 from filtergan.errors import UserError
 from filtergan.record import RunDirectory, sha256, write_atomic
+from filtergan.stages.materials import Materials
+from filtergan.stages.selection import is_pattern
 from filtergan.training import Diverged
 
 Record = dict[str, Any]
@@ -108,6 +110,10 @@ def run(
     Raises:
         UserError: As `plan` and `study.run`, but not for a game that diverged.
     """
+    if any(map(is_pattern, base.layer)):
+        materials = Materials(base)
+        materials.check()
+        base = materials.config  # the names that all studies of the queue have
     queue = plan(base, out, seeds, names)
     for number, planned in enumerate(queue, 1):
         place = f"run {number} of {len(queue)}: {planned.name}, seed {planned.seed}"

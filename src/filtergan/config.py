@@ -257,7 +257,8 @@ class StudyConfig(Frozen):
     weights: str | None = None
     """Its weights: a safetensors file, or a torch file that holds nothing but tensors."""
     layer: Annotated[tuple[str, ...], Field(min_length=1)] = ("conv4", "conv2")
-    """Dotted names of the convolutions studied, one site each (the paper: layers 4 and 2)."""
+    """Dotted names of the convolutions studied, one site each (the paper: layers 4 and 2); `all`,
+    or patterns such as `layer3.*.conv?`, stand for those that they fit and that can be studied."""
     response: str = "activation"
     """Where the response is read: `conv`, `activation` (after the site's normalisation and
     activation function), or the dotted name of a later module."""

@@ -14,6 +14,8 @@ from filtergan.record import load_tensors, save_tensors
 from filtergan.runtime import generator as random_generator
 from filtergan.site import Site, untouched
 
+AT_ONCE = 2**26  # weights drawn at once: 256 MiB, of which what uses them makes several copies
+
 
 class FilterGAN:
     """A generator of a site's filters, with the discriminator and Q that it was trained against.
@@ -66,6 +68,11 @@ class FilterGAN:
     def latent(self) -> int:
         """Dimension of z."""
         return self.generator.latent
+
+    @property
+    def at_once(self) -> int:
+        """Sets of filters to work on at once, so that a large site stays within some GiB."""
+        return max(1, AT_ONCE // self.site.filters.numel())
 
     def latents(self, n: int, seed: int = 0, *parts: str | int) -> Float[Tensor, "n latent"]:
         """Draw n latents from the standard normal, the same for the same seed and parts."""

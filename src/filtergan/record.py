@@ -259,6 +259,8 @@ class RunDirectory:
         """Take out of the record what these stages found, before they are run once more."""
         for name in stages:
             self.record["stages"].pop(name, None)
+        if "measure" in stages:
+            self.record.pop("figures", None)
         for site in self.record["sites"].values():
             if "measure" in stages:
                 site.update(verdict=None, reason=None, measures={})

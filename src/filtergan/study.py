@@ -1,5 +1,6 @@
 """A whole study: the only file that knows the order of the stages."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,7 @@ def run(
     Under torchrun all its processes take part, each calling this with the same arguments.
 
     Args:
-        config: Every choice.
+        config: Every choice; patterns of layers become names, which is what the run directory has.
         out: The run directory to make, or to continue or replace.
         until: Stop after this stage; a later call with `resume` goes on.
         resume: Continue what lies in `out`; what is finished is not done again.
@@ -60,7 +61,12 @@ def run(
     """
     materials = _begin(config)
     materials.check()
-    directory = RunDirectory.create(out, config, resume=resume, overwrite=overwrite)
+    directory = RunDirectory.create(out, materials.config, resume=resume, overwrite=overwrite)
+    if materials.left_out:
+        directory.record["left_out"] = materials.left_out
+        directory.save()
+        for layer, reason in materials.left_out.items():
+            print(f"filtergan: {layer} is left out: {reason}", file=sys.stderr)
     for begun in directory.record["stages"].values():
         if begun.get("processes", 1) == distributed.size():
             torch.set_num_threads(begun["threads"])  # other numbers add up in other orders

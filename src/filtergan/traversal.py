@@ -165,7 +165,9 @@ def walk(
     starts: Float[Tensor, "n points c h w"] | None = None,
     tick: Tick = lambda points: None,
 ) -> Inversion:
-    """Invert every image at every one of its points, `config.batch` points at a time.
+    """Invert every image at every one of its points, at most `config.batch` at a time.
+
+    Fewer are taken where the filters are so large that those of a whole batch would not fit.
 
     Several processes share these batches.
 
@@ -201,6 +203,8 @@ def walk(
         found = invert(site, prior, start, profiles, moved, config, tick)
         return found.images, found.before, found.after
 
-    batches = torch.arange(len(images) * points, device=images.device).split(config.batch)
+    batches = torch.arange(len(images) * points, device=images.device).split(
+        min(config.batch, gan.at_once)
+    )
     parts = distributed.spread(find, batches)
     return Inversion(*(torch.cat(part).to(images.device) for part in zip(*parts, strict=True)))

@@ -1,6 +1,7 @@
 """The figures of a study, as in the paper; the only importer of matplotlib."""
 
 from filtergan.figures.curves import curves_figure, intervals_figure
+from filtergan.figures.depth import depth_figure
 from filtergan.figures.evidence import distances_figure, latents_figure, shares_figure
 from filtergan.figures.filters import filters_figure, mds_figure
 from filtergan.figures.style import png, save
@@ -8,6 +9,7 @@ from filtergan.figures.traversals import grid_figure, grids_figure
 
 __all__ = [
     "curves_figure",
+    "depth_figure",
     "distances_figure",
     "filters_figure",
     "grid_figure",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from filtergan.measures.measure import Measure
 
+COLUMNS = 2**18  # weights of which all draws are held in double precision at once
 MEASURES = (
     Measure(
         "filter_spread",
@@ -61,7 +62,8 @@ def filter_spread(generated: Float[Tensor, "d ..."], real: Float[Tensor, "..."])
     """
     if len(generated) < 2:
         return math.nan
-    variance = generated.flatten(1).double().var(dim=0).sum()
+    parts = generated.flatten(1).split(COLUMNS, dim=1)
+    variance = torch.stack([part.double().var(dim=0).sum() for part in parts]).sum()
     return float(variance.sqrt() / real.double().norm())
 
 
@@ -101,11 +103,9 @@ def participation_ratio(generated: Float[Tensor, "d o ..."]) -> float:
     count = len(generated)
     if count < 4:
         return math.nan
-    flat = generated.flatten(1).double()
-    centred = flat - flat.mean(dim=0)
-    gram = centred @ centred.T
+    gram, square = _gram(generated)
     trace = gram.trace() / (count - 1)
-    if trace <= 1e-12 * flat.square().sum() / count:
+    if trace <= 1e-12 * square / count:
         return math.nan
     gram.fill_diagonal_(0)
     pairs, rows, total = gram.square().sum(), gram.sum(dim=1).square().sum(), gram.sum()
@@ -113,8 +113,8 @@ def participation_ratio(generated: Float[Tensor, "d o ..."]) -> float:
     n3 = n2 * (count - 2)
     n4 = n3 * (count - 3)
     # Sums over two, three and four different draws of products of two inner products.
-    square = pairs / n2 - 2 * (rows - pairs) / n3 + (total**2 - 4 * rows + 2 * pairs) / n4
-    return float(trace**2 / square) if square > 0 else math.nan
+    total2 = pairs / n2 - 2 * (rows - pairs) / n3 + (total**2 - 4 * rows + 2 * pairs) / n4
+    return float(trace**2 / total2) if total2 > 0 else math.nan
 
 
 def coordinates(generated: Float[Tensor, "d o ..."]) -> Float[Tensor, "d 1 d"]:
@@ -123,10 +123,18 @@ def coordinates(generated: Float[Tensor, "d o ..."]) -> Float[Tensor, "d 1 d"]:
     All measures of how draws differ from each other are the same for these; a jackknife over a
     hundred draws of a large site is then as cheap as over a hundred small ones.
     """
-    flat = generated.flatten(1).double()
-    centred = flat - flat.mean(dim=0)
-    values, vectors = torch.linalg.eigh(centred @ centred.T)
+    values, vectors = torch.linalg.eigh(_gram(generated)[0])
     return (vectors * values.clamp(min=0).sqrt())[:, None]
+
+
+def _gram(generated: Float[Tensor, "d ..."]) -> tuple[Float[Tensor, "d d"], Float[Tensor, ""]]:
+    """Inner products of the centred draws, and the sum of squares of the draws as they are."""
+    gram = square = torch.zeros((), dtype=torch.float64, device=generated.device)
+    for part in generated.flatten(1).split(COLUMNS, dim=1):
+        flat = part.double()
+        centred = flat - flat.mean(dim=0)
+        gram, square = gram + centred @ centred.T, square + flat.square().sum()
+    return gram, square
 
 
 def draws_interval(
@@ -170,7 +178,7 @@ def noise_matched(
     """
     variance = generated.flatten(2).var(dim=0).mean(dim=1)
     scale = variance.sqrt().reshape(-1, *[1] * (real.ndim - 1))
-    return real + scale * _noise(real, n, generator)
+    return _noise(real, n, generator).mul_(scale).add_(real)
 
 
 def random_filters(
@@ -185,7 +193,7 @@ def random_filters(
     """
     flat, shape = real.flatten(1), (-1, *[1] * (real.ndim - 1))
     mean, scale = flat.mean(dim=1), flat.std(dim=1, correction=0)
-    return mean.reshape(shape) + scale.reshape(shape) * _noise(real, n, generator)
+    return _noise(real, n, generator).mul_(scale.reshape(shape)).add_(mean.reshape(shape))
 
 
 def _noise(

@@ -1,6 +1,6 @@
 """From a run's record to one self-contained HTML page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,8 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "paper": tables.paper_table(record["sites"]),
         "is_mnist": config.data.rstrip("/").split("/")[-1].lower() == "mnist",
         "data": config.data,
+        "depth": inline(run.path, record.get("figures", {}).get("depth")),
+        "left_out": record.get("left_out", {}),
         "network_curves": inline(run.path, network_curves),
         "network": plain(record.get("cnn", {})),
         "dataset": plain(record.get("dataset", {})),
@@ -166,7 +168,7 @@ def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]
     )
     return {
         "train-cnn": f"{network}; it stays frozen in all that follows.",
-        "train-gan": f"For {' and '.join(config.layer)}, each on its own, a generator was trained "
+        "train-gan": f"For {_listed(config.layer)}, each on its own, a generator was trained "
         f"to map {gan.latent} latents to all filters of the convolution, in {gan.steps:,} steps "
         f"of {gan.batch} images ({updates}, λ = {gan.information:g}), so that the responses at "
         f"“{config.response}” would pass for real ones. {start}",
@@ -180,6 +182,11 @@ def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]
         f"{measure.retrain_epochs} epochs (eq. 9), beside controls re-trained alike. Intervals are "
         "95 %; images are resampled whole, and draws where a number is a mean over draws.",
     }
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _judges(record: Mapping[str, Any]) -> dict[str, str]:

@@ -10,23 +10,27 @@ from filtergan import distributed, networks, runtime
 from filtergan.cnn import to_float
 from filtergan.config import StudyConfig
 from filtergan.data import Dataset, Split, load_dataset
+from filtergan.errors import UserError
 from filtergan.gan import FilterGAN, load_weights
 from filtergan.judges import Judges, get_judges
 from filtergan.loading import check_fits, load_model
 from filtergan.record import RunDirectory, load_tensors
 from filtergan.site import Site
+from filtergan.stages.selection import execution_order, is_pattern, select
 
 
 class Materials:
     """Loads each thing once, when it is first needed.
 
-    Args:
-        config: The study's config.
+    Attributes:
+        config: The study's config; once checked, its layers are names and no patterns.
+        left_out: Layers that fit a pattern but cannot be studied, and why.
     """
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
         self.device = runtime.device(config.device)
+        self.left_out: dict[str, str] = {}
         self._sites: dict[str, Site] = {}
 
     @cached_property
@@ -62,10 +66,15 @@ class Materials:
     def check(self) -> None:
         """Meet every mistake in the choice of images, network and layers before work begins.
 
+        Patterns of layers become the names that they fit.
+
         Raises:
             UserError: The first one found.
         """
         self.check_network()
+        if any(map(is_pattern, self.config.layer)):
+            layers, self.left_out = select(self.config.layer, self.order(), self._fault)
+            self.config = self.config.model_copy(update={"layer": layers})
         for layer in self.config.layer:
             self.site(layer)
 
@@ -76,6 +85,17 @@ class Materials:
             UserError: It does not.
         """
         check_fits(self.network, self.dataset.shape, len(self.dataset.classes))
+
+    def order(self) -> list[str]:
+        """The network's convolutions in the order in which it runs them."""
+        return execution_order(self.network, self._example)
+
+    def _fault(self, layer: str) -> str | None:
+        try:
+            self.site(layer)
+        except UserError as error:
+            return str(error)
+        return None
 
     def load_trained(self, run: RunDirectory) -> None:
         """Give the network the weights that `train-cnn` saved in a run.
@@ -91,9 +111,12 @@ class Materials:
     def site(self, layer: str) -> Site:
         """The site of a layer in the network as it is now."""
         if layer not in self._sites:
-            example = self.dataset.test.pixels(slice(2)).to(self.device)
-            self._sites[layer] = Site(self.network, layer, example, self.config.response)
+            self._sites[layer] = Site(self.network, layer, self._example, self.config.response)
         return self._sites[layer]
+
+    @property
+    def _example(self) -> Tensor:
+        return self.dataset.test.pixels(slice(2)).to(self.device)
 
     def gan(self, layer: str, run: RunDirectory) -> FilterGAN:
         """The trained generator and discriminator of a site.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from filtergan import distributed, runtime
 from filtergan.errors import UserError
+from filtergan.figures import depth_figure, save
 from filtergan.gan import FilterGAN
 from filtergan.measures import gates
 from filtergan.measures.claims import SiteEvidence, decide
@@ -19,10 +20,11 @@ from filtergan.stages.measure_images import Found, ImageMeasures
 from filtergan.stages.measure_traversals import TraversalMeasures
 
 STAGE = "measure"
+DEPTHS = 3  # sites from which on a study shows how its measures change along the network
 
 
 def run(run: RunDirectory, materials: Materials) -> None:
-    """Write each site's measures, its figures of filters, and its verdict; then the claims."""
+    """Write each site's measures, its figures of filters, and its verdict; then what they make."""
     for layer in run.config.layer:
         if not run.site_done(STAGE, layer):
             gan = materials.gan(layer, run)
@@ -33,6 +35,8 @@ def run(run: RunDirectory, materials: Materials) -> None:
             run.set_verdict(layer, *verdict(found, float(found["single_draw_accuracy"]["null"])))
             run.finish_site(STAGE, layer)
     run.record["claims"] = _claims(run, materials)
+    if len(run.config.layer) >= DEPTHS:
+        _draw_depth(run, materials)
     run.save()
 
 
@@ -110,6 +114,17 @@ def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
         for name, points in measures.points.items()
         for key, values in points.items()
     }
+
+
+def _draw_depth(run: RunDirectory, materials: Materials) -> None:
+    """Draw the measures of all sites in the order in which the network runs them."""
+    sites = {n: run.site(n) for n in materials.order() if n in run.config.layer}
+    measures = {name: site["measures"] for name, site in sites.items()}
+    converged = [name for name, site in sites.items() if site["verdict"] == "converged"]
+    believed = [name for name, found in measures.items() if not gates.failures(found)]
+    path = run.path / "figures" / "depth.png"
+    save(depth_figure(measures, converged, believed), path)
+    run.record["figures"] = {"depth": str(path.relative_to(run.path))}
 
 
 def _claims(run: RunDirectory, materials: Materials) -> dict[str, Any] | None:

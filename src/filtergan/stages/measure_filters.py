@@ -105,7 +105,8 @@ def _latents(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int)
     n = min(HELD_OUT, len(test))
     z = gan.latents(n, seed, "held out")
     chosen = runtime.sample(len(test), n, seed, "held out images")
-    parts = zip(chosen.split(100), z.split(100), strict=True)
+    batch = min(100, gan.at_once)
+    parts = zip(chosen.split(batch), z.split(batch), strict=True)
     predicted = torch.cat(
         [gan.predict(materials.inputs(gan.site, test, index), one) for index, one in parts]
     )
@@ -222,12 +223,13 @@ def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int
     n = min(COMPARED, len(test) // 2)
     chosen = runtime.sample(len(test), 2 * n, seed, "compared images")
     inputs = [materials.inputs(site, test, chosen[k * n : (k + 1) * n]) for k in range(2)]
-    z = gan.latents(n, seed, "compared").split(100)
+    batch = min(100, gan.at_once)
+    z = gan.latents(n, seed, "compared").split(batch)
     rng = runtime.generator(seed, "compared random filters")
     random = random_filters(site.filters.cpu(), 10, rng).to(site.filters)
     real = site.respond(inputs[0])
     fake = torch.cat(
-        [site.respond(h, gan.draw(one)) for h, one in zip(inputs[1].split(100), z, strict=True)]
+        [site.respond(h, gan.draw(one)) for h, one in zip(inputs[1].split(batch), z, strict=True)]
     )
     null = torch.cat([site.respond(h, random[k % 10]) for k, h in enumerate(inputs[1].split(100))])
     summed = [r.reshape(*r.shape[:2], -1).mean(2).cpu() for r in (real, fake, null)]

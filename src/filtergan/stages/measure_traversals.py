@@ -144,7 +144,8 @@ class TraversalMeasures:
             filters = self.gan.draw(latents)
             return self.gan.site.respond(self.gan.site.input(some), filters).flatten(1).cpu()
 
-        parts = list(zip(images.split(64), z.split(64), strict=True))
+        batch = min(64, self.gan.at_once)
+        parts = list(zip(images.split(batch), z.split(batch), strict=True))
         return torch.cat(distributed.spread(profiles, parts))
 
     # M8

@@ -1,0 +1,191 @@
+"""Many sites in one study: which layers a pattern stands for, what is left out, and the figure."""
+
+import json
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import images, in_disorder, make, traces
+from safetensors.torch import save_file
+from test_study import micro
+from torch import Tensor, nn
+
+from filtergan import cli, compare, study
+from filtergan.config import CnnConfig, JudgeConfig, StudyConfig, dump, load
+from filtergan.errors import UserError
+from filtergan.record import RunDirectory
+from filtergan.stages.materials import Materials
+from filtergan.stages.selection import execution_order, select
+
+NAMES = ["stem", "layer1.0.conv1", "layer1.0.conv2", "layer3.1.conv1", "layer3.1.conv2", "all2"]
+
+
+class Odd(nn.Module):
+    """Convolutions defined in another order than they run; one runs twice, one never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.unused = nn.Conv2d(4, 5, 3), nn.Conv2d(1, 1, 1)
+        self.twice, self.first = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(1, 4, 3, padding=1)
+        self.middle = nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(5, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.twice(torch.relu(self.twice(torch.relu(self.first(x)))))
+        x = torch.relu(self.last(torch.relu(self.middle(torch.relu(x)))))
+        return self.fc(x.mean((2, 3)))
+
+
+def no_fault(_: str) -> None:
+    return None
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> StudyConfig:
+    """A study of the odd network, as a user's own."""
+    torch.manual_seed(0)
+    save_file(Odd().state_dict(), tmp_path / "odd.safetensors")
+    return micro(layer=("all",), model=f"{__name__}:Odd", weights=str(tmp_path / "odd.safetensors"))
+
+
+# ---------------------------------------------------------------------------------- patterns
+
+
+def test_what_patterns_stand_for() -> None:
+    def chosen(*layers: str) -> tuple[str, ...]:
+        return select(layers, NAMES, no_fault)[0]
+
+    assert chosen("all") == tuple(NAMES)
+    assert chosen("layer3.*.conv?") == ("layer3.1.conv1", "layer3.1.conv2")
+    assert chosen("layer?.[01].conv2", "stem") == ("layer1.0.conv2", "layer3.1.conv2", "stem")
+    assert chosen("all2", "*") == ("all2", *NAMES[:-1])  # as named, then the network's order
+    assert chosen("nothing") == ("nothing",)  # for the site to refuse
+
+
+def test_a_layer_may_have_the_name_of_a_pattern() -> None:
+    assert select(["all", "a[b]"], ["c", "a[b]", "all"], no_fault)[0] == ("all", "a[b]")
+
+
+@given(st.lists(st.sampled_from(["*1", "s*", "*.conv?", "stem", "all2", "all", "layer1.*"])))
+def test_each_layer_is_chosen_once_and_none_is_lost(layers: list[str]) -> None:
+    chosen, _ = select(layers, NAMES, no_fault)
+    wanted = {n for n in NAMES for p in layers if p == "all" or fnmatchcase(n, p)}
+    assert set(chosen) == wanted
+    assert len(chosen) == len(wanted)
+
+
+def test_a_pattern_that_fits_nothing_names_the_convolutions() -> None:
+    with pytest.raises(UserError, match=r"'conv\*' fits no layer; .* stem, layer1.0.conv1"):
+        select(["stem", "conv*"], NAMES, no_fault)
+
+
+def test_what_cannot_be_studied_is_left_out_of_patterns_only() -> None:
+    def fault(name: str) -> str | None:
+        return f"{name} runs twice." if name in ("stem", "all2") else None
+
+    chosen, left_out = select(["all2", "*"], NAMES, fault)
+    assert chosen == ("all2", *NAMES[1:-1])  # named: the site itself will refuse it
+    assert left_out == {"stem": "stem runs twice."}
+    with pytest.raises(UserError, match=r"can be studied: stem runs twice\."):
+        select(["st*"], NAMES, fault)
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "spectral"])
+def test_the_order_leaves_the_network_as_it_was(name: str) -> None:
+    network = in_disorder(make(name))
+    before = traces(network)
+    order = execution_order(network, images(2))
+    assert traces(network) == before
+    if name == "residual":  # the way around runs last in its block
+        assert order == ["stem", "block.conv1", "block.conv2", "block.skip", "last"]
+
+
+def test_what_never_runs_is_last() -> None:
+    order = execution_order(Odd(), images(2))
+    assert order == ["first", "twice", "middle", "last", "unused"]
+
+
+# ------------------------------------------------------------------------------------ studies
+
+
+def test_a_study_holds_the_names_and_what_was_left_out(
+    odd: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    study.run(odd, out, until="train-cnn")
+    record = json.loads((out / "record.json").read_text())
+    names = ["first", "middle", "last"]
+    assert record["config"]["layer"] == names
+    assert list(record["sites"]) == names
+    assert list(load(out / "config.yaml").layer) == names
+    assert list(record["left_out"]) == ["twice", "unused"]
+    assert "runs 2 times" in record["left_out"]["twice"]
+    assert "runs 0 times" in record["left_out"]["unused"]
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in told] == ["twice", "unused"]
+
+    for again in (odd, load(out / "config.yaml")):  # by the pattern, and by the names
+        run = study.run(again, out, until="train-cnn", resume=True)
+        assert run.record["left_out"] == record["left_out"]
+    with pytest.raises(UserError, match=r"other settings .layer"):
+        study.run(odd.model_copy(update={"layer": ("fi*",)}), out, resume=True)
+
+
+def test_a_named_layer_keeps_its_error(odd: StudyConfig, tmp_path: Path) -> None:
+    for layers, says in ((("all", "twice"), "runs 2 times"), (("all", "none"), "no layer 'none'")):
+        with pytest.raises(UserError, match=says):
+            study.run(odd.model_copy(update={"layer": layers}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_takes_patterns(
+    odd: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text(dump(odd))
+    shared = ("--config", str(tmp_path / "config.yaml"), "--until", "train-cnn")
+    arguments = ["study", *shared, "--out", str(tmp_path / "run"), "--layer", "f*,mid*"]
+    assert cli.main(arguments) == 0
+    assert list(RunDirectory.open(tmp_path / "run").record["sites"]) == ["first", "middle"]
+    assert cli.main([*arguments, "--resume"]) == 0
+    assert cli.main([*arguments[:-1], "conv*", "--overwrite"]) == 2
+    error = capsys.readouterr().err
+    assert "'conv*' fits no layer" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.slow
+def test_a_study_of_three_sites_to_its_end(tmp_path: Path) -> None:
+    """Stopped on the way, it goes on by its pattern; what it leaves can be compared."""
+    config = micro(
+        layer=("*",),
+        cnn=CnnConfig(channels=(4, 4, 6), pool_after=(1,), epochs=1),
+        judges=JudgeConfig(networks=1, epochs=1),
+    )
+    study.run(config, tmp_path / "run", until="train-gan")
+    run = study.run(config, tmp_path / "run", resume=True)
+    record = run.record
+    assert record["status"] == "finished"
+    assert list(record["sites"]) == ["conv1", "conv2", "conv3"]
+    assert all(site["verdict"] for site in record["sites"].values())
+    assert "left_out" not in record
+    assert (run.path / record["figures"]["depth"]).read_bytes().startswith(b"\x89PNG")
+    assert 'id="depth"' in (run.path / "report.html").read_text()
+
+    other = record | {"seed": 1, "config": record["config"] | {"seed": 1}}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "record.json").write_text(json.dumps(other))
+    found = compare.compare([run.path, tmp_path / "other"], ["filter_spread"])
+    assert len(compare.tables(found)) == 3
+
+    study.run_stage("train-cnn", run.path)  # by names; what rested on it is forgotten
+    assert "figures" not in RunDirectory.open(run.path).record
+
+
+def test_materials_resolve_once(odd: StudyConfig) -> None:
+    materials = Materials(odd)
+    materials.check()
+    assert materials.config.layer == ("first", "middle", "last")
+    assert materials.order() == ["first", "twice", "middle", "last", "unused"]
