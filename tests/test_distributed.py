@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import several
+import stopped
 import torch
 
 from filtergan import cli, distributed, launcher, runtime, study
@@ -72,6 +73,9 @@ CONFIG = StudyConfig(
         resamples=20,
     ),
 )
+
+
+LONG = CONFIG.model_copy(update={"gan": CONFIG.gan.model_copy(update={"steps": 100_000})})
 
 
 def free_port() -> str:
@@ -247,8 +251,7 @@ def test_a_whole_study(alone: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_all(rank: int, alone: Path, tmp_path: Path) -> None:
     """The others end with a sentence, none is left, and one process goes on."""
-    long = CONFIG.model_copy(update={"gan": CONFIG.gan.model_copy(update={"steps": 100_000})})
-    process = start(begin(tmp_path, long, "--processes", "2"))
+    process = start(begin(tmp_path, LONG, "--processes", "2"))
     run, checkpoint = tmp_path / "run", tmp_path / "run" / "conv2" / "checkpoint"
     until((checkpoint / "game.safetensors").exists)
     pids = children(process)
@@ -264,44 +267,31 @@ def test_a_killed_process_ends_all(rank: int, alone: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_an_interrupt_ends_all_and_others_go_on(alone: Path, tmp_path: Path) -> None:
-    """Two processes are interrupted; one goes on for a while; torchrun's two go on to the end."""
-    process = start(begin(tmp_path, CONFIG, "--processes", "2", "--until", "train-gan"))
-    run = tmp_path / "run"
-    until(lambda: (run / "conv2" / "checkpoint" / "game.safetensors").exists())
+def test_an_interrupt_ends_all(tmp_path: Path) -> None:
+    """They end with the sentence of a single process, and none is left."""
+    process = start(begin(tmp_path, LONG, "--processes", "2"))
+    until((tmp_path / "run" / "conv2" / "checkpoint" / "game.safetensors").exists)
     pids = children(process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=100)
-    if process.returncode:  # else it had just finished
-        assert process.returncode == 130
-        assert err == "filtergan: interrupted; continue with --resume\n"
+    _, err = finish(process, 130)
+    assert err == "filtergan: interrupted; continue with --resume\n"
     assert all(gone(pid) for pid in pids.values())
 
-    # A checkpoint of two processes goes on in one, to step 20.
-    train, seen = study.train_gan.train, []
 
-    def stop(*args: Any, **kwargs: Any) -> Any:
-        game_log = kwargs.pop("log")
-
-        def log(step: int, values: dict[str, float]) -> None:
-            game_log(step, values)
-            seen.append(step)
-            if step == 25:
-                raise KeyboardInterrupt
-
-        return train(*args, **kwargs, log=log)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study.train_gan, "train", stop)
-        with pytest.raises(KeyboardInterrupt):
-            study.run(CONFIG, run, resume=True)
-    assert seen[0] in (11, 21)
-
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    launch += ["--master-port", free_port()]
-    again = begin(tmp_path, CONFIG, "--resume", "--until", "train-gan")
-    finish(start(launch + again[1:]), 0)
-    assert record_of(run)["stages"]["train-gan"]["processes"] == 2
+@pytest.mark.slow
+def test_any_number_goes_on(alone: Path, tmp_path: Path) -> None:
+    """Torchrun's two stop at step 15, one goes on to step 25, two to the end."""
+    run, torchrun = tmp_path / "run", [sys.executable, "-m", "torch.distributed.run"]
+    torchrun += ["--nproc-per-node", "2", "--master-port", free_port(), stopped.__file__]
+    arguments = begin(tmp_path, CONFIG, "--until", "train-gan")[3:]
+    start([*torchrun, "15", *arguments]).communicate(timeout=300)
+    assert losses_of(run)[-1]["step"] == 15
+    arguments.append("--resume")
+    finish(start([sys.executable, stopped.__file__, "25", *arguments]), 130)
+    assert losses_of(run)[-1]["step"] == 25
+    finish(start(command(*arguments, "--processes", "2")), 0)
+    made = record_of(run)["stages"]["train-gan"]
+    assert (made["processes"], made["attempts"]) == (2, 3)
     assert_same_losses(run, alone)
 
 

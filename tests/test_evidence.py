@@ -141,7 +141,7 @@ def test_images_in_colour_get_the_measures_that_apply(tmp_path: Path) -> None:
     record = study.run(config, tmp_path / "run").record
     site = record["sites"]["conv2"]
     assert "colour" in " ".join(site["not_measured"].values())
-    assert set(site["references"]) == {"null", "brightness", "affine", "warp", "noise"}
+    assert set(site["references"]) == {"null", "brightness", "tint", "affine", "warp", "noise"}
     names = set(site["measures"])
     assert {"explained_photometric", "explained_affine", "explained_spline"} <= names
     assert {"labels_kept_judges", "on_manifold_share", "repeatability"} <= names

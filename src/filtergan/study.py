@@ -65,7 +65,7 @@ def run(
     if materials.left_out:
         directory.record["left_out"] = materials.left_out
         directory.save()
-        for layer, reason in materials.left_out.items():
+        for layer, reason in materials.left_out.items() if distributed.first() else ():
             print(f"filtergan: {layer} is left out: {reason}", file=sys.stderr)
     for begun in directory.record["stages"].values():
         if begun.get("processes", 1) == distributed.size():
