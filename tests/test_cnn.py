@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import fx, nn
 
-from filtergan.cnn import augmented, fit, predict, to_float
+from filtergan.cnn import augmented, channels_last, fit, predict, to_float
 from filtergan.config import CnnConfig
 from filtergan.errors import UserError
 from filtergan.loading import check_fits, load_model
@@ -352,3 +352,18 @@ def test_weights_that_do_not_fit(model, tmp_path):
         load_model(f"{model}:net", tmp_path / "a.safetensors")
     for part in ("lacks 0.bias", "has no extra", "2.weight [5, 8] instead of [3, 8]"):
         assert part in str(caught.value)
+
+
+def test_channels_last_keeps_the_values() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(64, 2)
+    ).eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    x = torch.rand(3, 1, 8, 8)
+    want = network(x)
+    assert channels_last(network) is network
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    torch.testing.assert_close(network(x), want)
+    got = network[0](x)  # also behind a single channel, where strides can be read either way
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    assert not got.is_contiguous()

@@ -24,6 +24,21 @@ def to_float(inputs: Tensor) -> Tensor:
     return inputs.float()
 
 
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the weights of planar convolutions with channels last, in place; returns the network.
+
+    The values stay. What a convolution puts out has the layout of its weights, and on a CPU
+    max-pooling is several times faster, and training half as fast again, with channels last.
+    """
+    for module in network.modules():
+        for weight in module.parameters(recurse=False) if isinstance(module, nn.Conv2d) else ():
+            if weight.ndim == 4:
+                # Not `contiguous`, which leaves the strides of a single channel as they are.
+                other = torch.empty_like(weight, memory_format=torch.channels_last)
+                weight.data = other.copy_(weight.data)
+    return network
+
+
 def augmented(images: Float[Tensor, "n c h w"], flip: bool, shift: int) -> Float[Tensor, "n c h w"]:
     """Images mirrored (every second, at random) and shifted, what comes in from outside black.
 

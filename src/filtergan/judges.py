@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from filtergan import runtime
-from filtergan.cnn import fit, predict
+from filtergan.cnn import channels_last, fit, predict
 from filtergan.config import JudgeConfig
 from filtergan.data import Dataset
 from filtergan.distributed import lead
@@ -239,7 +239,8 @@ def _make(i: int, dataset: Dataset) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(runtime.derive_seed(SEED, "judge weights", i))
         head = nn.Linear(WIDTH, len(dataset.classes))
-        return nn.Sequential(OrderedDict(body=body(*dataset.shape), head=head))
+        network = nn.Sequential(OrderedDict(body=body(*dataset.shape), head=head))
+        return channels_last(network)
 
 
 def _down(height: int, width: int) -> nn.Module:

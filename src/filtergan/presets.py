@@ -77,7 +77,7 @@ def cifar10_small() -> StudyConfig:
             "preset": "cifar10_small",
             "layer": ("stage3.0.conv1", "stage1.0.conv1"),
             "cnn": base.cnn.model_copy(
-                update={"channels": (16, 64, 128), "blocks": 1, "epochs": 8}
+                update={"channels": (16, 64, 128), "blocks": 1, "epochs": 10}
             ),
             "judges": JudgeConfig(epochs=5),
             "gan": GanConfig(),

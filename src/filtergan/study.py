@@ -126,6 +126,7 @@ def _begin(config: StudyConfig) -> Materials:
         )
     runtime.join(config.device, config.precision)
     runtime.set_threads(config.threads)
+    runtime.keep_memory()
     return Materials(config)
 
 

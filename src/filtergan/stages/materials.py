@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from filtergan import distributed, networks, runtime
-from filtergan.cnn import to_float
+from filtergan.cnn import channels_last, to_float
 from filtergan.config import StudyConfig
 from filtergan.data import Dataset, Split, load_dataset
 from filtergan.errors import UserError
@@ -49,7 +49,8 @@ class Materials:
                 torch.manual_seed(seed)
                 shape, classes = self.dataset.shape, len(self.dataset.classes)
                 network = networks.make(self.config.cnn, shape, classes)
-        return network.to(self.device).eval()
+        network = network.to(self.device).eval()
+        return channels_last(network) if self.device.type == "cpu" else network
 
     @cached_property
     def judges(self) -> Judges:
