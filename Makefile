@@ -11,7 +11,7 @@ cd runs/$(1) && for record in */seed*/record.json; do \
   mkdir -p $$folder && cp $$record $$folder/ || exit; done
 endef
 
-.PHONY: demo test lint variants ablations planted large-layers results clean
+.PHONY: demo test lint variants ablations planted large-layers bench results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
@@ -38,6 +38,10 @@ planted: .venv/installed  ## planted invariances on MNIST, 4 kinds x 3 seeds, an
 
 large-layers: .venv/installed  ## what the generator costs, over the size of its layer, half an hour
 	$(BIN)/python studies/large_layers.py
+
+bench: .venv/installed  ## speed beside floors and alternatives, three quarters of an hour
+	$(BIN)/python benchmarks/run.py --data $(MNIST)
+	$(BIN)/python studies/results.py
 
 results: .venv/installed  ## the tables of RESULTS.md from the committed records
 	$(BIN)/python studies/results.py

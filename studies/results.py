@@ -182,6 +182,17 @@ def _large_layers(_: str) -> str:
     return _table(head, lines)
 
 
+def _bench(name: str) -> str:
+    """`bench/DEVICE/targets`, `bench/DEVICE/convolutions` or `bench/DEVICE/machines`."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    import summary
+
+    _, device, table = name.split("/")
+    path = ROOT / "results" / "benchmarks" / device / "record.json"
+    record = json.loads(path.read_bytes()) if path.exists() else {"parts": {}}
+    return _table(*getattr(summary, table)(record))
+
+
 def _evidence(name: str) -> str:
     """`families/STUDY/LAYER`, `gates/STUDY`, `claims/STUDY` or `latents/STUDY/LAYER`."""
     import evidence
@@ -217,6 +228,7 @@ TABLES = {
     "ablations": _ablations,
     "planted": _planted,
     "large_layers": _large_layers,
+    "bench": _bench,
     "families": _evidence,
     "gates": _evidence,
     "claims": _evidence,

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from filtergan.convolution import Convolution, Geometry, convolve
+from filtergan.convolution import Backend, Convolution, Geometry, convolve, fastest
 from filtergan.site import Site
 
 # Torch tells that it copies what cannot be padded evenly.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 
+BACKENDS: tuple[Backend, ...] = ("grouped", "unfolded")
 KINDS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORMS = ("none", "batch", "group", "instance", "layer")
 MODES = ("zeros", "reflect", "replicate", "circular")
@@ -69,14 +70,25 @@ def test_every_sample_has_its_own_filters(case: tuple[Convolution, Tensor]) -> N
     for leaf in leaves:
         leaf.requires_grad_()
 
-    got = convolve(inputs, filters, bias, Geometry.of(conv))
-    want = loop(conv, inputs, filters, bias)
-    torch.testing.assert_close(got, want)
-
+    geometry, want = Geometry.of(conv), loop(conv, inputs, filters, bias)
     weight = torch.randn_like(want)
-    torch.testing.assert_close(
-        torch.autograd.grad(got, leaves, weight), torch.autograd.grad(want, leaves, weight)
-    )
+    gradients = torch.autograd.grad(want, leaves, weight)
+    planes = inputs.ndim == 4 or (max(conv.kernel_size) == 1 and not any(geometry.padding))
+    for backend in BACKENDS if geometry.groups == 1 and planes else BACKENDS[:1]:
+        got = convolve(inputs, filters, bias, geometry, backend)
+        torch.testing.assert_close(got, want)
+        torch.testing.assert_close(torch.autograd.grad(got, leaves, weight), gradients)
+
+
+def test_the_backend_follows_the_shape() -> None:
+    plain = Geometry(padding=(1,) * 4)
+    assert fastest((64, 64, 3, 3), 49, plain) == "grouped"
+    assert fastest((512, 512, 3, 3), 49, plain) == "unfolded"
+    assert fastest((512, 1, 3, 3), 49, Geometry(padding=(1,) * 4, groups=512)) == "grouped"
+    assert fastest((512, 64, 3), 49, Geometry(padding=(1, 1))) == "grouped"
+    assert fastest((16, 64, 1, 1), 196, Geometry((2,))) == "unfolded"
+    assert fastest((16, 64, 1), 196, Geometry()) == "unfolded"
+    assert fastest((16, 64, 1, 1), 196, plain) == "grouped"
 
 
 @settings(max_examples=50)
@@ -129,13 +141,14 @@ def test_a_site_of_any_geometry(
         torch.testing.assert_close(site.output(response=site.respond(h, each)), want)
 
 
-def test_second_derivatives() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_second_derivatives(backend: Backend) -> None:
     """The penalty on gradients needs them."""
     conv = nn.Conv2d(2, 2, 2, padding=1, dtype=torch.float64)
     inputs = torch.randn(2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
     filters = torch.randn(2, 2, 2, 2, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(
-        lambda x, f: convolve(x, f, None, Geometry.of(conv)), (inputs, filters)
+        lambda x, f: convolve(x, f, None, Geometry.of(conv), backend), (inputs, filters)
     )
 
 

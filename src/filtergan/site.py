@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from filtergan.convolution import Convolution, Geometry, convolutions, convolve
+from filtergan.convolution import Backend, Convolution, Geometry, convolutions, convolve, fastest
 from filtergan.errors import UserError
 from filtergan.tracing import Follower, Operation, cut, settled
 from filtergan.wrappers import output_of, uncompiled, unwrapped
@@ -59,6 +59,7 @@ class Site:
         order: How a response is permuted to the layout that the network has there; empty where it
             has channels first itself. A response at `conv` or `activation` is always
             [n, channels, ...].
+        backend: How filters of its own for every sample are applied.
         straight: Whether everything after the response depends on the input only through it
             (verified on the example), so that `output` needs no images.
 
@@ -79,6 +80,7 @@ class Site:
         self.conv = self._find(layer)
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
         self.geometry = Geometry.of(self.conv)
+        self.backend: Backend = "grouped"
         operations = self._trace(example)
         # Weights that are computed are up to date after a pass; in training mode, reading them may
         # change them.
@@ -214,6 +216,7 @@ class Site:
                 "site needs one input for each, behind a batch dimension: choose another layer."
             )
         got = convolve(inputs, self.conv.weight, self.bias, self.geometry)
+        self.backend = fastest(tuple(self.conv.weight.shape), got.shape[2:].numel(), self.geometry)
         if got.shape != output.shape or (got - output).abs().max() > 0.01 * output.abs().max():
             raise UserError(
                 f"Layer {self.layer!r}, a {type(self.conv).__name__}, computes something else than "
@@ -233,7 +236,7 @@ class Site:
         ) -> Tensor:
             if filters is not None:
                 inputs = args[0] if args else kwargs["input"]
-                output = convolve(inputs, filters, self.bias, self.geometry)
+                output = convolve(inputs, filters, self.bias, self.geometry, self.backend)
             return follower.start(output)
 
         with untouched(self.network), ExitStack() as stack:
@@ -278,7 +281,7 @@ class Site:
 
     def _plain(self, inputs: Tensor, filters: Tensor) -> Tensor:
         """The response at the end of the site's own operations, before any later module."""
-        value = convolve(inputs, filters, self.bias, self.geometry)
+        value = convolve(inputs, filters, self.bias, self.geometry, self.backend)
         for operation in self.tail:
             value = operation(value)
         return self.restored(value)

@@ -210,6 +210,7 @@ class Game:
                 tensors |= {f"optimiser.{name}.{index}.{k}": v for k, v in state.items()}
         progress = {"step": self.step, "threads": torch.get_num_threads()}
         progress["processes"] = distributed.size()
+        progress["convolution"] = self.gan.site.backend
         save_tensors(path, tensors, {"progress": json.dumps(progress)})
 
     def load(self, path: Path) -> None:
@@ -239,6 +240,7 @@ class Game:
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict({"state": states[name], "param_groups": groups[name]})
         self.step = progress["step"]
+        self.gan.site.backend = progress.get("convolution", "grouped")
         if progress.get("processes", 1) == distributed.size():
             torch.set_num_threads(progress["threads"])
 

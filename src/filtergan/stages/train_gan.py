@@ -56,7 +56,7 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
     entry = run.site(layer)
     with torch.no_grad():
         entry["response"] = list(site.respond(inputs[:1].to(site.filters.device)).shape[1:])
-    entry["filters"] = list(site.filters.shape)
+    entry["filters"], entry["convolution"] = list(site.filters.shape), site.backend
     entry["files"] |= {
         "generator": f"{folder.name}/generator.safetensors",
         "discriminator": f"{folder.name}/discriminator.safetensors",

@@ -1,0 +1,60 @@
+"""A step of Algorithm 1 beside its floor and beside a plain implementation."""
+
+from typing import Any
+
+import torch
+from plain import PlainGame
+from subject import Subject
+from timing import Machine, Times
+from torch import Tensor
+
+from filtergan.config import GanConfig
+from filtergan.gan import FilterGAN
+from filtergan.training import Game
+
+EQUAL_STEPS = 200  # after so many, both have seen the same number of samples
+DRAWS, IMAGES = 20, 1000  # behind the accuracy after that
+
+
+def run(subject: Subject, machine: Machine) -> dict[str, Any]:
+    """One row: time, and what it is over."""
+    torch.manual_seed(0)
+    site, device = subject.site, subject.train.device
+    with torch.no_grad():
+        inputs = torch.cat([site.input(part) for part in subject.train.split(1000)])
+    config = GanConfig(steps=EQUAL_STEPS)
+    game = Game(FilterGAN.new(site, inputs[:1000], config, 0), config, 0)
+    plain = PlainGame(site, subject.train, config)
+
+    times = Times({"ours": lambda: game.play(inputs), "plain": plain.play})
+    floor = machine.floor(lambda: game.play(inputs))
+
+    game = Game(FilterGAN.new(site, inputs[:1000], config, 0), config, 0)
+    plain = PlainGame(site, subject.train, config)
+    for _ in range(EQUAL_STEPS):
+        game.play(inputs)
+        plain.play()
+    z = torch.randn(DRAWS, config.latent, device=device)
+    with torch.no_grad():
+        ours, theirs = game.average(z), plain.generator(z)
+    return {
+        "batch": config.batch,
+        "seconds": times.of("ours").as_record(),
+        "over_plain": times.ratio("ours", "plain").as_record(),
+        "plain_seconds": times.of("plain").as_record(),
+        "over_floor": times.of("ours").median / floor,
+        "steps_of_accuracy": EQUAL_STEPS,
+        "accuracy": _accuracy(subject, ours),
+        "plain_accuracy": _accuracy(subject, theirs),
+    }
+
+
+@torch.no_grad()
+def _accuracy(subject: Subject, draws: Tensor) -> float:
+    """Test accuracy of single draws, mean."""
+    images, labels = subject.test[:IMAGES], subject.labels[:IMAGES]
+    right = [
+        (subject.site.output(images, filters=one).argmax(1) == labels).float().mean()
+        for one in draws
+    ]
+    return float(torch.stack(right).mean())

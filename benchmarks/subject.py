@@ -1,0 +1,47 @@
+"""What is timed: the paper's network on MNIST, its layer conv4, and a generator of its filters."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from filtergan import study
+from filtergan.gan import FilterGAN
+from filtergan.presets import preset
+from filtergan.priors import NaturalImagePrior
+from filtergan.site import Site
+from filtergan.stages.materials import Materials
+
+LAYER = "conv4"
+KEPT = 5000  # training images, and as many test images
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network with images, and the trained generator of one site."""
+
+    network: torch.nn.Module
+    gan: FilterGAN
+    prior: NaturalImagePrior
+    train: Tensor
+    test: Tensor
+    labels: Tensor
+
+    @property
+    def site(self) -> Site:
+        """The site."""
+        return self.gan.site
+
+
+def subject(data: str, out: Path, device: torch.device) -> Subject:
+    """Train network and generator by a short study (`ablation`), or take them from its folder."""
+    config = preset("ablation").model_copy(update={"data": data, "device": device.type})
+    run = study.run(config, out, until="train-gan", resume=out.exists())
+    materials = Materials(config)
+    materials.load_trained(run)
+    images, settings = materials.dataset, config.traversal
+    train, test = (s.pixels(slice(KEPT)).to(device) for s in (images.train, images.test))
+    prior = NaturalImagePrior.measured(train, settings.alpha_weight, settings.variation_weight)
+    labels = images.test.labels[:KEPT].to(device)
+    return Subject(materials.network, materials.gan(LAYER, run), prior, train, test, labels)

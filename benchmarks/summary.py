@@ -1,0 +1,198 @@
+"""The tables of RESULTS.md that the records of `make bench` fill."""
+
+import math
+from typing import Any
+
+Record = dict[str, Any]
+Line = list[str]
+
+
+def targets(record: Record) -> tuple[Line, list[Line]]:
+    """What was to be reached, and what was measured; parts that are missing are left out."""
+    lines = []
+    for name, rows in ROWS.items():
+        if part := record["parts"].get(name):
+            lines += rows(part["found"])
+    return ["what", "against", "to reach", "measured", "reached"], lines
+
+
+def _row(what: str, against: str, wanted: str, measured: str, reached: bool) -> Line:
+    return [what, against, wanted, measured, "yes" if reached else "**no**"]
+
+
+def _spread(values: list[float], digits: int = 2) -> str:
+    median, low, high = values
+    return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _convolutions(found: Record) -> list[Line]:
+    rows = found["rows"]
+    what = "per-sample convolution, both ways"
+    heavy = max(rows, key=lambda row: row["filter_mib"])
+    worst = max((row for row in rows if row is not heavy), key=lambda row: row["over_shared"][0])
+    loop = [1 / row["over_loop"][0] for row in rows]
+    mean = math.exp(sum(map(math.log, loop)) / len(loop))
+    vmap = max(rows, key=lambda row: row["over_vmap"][0])
+    return [
+        _row(
+            what,
+            "shared filters, worst shape",
+            "≤ 1.5x",
+            f"{_spread(worst['over_shared'])} ({worst['shape']})",
+            worst["over_shared"][0] <= 1.5,
+        ),
+        _row(
+            f"the same, {heavy['shape']}",
+            "its own floor",
+            "≤ 2x",
+            f"{heavy['over_floor']:.2f}",
+            heavy["over_floor"] <= 2,
+        ),
+        _row(
+            what,
+            "a loop over samples",
+            "≥ 4x faster in the geometric mean, never slower",
+            f"{mean:.1f}x, at least {min(loop):.1f}x",
+            mean >= 4 and min(loop) >= 1,
+        ),
+        _row(
+            what,
+            "`torch.vmap`, worst shape",
+            "≤ 1.1x",
+            f"{_spread(vmap['over_vmap'])} ({vmap['shape']})",
+            vmap["over_vmap"][0] <= 1.1,
+        ),
+    ]
+
+
+def _step(found: Record) -> list[Line]:
+    faster = 1 / found["over_plain"][0]
+    better = found["accuracy"] >= found["plain_accuracy"]
+    equal = (
+        f"single draws {found['accuracy']:.3f}, its {found['plain_accuracy']:.3f} after "
+        f"{found['steps_of_accuracy']} steps"
+    )
+    what = f"a step of the game, conv4, batch {found['batch']}"
+    return [
+        _row(what, "its floor", "≤ 2.5x", f"{found['over_floor']:.2f}", found["over_floor"] <= 2.5),
+        _row(
+            what,
+            "a plain implementation",
+            "≥ 4x faster, accuracy no worse",
+            f"{faster:.2f}x; {equal}",
+            faster >= 4 and better,
+        ),
+    ]
+
+
+def _traversal(found: Record) -> list[Line]:
+    over = found["over_floor"]
+    return [_row("a 7x7 traversal, conv4", "its floor", "≤ 2x", f"{over:.2f}", over <= 2)]
+
+
+def _metamer(found: Record) -> list[Line]:
+    faster = found["times_faster"]
+    return [
+        _row(
+            "the same, for each image",
+            "plenoptic's `Metamer`, same objective and residual",
+            "≥ 10x faster",
+            f"{faster:.0f}x",
+            faster >= 10,
+        )
+    ]
+
+
+def _evaluations(found: Record) -> list[Line]:
+    best, along = found["adam_best"], found["lbfgs_along_grid"]
+    used = found["used_over_plateau"]
+    return [
+        _row(
+            "gradients to 1.05 of the plateau",
+            "Adam at its best constant rate",
+            "≥ 3x fewer",
+            f"Adam {best:.0f}; the inversion ends at "
+            + ", ".join(f"{ratio:.3f} after {n}" for n, ratio in used.items())
+            + f"; candidates: L-BFGS {found['lbfgs_from_x'] or '> 100'}, along the grid "
+            + f"{along or '> 24'}",
+            False,  # the candidates are not what the inversion does
+        )
+    ]
+
+
+def _growth(found: Record) -> list[Line]:
+    worst = max(found, key=lambda name: found[name]["exponent"])
+    each = "; ".join(f"{name} {one['exponent']:.2f}" for name, one in found.items())
+    return [
+        _row("growth of time", "its FLOP", "exponent ≤ 1.1", each, found[worst]["exponent"] <= 1.1)
+    ]
+
+
+def _start_up(found: Record) -> list[Line]:
+    return [
+        _row(
+            "`filtergan --help`",
+            "importing torch",
+            "≤ 0.5 s more",
+            f"{found['help']:.2f} s and {found['torch']:.2f} s",
+            found["more"] <= 0.5,
+        )
+    ]
+
+
+def _demo(found: Record) -> list[Line]:
+    minutes = found["minutes"]
+    return [_row("the demo's study", "-", "≤ 2 minutes", f"{minutes:.1f}", minutes <= 2)]
+
+
+def _mnist(found: Record) -> list[Line]:
+    minutes, gib = found["minutes"], found["peak_mib"] / 1024
+    return [
+        _row("the whole `mnist` study", "-", "≤ 25 minutes", f"{minutes:.1f}", minutes <= 25),
+        _row("its peak memory", "-", "≤ 2 GiB", f"{gib:.2f} GiB", gib <= 2),
+    ]
+
+
+ROWS = {
+    "convolutions": _convolutions,
+    "step": _step,
+    "traversal": _traversal,
+    "metamer": _metamer,
+    "evaluations": _evaluations,
+    "mnist": _mnist,
+    "demo": _demo,
+    "start_up": _start_up,
+    "growth": _growth,
+}
+
+
+def convolutions(record: Record) -> tuple[Line, list[Line]]:
+    """A row for each shape."""
+    part = record["parts"].get("convolutions")
+    lines = []
+    for row in part["found"]["rows"] if part else ():
+        against = (_spread(row[f"over_{other}"]) for other in ("shared", "loop", "vmap"))
+        ms = _spread([1000 * v for v in row["seconds"]], 1)
+        lines.append(
+            [row["shape"], f"{row['filter_mib']:.1f}", ms, *against, f"{row['over_floor']:.2f}"]
+        )
+    heads = ["shape", "filters, MiB", "ms", "over shared", "over a loop", "over vmap"]
+    return [*heads, "over its floor"], lines
+
+
+def machines(record: Record) -> tuple[Line, list[Line]]:
+    """What each part was measured on."""
+    lines = []
+    for name, part in record["parts"].items():
+        on = part["machine"]
+        git = part["git"] or {"commit": "-", "clean": False}
+        lines.append(
+            [
+                name,
+                f"{on['gpu'] or on['cpu']}, {part['threads']} threads",
+                f"{part['gflop_per_s']:.0f}",
+                f"{part['gb_per_s']:.1f}",
+                str(git["commit"])[:9] + ("" if git["clean"] else " (changed)"),
+            ]
+        )
+    return ["part", "machine", "GFLOP/s of a product", "GB/s of a copy", "commit"], lines

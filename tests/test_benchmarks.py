@@ -1,0 +1,108 @@
+"""What the benchmarks count and compare with, against closed forms and plain loops."""
+
+import growth
+import plain
+import pytest
+import quasi_newton
+import torch
+from convolutions import Shape
+from scipy.optimize import minimize
+from timing import Machine, Spread, Times, operations
+from torch import Tensor, nn
+
+from filtergan.config import GanConfig
+from filtergan.convolution import convolve
+from filtergan.site import Site
+
+
+def test_operations_are_counted_both_ways() -> None:
+    """2 k^2 c o for each place and pass; grouped backwards, which torch's counter gets wrong."""
+    shape = Shape(6, 4, 8, kernel=3)
+    inputs, filters = shape.tensors(5, torch.device("cpu"))
+    inputs.requires_grad_()
+    filters.requires_grad_()
+    one = 2 * 9 * 4 * 8 * 36 * 5
+    assert operations(lambda: convolve(inputs, filters, None, shape.geometry)) == one
+
+    def both() -> None:
+        out = convolve(inputs, filters, None, shape.geometry)
+        torch.autograd.grad(out.sum(), (inputs, filters))
+
+    assert operations(both) == 3 * one
+
+
+def test_the_floor_is_the_larger_of_arithmetic_and_bytes() -> None:
+    a, b = torch.randn(10, 20), torch.randn(20, 30)
+    flop, moved = 2 * 10 * 20 * 30, 4 * (200 + 600 + 300)
+    assert Machine(1.0, 1e9).floor(lambda: a @ b) == flop
+    assert Machine(1e9, 1.0).floor(lambda: a @ b) == moved
+    assert Machine(1e9, 1.0).floor(lambda: a.t()) == 0
+    # What is expanded is read once.
+    assert Machine(1e9, 1.0).floor(lambda: a.new_ones(1).expand(50) + 1) >= 4 * (1 + 50)
+
+
+def test_times_are_of_each_work() -> None:
+    calls = {"one": 0, "two": 0}
+
+    def work(name: str) -> None:
+        calls[name] += 1
+        torch.randn(200, 200) @ torch.randn(200, 200)
+
+    times = Times({name: lambda name=name: work(name) for name in calls}, rounds=3)
+    assert min(calls.values()) > 3
+    assert times.of("one").low <= times.of("one").median <= times.of("one").high
+    assert times.ratio("one", "one") == Spread(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("power", [1.0, 1.7])
+def test_exponents(power: float) -> None:
+    sizes = [1.0, 3.0, 9.0]
+    assert growth.slope(sizes, [5 * s**power for s in sizes]) == pytest.approx(power)
+
+
+def test_quasi_newton_finds_what_scipy_finds_within_bounds() -> None:
+    torch.manual_seed(0)
+    root = torch.randn(3, 9, 9, dtype=torch.float64)
+    curved = root @ root.mT + torch.eye(9)
+    centre = 3 * torch.rand(3, 9, dtype=torch.float64) - 1
+
+    def objective(x: Tensor) -> tuple[Tensor, Tensor]:
+        off = x.flatten(1) - centre
+        gradient = (curved @ off[:, :, None])[:, :, 0]
+        return (off * gradient).sum(1) / 2, gradient.reshape(x.shape)
+
+    start = torch.full((3, 1, 3, 3), 0.5, dtype=torch.float64)
+    found, values, _ = quasi_newton.minimise(objective, start, 80, lambda v: v)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert (values.diff(dim=0) <= 0).all()
+    for i in range(3):
+        want = minimize(
+            lambda x, i=i: (
+                float((x - centre[i].numpy()) @ curved[i].numpy() @ (x - centre[i].numpy())) / 2
+            ),
+            start[i].flatten().numpy(),
+            method="L-BFGS-B",
+            bounds=[(0, 1)] * 9,
+        )
+        assert float(values[-1, i]) == pytest.approx(want.fun, rel=1e-4)
+
+
+def test_the_plain_game_plays_the_same_game() -> None:
+    """Its responses are those of the site under the same filters, and a step moves everybody."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
+    ).eval()
+    images = torch.rand(20, 2, 6, 6)
+    site = Site(network, "0", images[:2])
+    config = GanConfig(batch=5, hidden=8, discriminator_channels=4, steps=3)
+    game = plain.PlainGame(site, images, config)
+    z = torch.randn(5, config.latent)
+    with torch.no_grad():
+        want = site.respond(site.input(images[:5]), game.generator(z))
+        torch.testing.assert_close(game.generated(images[:5], z), want)
+    before = [p.clone() for p in (*game.of_g, *game.of_d, *game.of_q)]
+    game.play()
+    after = [*game.of_g, *game.of_d, *game.of_q]
+    assert not any(torch.equal(a, b) for a, b in zip(after, before, strict=True))
