@@ -77,7 +77,11 @@ def _row(shape: Shape, device: torch.device, machine: Machine) -> dict[str, Any]
     torch.manual_seed(0)
     geometry = shape.geometry
     inputs, filters = shape.tensors(BATCH, device)
-    plain: dict[str, Any] = {"stride": shape.stride, "padding": shape.kernel // 2, "groups": shape.groups}
+    plain: dict[str, Any] = {
+        "stride": shape.stride,
+        "padding": shape.kernel // 2,
+        "groups": shape.groups,
+    }
 
     def shared(x: Tensor, f: Tensor) -> Tensor:
         return F.conv2d(x, f, **plain)

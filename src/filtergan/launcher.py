@@ -178,6 +178,8 @@ def tell(error: UserError) -> None:
     """Say why this process ends: to its launcher, or on stderr, once for each machine."""
     lost = isinstance(error, LostProcess)
     if TOLD in os.environ:
+        # It ends by itself: told to, it would raise amid the interpreter's last work.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         word = {"message": str(error), "exit_code": error.exit_code, "lost": lost}
         word["where"] = error.where if isinstance(error, LostProcess) else ""
         with suppress(OSError):
