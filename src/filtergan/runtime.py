@@ -88,7 +88,7 @@ def keep_memory() -> None:
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**28)  # larger ones, as caches are, still go back
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
