@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from timing import Machine, Times, Work
 from torch import Tensor
 
-from filtergan.convolution import Geometry, convolve
+from filtergan.convolution import Backend, Geometry, convolve, fastest
 
 BATCH = 64
 
@@ -93,10 +93,11 @@ def _row(shape: Shape, device: torch.device, machine: Machine) -> dict[str, Any]
         return F.conv2d(x[None], f, **plain)[0]
 
     def ours(x: Tensor, f: Tensor) -> Tensor:
-        return convolve(x, f, None, geometry)
+        return convolve(x, f, None, geometry, backend)
 
     with torch.no_grad():
         gradient = torch.randn_like(shared(inputs, filters[0]))
+    backend: Backend = fastest(tuple(filters.shape[1:]), gradient.shape[2:].numel(), geometry)
     kinds = {"ours": ours, "loop": loop, "vmap": torch.func.vmap(one)}
     works = {name: both_ways(kind, inputs, filters, gradient) for name, kind in kinds.items()}
     works["shared"] = both_ways(shared, inputs, filters[0], gradient)
@@ -109,6 +110,7 @@ def _row(shape: Shape, device: torch.device, machine: Machine) -> dict[str, Any]
     floor = sum(max(flop / machine.flop, moved / machine.bytes) for flop, moved in parts)
     return {
         "shape": str(shape),
+        "backend": backend,
         "filter_mib": f / 2**20,
         "seconds": times.of("ours").as_record(),
         **{

@@ -1,7 +1,7 @@
 """Measure speed on this machine (`make bench`), into results/benchmarks/DEVICE/record.json.
 
-Every figure is a ratio of times taken in turn in one run. The record is written after each part,
-which may also be named alone; `make results` puts it into RESULTS.md.
+The record is written after each part, which may also be named alone; `make results` puts it into
+RESULTS.md.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import inversions
 import programme
 import steps
 import subject
+import torch
 from timing import Machine
 
 from filtergan import runtime
@@ -33,28 +34,33 @@ def main() -> None:
     parser.add_argument("--data", default="../shared/data/mnist", help="MNIST, as a study takes it")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
-    parser.add_argument("--subject", type=Path, default=Path("runs/bench"), help="its folder")
+    parser.add_argument("--subject", type=Path, help="folder of the study that is timed")
     parser.add_argument("--out", type=Path, help="folder of the record")
     parser.add_argument("parts", nargs="*", metavar="PART", help="some of them; by default all")
     options = parser.parse_args()
     device = runtime.device(options.device)
     threads = runtime.set_threads(options.threads)
+    runtime.keep_memory()
+    torch.backends.cudnn.allow_tf32 = False  # as the product that the floors are taken from
 
     @cache
     def studied() -> subject.Subject:
-        return subject.subject(options.data, options.subject, device)
+        where = options.subject or Path(f"runs/bench-{device.type}")
+        found = subject.subject(options.data, where, device)
+        torch.set_num_threads(threads)  # a study sets its own
+        return found
 
-    found = Machine.measured(device)
-    parts: dict[str, Callable[[], Any]] = {
-        "convolutions": lambda: convolutions.run(device, found),
-        "step": lambda: steps.run(studied(), found),
-        "traversal": lambda: inversions.traversal(studied(), found),
-        "evaluations": lambda: inversions.evaluations(studied()),
-        "metamer": lambda: inversions.metamer(studied()),
-        "growth": lambda: growth.run(studied()),
-        "start_up": programme.start_up,
-        "demo": lambda: programme.study("digits"),
-        "mnist": lambda: programme.study("mnist", "--data", options.data),
+    alike = ("--device", device.type, "--threads", str(threads))
+    parts: dict[str, Callable[[Machine], Any]] = {
+        "convolutions": lambda machine: convolutions.run(device, machine),
+        "step": lambda machine: steps.run(studied(), machine),
+        "traversal": lambda machine: inversions.traversal(studied(), machine),
+        "evaluations": lambda _: inversions.evaluations(studied()),
+        "metamer": lambda _: inversions.metamer(studied()),
+        "growth": lambda _: growth.run(studied()),
+        "start_up": lambda _: programme.start_up(),
+        "demo": lambda _: programme.study("digits", *alike),
+        "mnist": lambda _: programme.study("mnist", "--data", options.data, *alike),
     }
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
@@ -63,8 +69,11 @@ def main() -> None:
     record = json.loads(path.read_bytes()) if path.exists() else {"parts": {}}
     for name in options.parts or parts:
         print(f"{name} ...", file=sys.stderr, flush=True)
+        if name in ("step", "traversal"):
+            studied()  # trained, or loaded, before the machine is measured
+        found = Machine.measured(device)
         record["parts"][name] = {
-            "found": parts[name](),
+            "found": parts[name](found),
             "at": now(),
             "git": git_state(),
             "machine": machine(device.type),

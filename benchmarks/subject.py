@@ -14,7 +14,7 @@ from filtergan.site import Site
 from filtergan.stages.materials import Materials
 
 LAYER = "conv4"
-KEPT = 5000  # training images, and as many test images
+KEPT = 5000  # training images, and at most as many test images
 
 
 @dataclass(frozen=True)

@@ -137,8 +137,26 @@ class _Operations(TorchDispatchMode):
             flop = 2 * gradient.numel() * math.prod(weight.shape[1:]) * passes
         elif packet in flop_registry:
             flop = flop_registry[packet](*args, **kwargs, out_val=out)
-        self.costs.append((flop, 0 if func.is_view else _bytes((args, kwargs)) + _bytes(out)))
+        self.costs.append((flop, _moved(func, args, kwargs, out)))
         return out
+
+
+PICKED = {torch.ops.aten.index, torch.ops.aten.index_select, torch.ops.aten.gather}
+MADE = {"empty_like", "zeros_like", "ones_like", "full_like", "new_zeros", "new_empty", "new_ones"}
+
+
+def _moved(func: Any, args: Any, kwargs: Any, out: Any) -> int:
+    """Bytes that an operation must read and write."""
+    packet = func.overloadpacket
+    if func.is_view or packet is torch.ops.aten._unsafe_view:
+        return 0
+    if packet in PICKED:  # reads of its table what it takes
+        return 2 * _bytes(out) + _bytes(args[1:])
+    if packet.__name__ in MADE:
+        return _bytes(out)
+    if packet is torch.ops.aten.copy_:
+        return _bytes(args[1]) + _bytes(out)
+    return _bytes((args, kwargs)) + _bytes(out)
 
 
 def _bytes(values: Any) -> int:

@@ -283,3 +283,28 @@ def test_nothing_left_to_retrain() -> None:
     )
     torch.testing.assert_close(got, predict(network, test), rtol=2e-3, atol=2e-3)
     assert sum(ticks) == 8 + 9
+
+
+def test_a_network_that_views_its_planes() -> None:
+    """`view` takes no other layout of the same numbers, so a user's network must keep its own."""
+
+    class Viewing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 64, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(F.relu(self.conv(x)).view(-1, 4 * 64))
+
+    pixels = torch.randint(256, (10, 3, 8, 8), dtype=torch.uint8)
+    labels, network = torch.arange(10) % 3, Viewing().eval()
+    site = Site(network, "conv", to_float(pixels[:2]))
+    filters = draws(site)
+    found = draw_accuracy(site, pixels, labels, filters, (2,), device=CPU)
+    want = torch.stack(
+        [site.output(to_float(pixels), filters=one).argmax(1) == labels for one in filters]
+    )
+    assert torch.equal(found.single, want)
+    config = MeasureConfig(retrain_epochs=1)
+    logits = retrain(site, filters, (pixels, labels), pixels, config, seed=0, device=CPU)
+    assert logits.shape == (10, 3)

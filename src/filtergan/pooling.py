@@ -209,7 +209,7 @@ def draw_accuracy(
 
     def classify(part: slice) -> tuple[Tensor, dict[int, Tensor]]:
         x, right = to_float(images[part].to(device)), labels[part].to(device)
-        inputs = _inputs(site, x)
+        inputs = site.input(x)
         rows, total = [], torch.zeros(())
         pooled: dict[int, Tensor] = {}
         for k, one in enumerate(filters, start=1):
@@ -300,15 +300,7 @@ def _pooled_responses(
 ) -> Tensor:
     kept: list[Tensor] = []
     for part in batches(len(images), BATCH):
-        inputs = _inputs(site, to_float(images[part].to(device)))
+        inputs = site.input(to_float(images[part].to(device)))
         kept.append(pooled_response(site, inputs, filters).half().cpu())
         tick(len(inputs))
     return torch.cat(kept)
-
-
-def _inputs(site: Site, images: Tensor) -> Tensor:
-    """Site inputs; planes with channels last: max-pooling and convolutions behind are faster."""
-    inputs = site.input(images)
-    if inputs.ndim != 4:
-        return inputs
-    return inputs.contiguous(memory_format=torch.channels_last)

@@ -38,29 +38,14 @@ def mnist() -> StudyConfig:
 
 
 def digits() -> StudyConfig:
-    """The same on scikit-learn's 8x8 digits, in two minutes on two cores; no download.
-
-    Players of half the width, and measures on fewer points, draws and re-trained passes.
-    """
+    """The same on scikit-learn's 8x8 digits: minutes, no download."""
     return StudyConfig(
         preset="digits",
         # One pooling only: at 4x4 the responses of so few images say too little about the filters.
         cnn=CnnConfig(channels=(16, 32, 32, 32, 32), pool_after=(4,), epochs=20, batch=64),
         judges=JudgeConfig(epochs=12, batch=32),
-        gan=GanConfig(steps=800, hidden=64, discriminator_channels=32),
-        traversal=TraversalConfig(
-            images=4,
-            measured_images=96,
-            measured_points=4,
-            path_images=16,
-            axis_images=32,
-            repeat_images=16,
-            repeat_points=2,
-            smoothing=0.5,
-        ),
-        measure=MeasureConfig(
-            draws=40, pooled=5, pooled_sizes=(1, 2, 5), retrain_epochs=2, resamples=1000
-        ),
+        gan=GanConfig(steps=800),
+        traversal=TraversalConfig(smoothing=0.5),
     )
 
 

@@ -88,8 +88,9 @@ def keep_memory() -> None:
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(M_MMAP_THRESHOLD, 2**28)  # larger ones, as caches are, still go back
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        # Larger ones, as caches are, still go back. Older versions refuse more than 32 MiB.
+        if any(libc.mallopt(M_MMAP_THRESHOLD, size) for size in (2**28, 2**25)):
+            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def join(device_name: str, precision: str) -> None:

@@ -50,7 +50,9 @@ class Materials:
                 shape, classes = self.dataset.shape, len(self.dataset.classes)
                 network = networks.make(self.config.cnn, shape, classes)
         network = network.to(self.device).eval()
-        return channels_last(network) if self.device.type == "cpu" else network
+        # Not the user's: a `view` in its forward would not take what is laid out so.
+        ours = self.config.model is None and self.device.type == "cpu"
+        return channels_last(network) if ours else network
 
     @cached_property
     def judges(self) -> Judges:
@@ -127,6 +129,7 @@ class Materials:
         """
         site = self.site(layer)
         example = self.inputs(site, self.dataset.test, torch.arange(min(8, len(self.dataset.test))))
+        site.backend = run.site(layer).get("convolution", "grouped")
         return FilterGAN.new(site, example, self.config.gan, 0).load(run.site_path(layer))
 
     @torch.no_grad()
