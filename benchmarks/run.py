@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help="some of them; by default all")
     options = parser.parse_args()
     device = runtime.device(options.device)
-    threads = runtime.set_threads(options.threads)
+    threads, git = runtime.set_threads(options.threads), git_state()  # before the record is written
     runtime.keep_memory()
     torch.backends.cudnn.allow_tf32 = False  # as the product that the floors are taken from
 
@@ -75,7 +75,7 @@ def main() -> None:
         record["parts"][name] = {
             "found": parts[name](found),
             "at": now(),
-            "git": git_state(),
+            "git": git,
             "machine": machine(device.type),
             "threads": threads,
             "gflop_per_s": found.flop / 1e9,
