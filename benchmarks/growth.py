@@ -78,7 +78,7 @@ def _step(device: torch.device, batch: int = 64, side: int = 7, filters: int = 6
 
 
 def _walk(subject: Subject, images: int, points: int) -> Work:
-    gan, config = subject.gan, TraversalConfig(steps=4)
+    gan, config = subject.gan, TraversalConfig(evaluations=4)
     x, z = subject.test[:images], gan.latents(images)
     targets = z[:, None] + torch.randn(images, points, gan.latent).to(z)
     return lambda: walk(gan, subject.prior, x, z, targets, config)

@@ -2,22 +2,27 @@
 
 import time
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-import quasi_newton
 import torch
 from subject import Subject
 from timing import Machine, Spread, Times
 from torch import Tensor, nn
 
 from filtergan.config import TraversalConfig
-from filtergan.traversal import gaussian_blur, grid_dimensions, invert, latent_grid, walk
+from filtergan.lbfgs import Objective, minimise
+from filtergan.traversal import gaussian_blur, grid_dimensions, latent_grid, smoothed, walk_grid
 
 GRID, EXTENT = 7, 3.0
 IMAGES = 3  # of which grids are inverted where evaluations are counted
 LONG = 400  # steps after which an inversion is taken to have reached its plateau
 NEAR = 1.05  # times the plateau
-RATES = (0.03, 0.1, 0.3)  # of Adam at a constant rate
+FALLING = 0.1  # Adam's rate at the start of that
+RATES = (0.01, 0.03, 0.06, 0.1)  # of Adam at a constant rate
+SMOOTHINGS = (1.0, 0.7, 0.0)
+MOST = 120  # gradients of a method
+ALONG = (8, 12, 16, 20)
 PLACES = (3, 10, 16, 22, 30, 45)  # points of a grid that plenoptic inverts, one by one
 METAMER_RATES = (0.01, 0.03, 0.1)  # the first is its own
 PATIENCE = 1500  # its steps at most
@@ -27,7 +32,8 @@ class _Grids:
     """The points of some images' grids, and what is minimised at each."""
 
     def __init__(self, subject: Subject, images: int, seed: int = 0) -> None:
-        gan, self.site, self.prior = subject.gan, subject.site, subject.prior
+        self.gan = gan = subject.gan
+        self.site, self.prior = subject.site, subject.prior
         self.config, points = TraversalConfig(), GRID**2
         self.z = gan.latents(images, seed, "bench")
         offsets = torch.linspace(-EXTENT, EXTENT, GRID).to(self.z)
@@ -43,7 +49,7 @@ class _Grids:
         with torch.no_grad():
             self.profiles = self.site.respond(self.site.input(self.images), base)
 
-    def objective(self, chosen: Tensor) -> quasi_newton.Objective:
+    def objective(self, chosen: Tensor) -> Objective:
         """Residual of eq. 6 with the prior, and its gradient, at some points."""
         filters, profiles = self.filters[chosen], self.profiles[chosen]
         size = profiles.flatten(1).square().sum(1)
@@ -57,27 +63,23 @@ class _Grids:
 
         return found
 
-    def metric(self, change: Tensor) -> Tensor:
-        """The one in which the inversion descends: smooth changes are short."""
-        return gaussian_blur(gaussian_blur(change, self.config.smoothing), self.config.smoothing)
+    def walked(self, config: TraversalConfig) -> Tensor:
+        """Images as the programme finds them."""
+        grids = self.targets.unflatten(1, (GRID, GRID))
+        return walk_grid(self.gan, self.prior, self.x, self.z, grids, config).images
 
 
 def traversal(subject: Subject, machine: Machine) -> dict[str, Any]:
     """One 7x7 traversal: time, and what it is over its gradients' floor."""
     grids, config = _Grids(subject, 1), TraversalConfig()
-
-    def work(steps: int = config.steps) -> object:
-        settings = config.model_copy(update={"steps": steps})
-        return walk(subject.gan, subject.prior, grids.x, grids.z, grids.targets, settings)
-
     objective = grids.objective(torch.arange(GRID**2))
     floor = machine.floor(lambda: objective(grids.images))
-    times = Times({"walk": work}, rounds=5)
+    times = Times({"walk": lambda: grids.walked(config)}, rounds=7)
     return {
         "points": GRID**2,
-        "evaluations": config.steps,
+        "evaluations": config.evaluations,
         "seconds": times.of("walk").as_record(),
-        "over_floor": times.of("walk").median / (config.steps * floor),
+        "over_floor": times.of("walk").median / (config.evaluations * floor),
     }
 
 
@@ -85,12 +87,15 @@ def traversal(subject: Subject, machine: Machine) -> dict[str, Any]:
 
 
 def evaluations(subject: Subject) -> dict[str, Any]:
-    """Gradients until the objective is within 5 % of its plateau, by method; medians of points."""
+    """Gradients until the objective is within 5 % of its plateau, by method; medians of points.
+
+    The plateau is that of a long search by Adam in the inversion's smoothing. Less smoothing comes
+    down sooner, to rougher images, so that each method's roughness is told as well.
+    """
     grids = _Grids(subject, IMAGES)
-    every = torch.arange(len(grids.images))
-    long = grids.config.model_copy(update={"steps": LONG})
-    ends = invert(grids.site, grids.prior, grids.images, grids.profiles, grids.filters, long).images
-    plateau, _ = grids.objective(every)(ends)
+    config, every = grids.config, torch.arange(len(grids.images))
+    plateau, ends = _adam(grids, FALLING, LONG, config.smoothing, falls=True)
+    plateau = plateau[-1]
     moved = (grids.targets != grids.z[:, None]).any(2).flatten()  # all but each grid's centre
 
     def until(values: Tensor) -> float | None:
@@ -100,76 +105,56 @@ def evaluations(subject: Subject) -> dict[str, Any]:
         median = float(first.median())
         return median if median < torch.inf else None
 
-    adam = {rate: until(_adam(grids, rate)) for rate in RATES}
-    _, cold, _ = quasi_newton.minimise(grids.objective(every), grids.images, 100, grids.metric)
-    outwards = {n: _outwards(grids, n) for n in (8, 12, 16, 20, 24)}
-    over = {n: float((values / plateau)[moved].median()) for n, values in outwards.items()}
-    schedules = {
-        n: float((_scheduled(grids, n) / plateau)[moved].median()) for n in (20, 30, 50, 80)
-    }
-    best = min((n for n in adam.values() if n is not None), default=None)
+    def found(values: Tensor, images: Tensor) -> dict[str, float]:
+        over, change = (values / plateau)[moved], (images - grids.images)[moved]
+        detail = (change - gaussian_blur(change, 1.0)).flatten(1).square().sum(1)
+        rough = detail / change.flatten(1).square().sum(1)
+        return {"over_plateau": float(over.median()), "roughness": float(rough.median())}
+
+    adam = []
+    for smoothing, rate in product(SMOOTHINGS, RATES):
+        needed = until(_adam(grids, rate, MOST, smoothing)[0])
+        images = _adam(grids, rate, int(needed or MOST), smoothing)[1]
+        adam.append({"smoothing": smoothing, "rate": rate, "evaluations": needed})
+        adam[-1] |= found(grids.objective(every)(images)[0], images)
+    _, cold, _ = minimise(
+        grids.objective(every),
+        grids.images,
+        MOST,
+        lambda gradient: smoothed(gradient, config.smoothing),
+    )
+    along = []
+    for n in ALONG:
+        images = grids.walked(config.model_copy(update={"evaluations": n}))
+        along.append({"evaluations": n} | found(grids.objective(every)(images)[0], images))
     return {
         "images": IMAGES,
-        "adam_constant_rate": {str(rate): n for rate, n in adam.items()},
-        "adam_best": best,
-        "used_over_plateau": schedules,
-        "lbfgs_from_x": until(cold),
-        "lbfgs_along_grid_over_plateau": over,
-        "lbfgs_along_grid": next((n for n, ratio in over.items() if ratio <= NEAR), None),
+        "plateau": found(plateau, ends),
+        "adam": adam,
+        "from_x": until(cold),
+        "along_grid": along,
+        "used": config.evaluations,
     }
 
 
-def _adam(grids: _Grids, rate: float) -> Tensor:
-    """Objective after each gradient, of Adam at a constant rate, in the inversion's metric."""
-    objective = grids.objective(torch.arange(len(grids.images)))
+def _adam(
+    grids: _Grids, rate: float, steps: int, smoothing: float, falls: bool = False
+) -> tuple[Tensor, Tensor]:
+    """What the inversion was before: the best objective so far after each gradient, and images."""
+    objective, best = grids.objective(torch.arange(len(grids.images))), grids.images
     change, values = torch.zeros_like(grids.images, requires_grad=True), []
     optimiser = torch.optim.Adam([change], lr=rate)
-    for _ in range(150):
-        x = grids.images + gaussian_blur(change, grids.config.smoothing)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = rate * (1 - step / steps if falls else 1)
+        x = grids.images + gaussian_blur(change.detach(), smoothing)
         value, gradient = objective(x.clamp(0, 1))
+        better = value < values[-1] if values else torch.ones_like(value, dtype=torch.bool)
+        best = torch.where(better[:, None, None, None], x.clamp(0, 1), best)
+        values.append(torch.where(better, value, values[-1]) if values else value)
         outwards = ((x < 0) & (gradient > 0)) | ((x > 1) & (gradient < 0))
-        inwards = gradient.masked_fill(outwards, 0)
-        change.grad = gaussian_blur(inwards, grids.config.smoothing).detach()
+        change.grad = gaussian_blur(gradient.masked_fill(outwards, 0), smoothing)
         optimiser.step()
-        values.append(value)
-    return torch.stack(values).cummin(0).values
-
-
-def _scheduled(grids: _Grids, steps: int) -> Tensor:
-    """Objective at the end of the inversion as it is used, whose rate falls to zero."""
-    config = grids.config.model_copy(update={"steps": steps})
-    found = invert(grids.site, grids.prior, grids.images, grids.profiles, grids.filters, config)
-    return grids.objective(torch.arange(len(grids.images)))(found.images)[0]
-
-
-def _outwards(grids: _Grids, each: int) -> Tensor:
-    """Objective of L-BFGS from ring to ring of the grids, each point from its inner neighbour.
-
-    It takes over the neighbour's image, changed once more as from there to its own inner neighbour,
-    and its curvature.
-    """
-    i, j = (
-        v.flatten() - GRID // 2 for v in torch.meshgrid([torch.arange(GRID)] * 2, indexing="ij")
-    )
-    ring = torch.maximum(i.abs(), j.abs())
-    inner = [(v.sign() * (v.abs() - (v.abs() == ring).int()).clamp(min=0)) for v in (i, j)]
-    parent = (inner[0] + GRID // 2) * GRID + inner[1] + GRID // 2
-    first = torch.arange(len(grids.z))[:, None] * GRID**2
-    images, values = grids.images.clone(), grids.images.new_zeros(len(grids.images))
-    known, place = None, torch.zeros(len(images), dtype=torch.long)
-    for r in range(1, GRID // 2 + 1):
-        on = (ring == r).nonzero()[:, 0]
-        points, before = (first + on).flatten(), (first + parent[on]).flatten()
-        start = images[before]
-        if known is not None:
-            known = known.at(place[before])
-            start = start + 0.7 * (start - images[(first + parent[parent[on]]).flatten()])
-        images[points], found, known = quasi_newton.minimise(
-            grids.objective(points), start.clamp(0, 1), each, grids.metric, known
-        )
-        values[points] = found[-1]
-        place[points] = torch.arange(len(points))
-    return values
+    return torch.stack(values), best
 
 
 # ---------------------------------------------------------------------------------- plenoptic
@@ -184,8 +169,8 @@ def metamer(subject: Subject) -> dict[str, Any]:
     import plenoptic
 
     grids = _Grids(subject, 1)
-    times = [Times({"ours": lambda: _inverted(grids)}, rounds=3)]
-    reached, _ = grids.objective(torch.arange(GRID**2))(_inverted(grids))
+    times = [Times({"ours": lambda: grids.walked(grids.config)}, rounds=5)]
+    reached, _ = grids.objective(torch.arange(GRID**2))(grids.walked(grids.config))
     by_rate = {}
     for rate in METAMER_RATES:
         seconds, steps, missed = [], [], 0
@@ -208,7 +193,7 @@ def metamer(subject: Subject) -> dict[str, Any]:
             steps.append(taken)
             missed += not near
         by_rate[str(rate)] = {"seconds": seconds, "steps": steps, "missed": missed}
-    times.append(Times({"ours": lambda: _inverted(grids)}, rounds=3))
+    times.append(Times({"ours": lambda: grids.walked(grids.config)}, rounds=5))
     ours = sum(one.of("ours").median for one in times) / 2 / GRID**2
     best = min(by_rate, key=lambda r: (by_rate[r]["missed"], sum(by_rate[r]["seconds"])))
     each = Spread.of(by_rate[best]["seconds"])
@@ -244,12 +229,6 @@ class _Penalty:
         import plenoptic
 
         return self.grids.prior(x).sum() + plenoptic.regularize.penalize_range(x)
-
-
-def _inverted(grids: _Grids) -> Tensor:
-    return invert(
-        grids.site, grids.prior, grids.images, grids.profiles, grids.filters, grids.config
-    ).images
 
 
 class _Responses(nn.Module):

@@ -62,7 +62,7 @@ def found() -> dict[str, Tensor]:
     gan = game(one, images)[0].gan
     z = gan.latents(5, 3)
     prior = NaturalImagePrior.measured(images, 0.1, 0.1)
-    config = TraversalConfig(steps=4, batch=4, smoothing=0.5)
+    config = TraversalConfig(evaluations=4, batch=4, smoothing=0.5)
     for name, seed in (("walk", None), ("null", 5)):
         inverted = walk(gan, prior, images[:5], z, points_around(z, 3, 2.0, 1), config, seed)
         tensors |= {f"{name} {key}": value for key, value in vars(inverted).items()}

@@ -341,7 +341,7 @@ def test_real_studies(tmp_path: Path) -> None:
             combinations=1,
             repeat_images=4,
             repeat_points=2,
-            steps=2,
+            evaluations=2,
             smoothing=0.5,
         ),
         measure=MeasureConfig(

@@ -3,12 +3,10 @@
 import growth
 import plain
 import pytest
-import quasi_newton
 import torch
 from convolutions import Shape
-from scipy.optimize import minimize
 from timing import Machine, Spread, Times, operations
-from torch import Tensor, nn
+from torch import nn
 
 from filtergan.config import GanConfig
 from filtergan.convolution import convolve
@@ -58,34 +56,6 @@ def test_times_are_of_each_work() -> None:
 def test_exponents(power: float) -> None:
     sizes = [1.0, 3.0, 9.0]
     assert growth.slope(sizes, [5 * s**power for s in sizes]) == pytest.approx(power)
-
-
-def test_quasi_newton_finds_what_scipy_finds_within_bounds() -> None:
-    torch.manual_seed(0)
-    root = torch.randn(3, 9, 9, dtype=torch.float64)
-    curved = root @ root.mT + torch.eye(9)
-    centre = 3 * torch.rand(3, 9, dtype=torch.float64) - 1
-
-    def objective(x: Tensor) -> tuple[Tensor, Tensor]:
-        off = x.flatten(1) - centre
-        gradient = (curved @ off[:, :, None])[:, :, 0]
-        return (off * gradient).sum(1) / 2, gradient.reshape(x.shape)
-
-    start = torch.full((3, 1, 3, 3), 0.5, dtype=torch.float64)
-    found, values, _ = quasi_newton.minimise(objective, start, 80, lambda v: v)
-    assert found.min() >= 0
-    assert found.max() <= 1
-    assert (values.diff(dim=0) <= 0).all()
-    for i in range(3):
-        want = minimize(
-            lambda x, i=i: (
-                float((x - centre[i].numpy()) @ curved[i].numpy() @ (x - centre[i].numpy())) / 2
-            ),
-            start[i].flatten().numpy(),
-            method="L-BFGS-B",
-            bounds=[(0, 1)] * 9,
-        )
-        assert float(values[-1, i]) == pytest.approx(want.fun, rel=1e-4)
 
 
 def test_the_plain_game_plays_the_same_game() -> None:

@@ -41,7 +41,7 @@ def test_a_config_with_every_kind_of_value_survives_yaml(tmp_path: Path) -> None
         weights="0x10",
         layer=("0", "features.3"),
         dataset=DatasetConfig(image_column="yes", train_limit=7),
-        traversal=TraversalConfig(dims=(3, 1), rate=1e-12),
+        traversal=TraversalConfig(dims=(3, 1), smoothing=1e-12),
     )
     (tmp_path / "c").write_text(dump(config))
     assert load(tmp_path / "c") == config

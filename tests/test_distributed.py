@@ -59,7 +59,7 @@ CONFIG = StudyConfig(
         combinations=1,
         repeat_images=2,
         repeat_points=2,
-        steps=3,
+        evaluations=3,
         smoothing=0.5,
         batch=8,
     ),

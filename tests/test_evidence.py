@@ -46,7 +46,7 @@ def small(**changes: Any) -> StudyConfig:
             combinations=1,
             repeat_images=4,
             repeat_points=2,
-            steps=5,
+            evaluations=5,
             smoothing=0.5,
         ),
         measure=MeasureConfig(

@@ -89,7 +89,7 @@ def test_a_walk_is_the_same_however_few_points_fit(
     monkeypatch.setattr(FilterGAN, "draw", noted)
 
     def walked() -> Tensor:
-        config = TraversalConfig(steps=3, batch=8)
+        config = TraversalConfig(evaluations=3, batch=8)
         return traversal.walk(game, prior, images, z, targets, config, null_seed).images
 
     whole = walked()

@@ -137,9 +137,9 @@ def test_game_inversion_and_pooling(
     z = gan.latents(2)
     prior = NaturalImagePrior.measured(x, alpha_weight=0.001, variation_weight=0.001)
     targets = points_around(z, 1, 2.0, 0)
-    found = walk(gan, prior, x[:2], z, targets, TraversalConfig(steps=3, rate=0.002))
+    found = walk(gan, prior, x[:2], z, targets, TraversalConfig(evaluations=12))
     assert found.images.shape == (2, 3, 12, 12)
-    assert (found.after < found.before).all()
+    assert (found.after + prior(found.images) < found.before + prior(x[:2])).all()
     assert traces(network) == before
 
     filters = gan.draw(gan.latents(2))

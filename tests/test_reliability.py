@@ -53,7 +53,7 @@ CONFIG = StudyConfig(
         log_every=1,
     ),
     traversal=TraversalConfig(
-        images=1, grid=3, measured_images=2, measured_points=2, steps=2, smoothing=0.5
+        images=1, grid=3, measured_images=2, measured_points=2, evaluations=2, smoothing=0.5
     ),
     measure=MeasureConfig(
         draws=4,

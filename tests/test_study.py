@@ -63,7 +63,7 @@ def micro(**changes: Any) -> StudyConfig:
             log_every=2,
         ),
         traversal=TraversalConfig(
-            images=1, grid=3, measured_images=4, measured_points=2, steps=2, smoothing=0.5
+            images=1, grid=3, measured_images=4, measured_points=2, evaluations=2, smoothing=0.5
         ),
         measure=MeasureConfig(
             draws=4,
@@ -514,7 +514,7 @@ def test_the_mnist_preset_in_small(mnist_path: Path, tmp_path: Path) -> None:
         "gan.steps": 6,
         "traversal.images": 1,
         "traversal.measured-images": 2,
-        "traversal.steps": 2,
+        "traversal.evaluations": 2,
         "measure.draws": 4,
         "measure.pooled": 2,
         "measure.retrain-epochs": 1,

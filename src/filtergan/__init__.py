@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from filtergan.site import Site
     from filtergan.study import run as run_study
     from filtergan.training import train
-    from filtergan.traversal import invert, latent_grid, points_around, walk
+    from filtergan.traversal import invert, latent_grid, points_around, walk, walk_grid
 
 _PLACES = {
     "cnn": ("fit", "predict"),
@@ -39,7 +39,7 @@ _PLACES = {
     "priors": ("NaturalImagePrior",),
     "site": ("Site",),
     "training": ("train",),
-    "traversal": ("invert", "latent_grid", "points_around", "walk"),
+    "traversal": ("invert", "latent_grid", "points_around", "walk", "walk_grid"),
 }
 _NAMES = {name: (module, name) for module, names in _PLACES.items() for name in names}
 _NAMES["run_study"] = ("study", "run")
@@ -73,6 +73,7 @@ __all__ = [
     "tiny",
     "train",
     "walk",
+    "walk_grid",
 ]
 
 

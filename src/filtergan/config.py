@@ -193,10 +193,9 @@ class TraversalConfig(Frozen):
     repeat_noise: Positive = 0.1
     """Size of the noise added to x for another start, in norms of x: well below the changes of
     image that are measured, since an inversion leaves noise that the response ignores."""
-    steps: Count = 50
-    """Steps of the inversion."""
-    rate: Positive = 0.1
-    """Adam rate of the inversion, in units of the pixel range."""
+    evaluations: Count = 16
+    """Evaluations of the objective and its gradient in an inversion. A third of what Adam took to
+    fit as well; many more find rougher images, since then the metric no longer counts."""
     smoothing: NonNegative = 1.0
     """Standard deviation, in pixels, of the Gaussian through which the image change is searched
     (0: pixel by pixel); a change of metric only, which favours smooth changes."""

@@ -164,7 +164,7 @@ def tiny() -> StudyConfig:
             combinations=1,
             repeat_images=4,
             repeat_points=2,
-            steps=10,
+            evaluations=10,
             smoothing=0.5,
         ),
         measure=MeasureConfig(

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +11,15 @@ from torch import Tensor
 
 from filtergan import distributed
 from filtergan.config import TraversalConfig
-from filtergan.gan import FilterGAN
+from filtergan.gan import AT_ONCE, FilterGAN
+from filtergan.lbfgs import HISTORY, Curvature, minimise
 from filtergan.priors import NaturalImagePrior
 from filtergan.runtime import Tick
 from filtergan.runtime import generator as random_generator
 from filtergan.site import Site
+
+DETAIL = 0.01  # of the gradient itself in the inversion's metric
+REPEATED = 0.7  # of the step that led to a point, with which its outer neighbours begin
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Inversion:
 
     Attributes:
         images: x_k, in [0, 1].
-        before: Residual of the profile at the starting image, first term of eq. 6.
+        before: Residual of the profile at x, first term of eq. 6.
         after: The same at x_k.
     """
 
@@ -84,21 +87,28 @@ def invert(
     profiles: Float[Tensor, "n ..."],
     filters: Float[Tensor, "n o i *k"],
     config: TraversalConfig,
+    starts: Float[Tensor, "n c h w"] | None = None,
+    curvature: Curvature | None = None,
     tick: Tick = lambda points: None,
-) -> Inversion:
+) -> tuple[Inversion, Curvature]:
     """Find for every point the image whose profile under new filters is the old one (eq. 6).
 
-    All points are optimised together by Adam, each independent of the others; the change of image
-    is searched through a Gaussian (`config.smoothing`) and the image kept within [0, 1].
+    All points are searched together by L-BFGS, each independent of the others, in a metric in which
+    smooth changes are short (`config.smoothing`); images stay within [0, 1].
 
     Args:
         site: The site.
         prior: Psi.
-        images: x, where the search starts, one per point.
+        images: x, one per point.
         profiles: a(x | z), one per point.
         filters: G(z_k), one set per point.
-        config: Steps, rate and smoothing.
-        tick: Called after every step with the number of points.
+        config: Evaluations and smoothing.
+        starts: Where the searches start; by default at x.
+        curvature: Of searches near by, which these begin with.
+        tick: Called after every evaluation with the number of points.
+
+    Returns:
+        What was found, and the curvature that the searches learned.
     """
     size = profiles.flatten(1).square().sum(1).clamp(min=1e-12)
 
@@ -106,39 +116,31 @@ def invert(
         profile = site.respond(site.input(x), filters)
         return (profile - profiles).flatten(1).square().sum(1) / size
 
-    change = torch.zeros_like(images, requires_grad=True)
-    optimiser = torch.optim.Adam([change], lr=config.rate)
+    def objective(x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.detach().requires_grad_()
+        values = residual(x) + prior(x)
+        (gradient,) = torch.autograd.grad(values.sum(), x)
+        tick(len(x))
+        return values.detach(), gradient
+
+    def metric(gradient: Tensor) -> Tensor:
+        return smoothed(gradient, config.smoothing)
+
+    start = images if starts is None else starts
+    found, _, known = minimise(objective, start, config.evaluations, metric, curvature)
     with torch.no_grad():
-        before = residual(images)
-    for step in range(config.steps):
-        optimiser.param_groups[0]["lr"] = config.rate * (1 - step / config.steps)
-        x = _moved(images, change, config.smoothing)
-        (change.grad,) = torch.autograd.grad((residual(x) + prior(x)).sum(), change)
-        optimiser.step()
-        tick(len(images))
-    with torch.no_grad():
-        found = _moved(images, change, config.smoothing)
-        return Inversion(found, before, residual(found))
+        return Inversion(found, residual(images), residual(found)), known
 
 
-def _moved(images: Tensor, change: Tensor, smoothing: float) -> Tensor:
-    """The images with a smoothed change, within the range of pixels."""
-    return _Clamp.apply(images + gaussian_blur(change, smoothing))
+def smoothed(gradient: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
+    """The inversion's metric: a gradient blurred twice, with a little of itself.
 
-
-class _Clamp(torch.autograd.Function):
-    """Clamps to [0, 1], yet lets a pixel back in: plain clamp has no gradient beyond the bounds."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x.clamp(0, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (x,), (gradient,) = ctx.saved_tensors, gradients
-        outwards = ((x < 0) & (gradient > 0)) | ((x > 1) & (gradient < 0))
-        return gradient.masked_fill(outwards, 0)
+    Without that the finest detail would stand still for hundreds of steps; with much more of it
+    the images found are rough.
+    """
+    if sigma == 0:
+        return gradient
+    return gaussian_blur(gaussian_blur(gradient, sigma), sigma) + DETAIL * gradient
 
 
 def gaussian_blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
@@ -171,9 +173,7 @@ def walk(
     starts: Float[Tensor, "n points c h w"] | None = None,
     tick: Tick = lambda points: None,
 ) -> Inversion:
-    """Invert every image at every one of its points, at most `config.batch` at a time.
-
-    Fewer are taken where the filters are so large that those of a whole batch would not fit.
+    """Invert every image at every one of its points, some at a time (`at_once`).
 
     Several processes share these batches.
 
@@ -187,30 +187,134 @@ def walk(
         null_seed: If given, norm-matched random changes of the filters take the place of the
             generator's: the null against which compensation is read.
         starts: Where each search starts; by default at x, as in the paper.
-        tick: Called after every step with the number of points.
+        tick: Called after every evaluation with the number of points.
 
     Returns:
         An inversion whose rows are the points of the first image, then of the second, and so on.
     """
-    site, points = gan.site, targets.shape[1]
-    tick = distributed.pace(tick)
+    points, tick = targets.shape[1], distributed.pace(tick)
 
     def find(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         owner, which = chosen // points, chosen % points
-        base, moved = gan.draw(z[owner]), gan.draw(targets[owner, which])
+        x, base, moved = images[owner], gan.draw(z[owner]), gan.draw(targets[owner, which])
         if null_seed is not None:
             places = zip(owner.tolist(), which.tolist(), strict=True)
             rngs = [random_generator(null_seed, "null", *place) for place in places]
             moved = matched_noise(base, moved, rngs)
-        x = images[owner]
-        with torch.no_grad():
-            profiles = site.respond(site.input(x), base)
-        start = x if starts is None else starts[owner, which]
-        found = invert(site, prior, start, profiles, moved, config, tick)
+        start = None if starts is None else starts[owner, which]
+        profiles = _profiles(gan, x, base)
+        found, _ = invert(gan.site, prior, x, profiles, moved, config, start, tick=tick)
         return found.images, found.before, found.after
 
-    batches = torch.arange(len(images) * points, device=images.device).split(
-        min(config.batch, gan.at_once)
+    every = torch.arange(len(images) * points, device=images.device)
+    return _joined(distributed.spread(find, every.split(at_once(gan, images, config))), images)
+
+
+def walk_grid(
+    gan: FilterGAN,
+    prior: NaturalImagePrior,
+    images: Float[Tensor, "n c h w"],
+    z: Float[Tensor, "n latent"],
+    grids: Float[Tensor, "n g g latent"],
+    config: TraversalConfig,
+    tick: Tick = lambda points: None,
+) -> Inversion:
+    """Invert every image at the points of a grid around its z, from the centre outwards.
+
+    A point's search starts from the image of its inner neighbour, changed once more by most of
+    what led there from the neighbour's own, and with the neighbour's curvature. So it ends
+    nearer to its minimum than from x, and what is side by side in a grid looks alike.
+
+    Several processes share the images.
+
+    Args:
+        gan: Site and generator.
+        prior: Psi.
+        images: x.
+        z: The latent of each image's profile.
+        grids: z_k; g is odd.
+        config: Settings of the inversion.
+        tick: Called after every evaluation with the number of points.
+
+    Returns:
+        An inversion whose rows are the points of the first grid, row by row, then of the second.
+    """
+    tick, rings = distributed.pace(tick), _rings(grids.shape[1])
+
+    def find(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, points = len(chosen), grids.shape[1] ** 2
+        first = torch.arange(n, device=images.device)[:, None] * points
+        x = images[chosen].repeat_interleave(points, 0)
+        profiles = _profiles(gan, images[chosen], gan.draw(z[chosen]))
+        targets = grids[chosen].flatten(0, 2)
+        found, step = x.clone(), torch.zeros_like(x)
+        before, after = torch.zeros_like(x[:, 0, 0, 0]), torch.zeros_like(x[:, 0, 0, 0])
+        known: Curvature | None = None
+        for ring in rings:
+            at, inner = ((first + places.to(first)).flatten() for places in (ring.at, ring.inner))
+            start = (found[inner] + REPEATED * step[inner]).clamp(0, 1)
+            if known is not None:
+                place = torch.arange(n)[:, None] * ring.inner_size + ring.inner_place
+                known = known.at(place.flatten().to(first.device))
+            profile = profiles.repeat_interleave(len(ring.at), 0)
+            filters = gan.draw(targets[at])
+            now, known = invert(
+                gan.site, prior, x[at], profile, filters, config, start, known, tick
+            )
+            step[at], found[at] = now.images - found[inner], now.images
+            before[at], after[at] = now.before, now.after
+        return found, before, after
+
+    several = max(1, at_once(gan, images, config) // len(rings[-1].at))
+    every = torch.arange(len(images), device=images.device)
+    return _joined(distributed.spread(find, every.split(several)), images)
+
+
+@dataclass(frozen=True)
+class _Ring:
+    """Points of a grid, row by row, that are equally many rows or columns from its centre.
+
+    Attributes:
+        at: Their places in the grid.
+        inner: The place of each one's neighbour in the ring within.
+        inner_place: The place of that neighbour in its ring.
+        inner_size: Points of that ring.
+    """
+
+    at: Int[Tensor, " points"]
+    inner: Int[Tensor, " points"]
+    inner_place: Int[Tensor, " points"]
+    inner_size: int
+
+
+def _rings(side: int) -> list[_Ring]:
+    """The rings of a grid, of which the first is its centre, which is its own neighbour."""
+    middle = side // 2
+    row, column = (
+        v.flatten() - middle for v in torch.meshgrid([torch.arange(side)] * 2, indexing="ij")
     )
-    parts = distributed.spread(find, batches)
-    return Inversion(*(torch.cat(part).to(images.device) for part in zip(*parts, strict=True)))
+    radius = torch.maximum(row.abs(), column.abs())
+    towards = [v - v.sign() * (v.abs() == radius) for v in (row, column)]
+    inner = (towards[0] + middle) * side + towards[1] + middle
+    places = [(radius == r).nonzero()[:, 0] for r in range(middle + 1)]
+    rings = []
+    for at, within in zip(places, [places[0], *places[:-1]], strict=True):
+        rings.append(_Ring(at, inner[at], torch.searchsorted(within, inner[at]), len(within)))
+    return rings
+
+
+def at_once(gan: FilterGAN, images: Float[Tensor, "n c h w"], config: TraversalConfig) -> int:
+    """Points to invert at once: `config.batch`, or fewer where filters or images are large."""
+    history = 2 * HISTORY * images[0].numel()
+    return min(config.batch, gan.at_once, max(1, AT_ONCE // history))
+
+
+def _profiles(
+    gan: FilterGAN, x: Float[Tensor, "n c h w"], filters: Float[Tensor, "n o i *k"]
+) -> Float[Tensor, "n ..."]:
+    with torch.no_grad():
+        return gan.site.respond(gan.site.input(x), filters)
+
+
+def _joined(parts: list[tuple[Tensor, Tensor, Tensor]], like: Tensor) -> Inversion:
+    return Inversion(*(torch.cat(part).to(like.device) for part in zip(*parts, strict=True)))

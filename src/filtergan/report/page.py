@@ -176,7 +176,7 @@ def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]
         "traverse": f"Traversals: {traversal.images} test images, each as a grid of "
         f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "
         f"{traversal.measured_images} images at {traversal.measured_points} points each, recovered "
-        f"in {traversal.steps} steps (eqs. 5 to 8).",
+        f"by {traversal.evaluations} steps of L-BFGS (eqs. 5 to 8).",
         "measure": f"Assessment: {measure.draws} single draws with nothing re-trained; "
         f"{measure.pooled} draws pooled with the later layers re-trained for "
         f"{measure.retrain_epochs} epochs (eq. 9), beside controls re-trained alike. Intervals are "

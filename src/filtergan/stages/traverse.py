@@ -16,7 +16,14 @@ from filtergan.priors import NaturalImagePrior
 from filtergan.record import RunDirectory, save_tensors
 from filtergan.stages.drawing import draw_traversals
 from filtergan.stages.materials import Materials
-from filtergan.traversal import grid_dimensions, latent_grid, points_around, walk
+from filtergan.traversal import (
+    Inversion,
+    grid_dimensions,
+    latent_grid,
+    points_around,
+    walk,
+    walk_grid,
+)
 
 STAGE = "traverse"
 Tensors = dict[str, Tensor]
@@ -40,7 +47,7 @@ def _traverse_site(run: RunDirectory, materials: Materials, layer: str) -> Tenso
     rng = runtime.generator(run.config.seed, STAGE, "images")
     measured = torch.randperm(len(test), generator=rng)[: config.measured_images]
     seed = runtime.derive_seed(run.config.seed, STAGE, layer)
-    with runtime.progress(_work(run, len(measured)), f"traversals of {layer}", "steps") as advance:
+    with runtime.progress(_work(run, len(measured)), f"traversals of {layer}", "points") as advance:
         walks = _Walks(run, materials, gan, seed, advance)
         return walks.measured(measured) | walks.shown(one_of_each_class(test, config.images))
 
@@ -56,14 +63,14 @@ def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:
 
 
 def _work(run: RunDirectory, measured: int) -> int:
-    """Inversions, times their steps, of one site."""
+    """Evaluations of all inversions of one site."""
     config, shown = run.config.traversal, run.config.traversal.images
     axes = run.config.gan.latent + min(config.combinations, run.config.gan.latent)
     points = 2 * measured * config.measured_points + shown * config.grid**2
     points += min(measured, config.path_images) * len(config.path_radii)
     points += min(measured, config.axis_images) * axes
     repeated = min(config.repeat_points, config.measured_points)
-    return (points + 4 * min(measured, config.repeat_images) * repeated) * config.steps
+    return (points + 4 * min(measured, config.repeat_images) * repeated) * config.evaluations
 
 
 @dataclass
@@ -96,12 +103,11 @@ class _Walks:
         starts: Float[Tensor, "n points c h w"] | None = None,
     ) -> Tensors:
         """Images and numbers of one set of walks, [images, points, ...] each, by `name`_."""
-        device, n = self.materials.device, len(index)
-        x = self.test.pixels(index)
+        device = self.materials.device
         found = walk(
             self.gan,
             self.prior,
-            x.to(device),
+            self.test.pixels(index).to(device),
             z,
             targets,
             self.config,
@@ -109,6 +115,11 @@ class _Walks:
             None if starts is None else starts.to(device),
             self.tick,
         )
+        return self.numbers(name, index, found)
+
+    def numbers(self, name: str, index: Int64[Tensor, " n"], found: Inversion) -> Tensors:
+        """Images and numbers of what was found, as `walk` gives them."""
+        device, n, x = self.materials.device, len(index), self.test.pixels(index)
         images = found.images.cpu()
         logits = predict(self.materials.network, x, device=device)
         logits_k = predict(self.materials.network, images, device=device)
@@ -189,11 +200,13 @@ class _Walks:
             else torch.tensor([config.dims] * len(index))
         )
         offsets = torch.linspace(-config.extent, config.extent, config.grid)
-        targets = torch.stack(
+        grids = torch.stack(
             [
-                latent_grid(one, (int(i), int(j)), offsets.to(z.device)).flatten(0, 1)
+                latent_grid(one, (int(i), int(j)), offsets.to(z.device))
                 for one, (i, j) in zip(z, dims, strict=True)
             ]
         )
         layout = {"grid_index": index, "grid_z": z, "grid_dims": dims, "grid_offsets": offsets}
-        return layout | self.walk("grid", index, z, targets)
+        x = self.test.pixels(index).to(self.materials.device)
+        found = walk_grid(self.gan, self.prior, x, z, grids, config, self.tick)
+        return layout | self.numbers("grid", index, found)
