@@ -27,15 +27,15 @@ def start_up() -> dict[str, Any]:
     return {**medians, "more": medians["help"] - medians["torch"]}
 
 
-def study(*words: str) -> dict[str, Any]:
-    """Minutes and memory of a whole `filtergan study`, nothing cached before."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
+def study(preset: str, *words: str) -> dict[str, Any]:
+    """Minutes and memory of a whole `filtergan study`, nothing cached before; the run is kept."""
+    out = Path("runs") / f"bench-{preset}"
+    with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
         subprocess.run(
-            [FILTERGAN, "study", *words, "--out", str(out)],
+            [FILTERGAN, "study", preset, *words, "--out", str(out), "--overwrite"],
             check=True,
-            env=os.environ | {"FILTERGAN_CACHE": str(Path(folder) / "cache")},
+            env=os.environ | {"FILTERGAN_CACHE": cache},
         )
         minutes = (time.perf_counter() - start) / 60
         return {"minutes": minutes} | costs(json.loads((out / "record.json").read_bytes()))

@@ -12,7 +12,7 @@ from filtergan.config import GanConfig
 from filtergan.gan import FilterGAN
 from filtergan.training import Game
 
-EQUAL_STEPS = 200  # after so many, both have seen the same number of samples
+AFTER = (200, 800)  # steps, the last of a whole game; both have then seen as many samples
 DRAWS, IMAGES = 20, 1000  # behind the accuracy after that
 
 
@@ -35,14 +35,16 @@ def run(subject: Subject, machine: Machine) -> dict[str, Any]:
     floor = machine.floor(works["ours"])
 
     torch.manual_seed(0)
-    config = GanConfig(steps=EQUAL_STEPS)
+    config, accuracies = GanConfig(steps=AFTER[-1]), {}
     game, plain = begin(config), PlainGame(site, subject.train, config)
-    for _ in range(EQUAL_STEPS):
+    z = torch.randn(DRAWS, config.latent, device=device)
+    for step in range(1, AFTER[-1] + 1):
         game.play(inputs)
         plain.play()
-    z = torch.randn(DRAWS, config.latent, device=device)
-    with torch.no_grad():
-        ours, theirs = game.average(z), plain.generator(z)
+        if step in AFTER:
+            with torch.no_grad():
+                draws = {"ours": game.average(z), "plain": plain.generator(z)}
+            accuracies[step] = {k: _accuracy(subject, v) for k, v in draws.items()}
     return {
         "batch": config.batch,
         "seconds": times.of("ours").as_record(),
@@ -50,9 +52,7 @@ def run(subject: Subject, machine: Machine) -> dict[str, Any]:
         "same_over_plain": times.ratio("same", "plain").as_record(),
         "plain_seconds": times.of("plain").as_record(),
         "over_floor": times.of("ours").median / floor,
-        "steps_of_accuracy": EQUAL_STEPS,
-        "accuracy": _accuracy(subject, ours),
-        "plain_accuracy": _accuracy(subject, theirs),
+        "accuracies": accuracies,
     }
 
 

@@ -25,7 +25,8 @@ from filtergan.training import Diverged, train
 
 DRAWS = 30
 LAYER = "conv4"
-BASE = presets.digits()
+# The digits of the demo in a game as on MNIST.
+BASE = presets.digits().model_copy(update={"gan": presets.mnist().gan})
 STEPS = 300  # fewer than the preset's: differences show sooner, and a queue of many ends
 VARIANTS: dict[str, dict[str, object]] = {
     "preset": {},

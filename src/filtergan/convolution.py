@@ -1,15 +1,17 @@
 """Convolution in one, two or three dimensions in which every sample has its own filters."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Backend = Literal["grouped", "unfolded"]
-MANY = 5  # filters for each position of the output
+MANY = 4  # filters for each position of the output
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}  # by the number of dimensions
 
 
@@ -119,15 +121,66 @@ def _unfolded(
     dilation: tuple[int, ...],
 ) -> Tensor:
     """Each sample's filters times its patches."""
-    kernel, dims = filters.shape[3:], inputs.ndim - 2
+    dims = inputs.ndim - 2
     stride, padding, dilation = (
         v * dims if len(v) == 1 else v for v in (stride, padding, dilation)
     )
-    if max(kernel) == 1 and not any(padding):
-        patches = inputs[(..., *(slice(None, None, step) for step in stride))]
-        places, patches = patches.shape[2:], patches.flatten(2)
-    else:
-        sides = zip(inputs.shape[2:], padding, dilation, kernel, stride, strict=True)
-        places = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, p, d, k, s in sides]
-        patches = F.unfold(inputs, kernel, dilation, padding, stride)
-    return (filters.flatten(2) @ patches).unflatten(2, places)
+    if max(filters.shape[3:]) > 1 or any(padding):
+        return _Unfolded.apply(inputs, filters, stride, padding, dilation)
+    taken = inputs[(..., *(slice(None, None, step) for step in stride))]
+    return (filters.flatten(2) @ taken.flatten(2)).unflatten(2, taken.shape[2:])
+
+
+class _Unfolded(torch.autograd.Function):
+    """Products with unfolded inputs, but for the gradient of the inputs: folding is slow.
+
+    The patches are unfolded once more for the gradient of the filters, which so can be
+    differentiated again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, filters: Tensor, stride: Any, padding: Any, dilation: Any
+    ) -> Tensor:
+        ctx.save_for_backward(inputs, filters)
+        ctx.geometry = stride, padding, dilation
+        patches = _patches(inputs, filters.shape[3:], stride, padding, dilation)
+        return (filters.flatten(2) @ patches.flatten(1, 3).flatten(2)).unflatten(
+            2, patches.shape[4:]
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (inputs, filters), (gradient,) = ctx.saved_tensors, gradients
+        stride, padding, dilation = ctx.geometry
+        of_inputs = of_filters = None
+        if ctx.needs_input_grad[0]:
+            of_inputs = conv2d_input(
+                (1, inputs.shape[:2].numel(), *inputs.shape[2:]),
+                filters.flatten(0, 1),
+                gradient.reshape(1, -1, *gradient.shape[2:]),
+                stride,
+                padding,
+                dilation,
+                len(inputs),
+            ).reshape(inputs.shape)
+        if ctx.needs_input_grad[1]:
+            patches = _patches(inputs, filters.shape[3:], stride, padding, dilation)
+            products = gradient.flatten(2) @ patches.flatten(1, 3).flatten(2).mT
+            of_filters = products.reshape(filters.shape)
+        return of_inputs, of_filters, None, None, None
+
+
+def _patches(
+    inputs: Float[Tensor, "n c h w"],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Float[Tensor, "n c kh kw h2 w2"]:
+    """What each place of a kernel sees; a copy of a view, faster than `unfold` of torch."""
+    inputs = F.pad(inputs, (padding[1], padding[1], padding[0], padding[0]))
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    windows = inputs.unfold(2, spans[0], stride[0]).unfold(3, spans[1], stride[1])
+    taken = windows[..., :: dilation[0], :: dilation[1]]
+    return taken.permute(0, 1, 4, 5, 2, 3).contiguous()

@@ -52,7 +52,7 @@ MEASURES = tuple(
 )
 
 _RADII = torch.arange(-6, 9) / 4  # pixels: stroke widths from which the others are mixed
-_OWNERS, _PAIRS = 16, 128  # in memory at once
+_OWNERS, _PAIRS = 16, 128  # in memory at once, of images of 28x28 or larger
 _COARSE = 2 / 28  # width of the blur of the coarse start, in image widths
 
 
@@ -101,9 +101,11 @@ def explained_all(
     x, x_k = x.double(), x_k.double()
     tick = pace(tick)
 
+    several = max(1, 28 * 28 // x[0, 0].numel())  # times as many, where images are small
+
     def explain(owners: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
         table, done = widths[owners] if strokes and widths is not None else None, []
-        for pairs in torch.isin(owner, owners).nonzero()[:, 0].split(_PAIRS):
+        for pairs in torch.isin(owner, owners).nonzero()[:, 0].split(several * _PAIRS):
             own = torch.searchsorted(owners, owner[pairs])
             left = _left(x[owners], table, own, x_k[pairs])
             if "colour" in families:
@@ -116,7 +118,8 @@ def explained_all(
         return done
 
     found = {family: x_k.new_full((len(x_k),), torch.nan) for family in families}
-    for pairs, shares in chain.from_iterable(spread(explain, owner.unique().split(_OWNERS))):
+    parts = owner.unique().split(several * _OWNERS)
+    for pairs, shares in chain.from_iterable(spread(explain, parts)):
         for family in families:
             found[family][pairs] = shares[family]
     return {family: values.float() for family, values in found.items()}

@@ -18,7 +18,7 @@ def draw_traversals(
     test: Split,
     failures: Sequence[str] = UNASSESSED,
 ) -> None:
-    """Draw the page of grids (figs. 3, 4) and each grid with its numbers (appendix).
+    """Draw the page of grids (figs. 3, 4) and, once judged, each with its numbers (appendix).
 
     Args:
         run: The run directory; its record is told where the figures lie.
@@ -52,7 +52,7 @@ def draw_traversals(
             failures=failures,
         )
     }
-    for n, source in enumerate(sources):
+    for n, source in enumerate(sources if failures is not UNASSESSED else ()):
         figures[f"grid_{n}"] = grid_figure(
             source,
             images[n],

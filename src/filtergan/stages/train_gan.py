@@ -26,6 +26,7 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
     stage = f"{STAGE}/{layer}"
     seed = runtime.derive_seed(run.config.seed, STAGE, layer)
     inputs = _inputs(run, materials, layer)
+    runtime.keep_memory(config.batch * site.filters.nbytes)
     with (
         EventLog(run) as log,
         runtime.progress(config.steps, f"generator of {layer}", "steps") as advance,
