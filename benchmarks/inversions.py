@@ -15,6 +15,7 @@ from filtergan.lbfgs import Objective, minimise
 from filtergan.traversal import gaussian_blur, grid_dimensions, latent_grid, smoothed, walk_grid
 
 GRID, EXTENT = 7, 3.0
+PAGE = 8  # grids that a study shows of a site
 IMAGES = 3  # of which grids are inverted where evaluations are counted
 LONG = 400  # steps after which an inversion is taken to have reached its plateau
 NEAR = 1.05  # times the plateau
@@ -70,13 +71,17 @@ class _Grids:
 
 
 def traversal(subject: Subject, machine: Machine) -> dict[str, Any]:
-    """One 7x7 traversal: time, and what it is over its gradients' floor."""
-    grids, config = _Grids(subject, 1), TraversalConfig()
-    objective = grids.objective(torch.arange(GRID**2))
+    """One 7x7 traversal, and a page of them: time, and what it is over its gradients' floor."""
+    return {"one": _traversals(subject, 1, machine), "page": _traversals(subject, PAGE, machine)}
+
+
+def _traversals(subject: Subject, images: int, machine: Machine) -> dict[str, Any]:
+    grids, config = _Grids(subject, images), TraversalConfig()
+    objective = grids.objective(torch.arange(len(grids.images)))
     floor = machine.floor(lambda: objective(grids.images))
     times = Times({"walk": lambda: grids.walked(config)}, rounds=7)
     return {
-        "points": GRID**2,
+        "points": len(grids.images),
         "evaluations": config.evaluations,
         "seconds": times.of("walk").as_record(),
         "over_floor": times.of("walk").median / (config.evaluations * floor),
@@ -109,7 +114,7 @@ def evaluations(subject: Subject) -> dict[str, Any]:
         over, change = (values / plateau)[moved], (images - grids.images)[moved]
         detail = (change - gaussian_blur(change, 1.0)).flatten(1).square().sum(1)
         rough = detail / change.flatten(1).square().sum(1)
-        return {"over_plateau": float(over.median()), "roughness": float(rough.median())}
+        return {"over_plateau": float(over.median()), "roughness": float(rough.nanmedian())}
 
     adam = []
     for smoothing, rate in product(SMOOTHINGS, RATES):

@@ -322,13 +322,13 @@ def test_grids_do_not_hang_on_each_other() -> None:
 def test_rings(side: int) -> None:
     rings, middle = _rings(side), side // 2
     assert sorted(torch.cat([ring.at for ring in rings]).tolist()) == list(range(side * side))
-    for radius, ring in enumerate(rings):
-        within = rings[max(0, radius - 1)]
+    for radius, ring in enumerate(rings, start=1):
+        within = rings[max(0, radius - 2)]
         assert ring.inner_size == len(within.at)
         assert torch.equal(within.at[ring.inner_place], ring.inner)
         for place, inner in zip(ring.at.tolist(), ring.inner.tolist(), strict=True):
             row, column = place // side - middle, place % side - middle
-            assert max(abs(row), abs(column)) == radius
+            assert max(1, abs(row), abs(column)) == radius
 
             def nearer(v: int, radius: int = radius) -> int:
                 return v if abs(v) < radius else max(0, abs(v) - 1) * (1 if v > 0 else -1)

@@ -11,7 +11,7 @@ from torch.nn.grad import conv2d_input
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Backend = Literal["grouped", "unfolded"]
-MANY = 4  # filters for each position of the output
+MANY = 2  # filters for each position of the output
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}  # by the number of dimensions
 
 
@@ -132,11 +132,7 @@ def _unfolded(
 
 
 class _Unfolded(torch.autograd.Function):
-    """Products with unfolded inputs, but for the gradient of the inputs: folding is slow.
-
-    The patches are unfolded once more for the gradient of the filters, which so can be
-    differentiated again.
-    """
+    """Products with unfolded inputs, but for the gradient of the inputs: folding is slow."""
 
     @staticmethod
     def forward(
@@ -145,9 +141,8 @@ class _Unfolded(torch.autograd.Function):
         ctx.save_for_backward(inputs, filters)
         ctx.geometry = stride, padding, dilation
         patches = _patches(inputs, filters.shape[3:], stride, padding, dilation)
-        return (filters.flatten(2) @ patches.flatten(1, 3).flatten(2)).unflatten(
-            2, patches.shape[4:]
-        )
+        places, ctx.patches = patches.shape[4:], patches.flatten(1, 3).flatten(2)
+        return (filters.flatten(2) @ ctx.patches).unflatten(2, places)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -165,9 +160,11 @@ class _Unfolded(torch.autograd.Function):
                 len(inputs),
             ).reshape(inputs.shape)
         if ctx.needs_input_grad[1]:
-            patches = _patches(inputs, filters.shape[3:], stride, padding, dilation)
-            products = gradient.flatten(2) @ patches.flatten(1, 3).flatten(2).mT
-            of_filters = products.reshape(filters.shape)
+            patches = ctx.patches
+            if torch.is_grad_enabled():  # to be differentiated again, by the inputs too
+                unfolded = _patches(inputs, filters.shape[3:], stride, padding, dilation)
+                patches = unfolded.flatten(1, 3).flatten(2)
+            of_filters = (gradient.flatten(2) @ patches.mT).reshape(filters.shape)
         return of_inputs, of_filters, None, None, None
 
 

@@ -1,4 +1,4 @@
-"""L-BFGS over many images at once, each searched on its own (Nocedal and Wright, algorithm 7.4)."""
+"""L-BFGS over many images at once, each searched on its own, in its compact representation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-HISTORY = 8  # pairs of a step and the change of gradient along it
+HISTORY = 8  # steps, with the changes of gradient along them
 FIRST = 0.2  # largest change of a pixel in the first step, whose length nothing is known of
 LARGEST = 0.5  # in any other
 SHORTENED = 0.3  # a step that did not lower the objective
@@ -21,44 +21,65 @@ Metric = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Curvature:
-    """What steps, and the changes of gradient along them, say of each image's objective.
+    """What the last steps, and the changes of gradient along them, say of each image's objective.
+
+    Where a step was not taken, or the objective was not convex along it, step and change are zero.
 
     Attributes:
-        pairs: Of the last steps: step, change of gradient, and one over their product. Zeros where
-            a step was not taken, or where the objective was not convex along it.
-        scale: Of the metric; None before the first step.
+        steps: s.
+        changes: y, of the gradient.
+        measured: The changes in the metric, M y.
+        scale: Of the metric.
     """
 
-    pairs: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
-    scale: Float[Tensor, " n"] | None = None
+    steps: Float[Tensor, "n h p"]
+    changes: Float[Tensor, "n h p"]
+    measured: Float[Tensor, "n h p"]
+    scale: Float[Tensor, " n"]
+
+    @classmethod
+    def of(cls, step: Tensor, change: Tensor, taken: Tensor, metric: Metric) -> "Curvature":
+        """What the first step says."""
+        none = step.flatten(1)[:, None][:, :0]
+        known = cls(none, none, none, step.new_ones(len(step)))
+        return known.learned(step, change, taken, metric)
 
     def at(self, index: Tensor) -> "Curvature":
         """That of some images."""
-        pairs = tuple((s[index], y[index], r[index]) for s, y, r in self.pairs)
-        return Curvature(pairs, None if self.scale is None else self.scale[index])
+        steps, changes, measured, scale = (part[index] for part in self._parts())
+        return Curvature(steps, changes, measured, scale)
 
     def applied(self, gradient: Tensor, metric: Metric) -> Tensor:
-        """The estimate of the inverse Hessian times a gradient, by two loops."""
-        weights = []
-        for step, change, inverse in reversed(self.pairs):
-            weights.append(inverse * _dot(step, gradient))
-            gradient = gradient - _wide(weights[-1]) * change
-        found = metric(gradient)
-        found = found if self.scale is None else found * _wide(self.scale)
-        for (step, change, inverse), weight in zip(self.pairs, reversed(weights), strict=True):
-            found = found + _wide(weight - inverse * _dot(change, found)) * step
-        return found
+        """The estimate of the inverse Hessian times a gradient (Byrd et al. 1994, theorem 2.2)."""
+        g, m = gradient.flatten(1)[:, :, None], metric(gradient).flatten(1)[:, :, None]
+        scale = self.scale[:, None, None]
+        products = self.steps @ self.changes.mT
+        own = products.diagonal(dim1=1, dim2=2)
+        upper = products.triu() + torch.diag_embed((own == 0).to(own))
+        middle = torch.diag_embed(own) + scale * (self.changes @ self.measured.mT)
+        first = torch.linalg.solve_triangular(upper, self.steps @ g, upper=True)
+        wanted = middle @ first - scale * (self.measured @ g)
+        second = torch.linalg.solve_triangular(upper.mT, wanted, upper=False)
+        found = scale * m + self.steps.mT @ second - scale * (self.measured.mT @ first)
+        return found[:, :, 0].view_as(gradient)
 
     def learned(
         self, step: Tensor, change: Tensor, taken: Bool[Tensor, " n"], metric: Metric
     ) -> "Curvature":
-        """With one more pair, of those images whose step was taken."""
-        product, length = _dot(step, change), _dot(change, metric(change))
+        """With one more step, of those images that took it."""
+        measured = metric(change)
+        product, length = _dot(step, change), _dot(change, measured)
         good = taken & (product > 1e-8 * length)
-        pair = (step * _wide(good), change * _wide(good), torch.where(good, 1 / product, 0))
-        before = torch.ones_like(product) if self.scale is None else self.scale
-        scale = torch.where(good, product / length, before)
-        return Curvature((*self.pairs, pair)[-HISTORY:], scale)
+        new = [(v * _wide(good)).flatten(1)[:, None] for v in (step, change, measured)]
+        steps, changes, measured = (
+            torch.cat([old[:, -HISTORY + 1 :], one], dim=1)
+            for old, one in zip(self._parts(), new, strict=False)
+        )
+        scale = torch.where(good, product / length, self.scale)
+        return Curvature(steps, changes, measured, scale)
+
+    def _parts(self) -> tuple[Tensor, ...]:
+        return self.steps, self.changes, self.measured, self.scale
 
 
 def minimise(
@@ -67,7 +88,7 @@ def minimise(
     evaluations: int,
     metric: Metric,
     curvature: Curvature | None = None,
-) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "evaluations n"], Curvature]:
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "evaluations n"], Curvature | None]:
     """Minimise an objective of every image within [0, 1].
 
     A pixel at a bound that wants to leave it stays. A step that does not lower the objective
@@ -82,28 +103,29 @@ def minimise(
         curvature: Of a search near by, to begin with.
 
     Returns:
-        Images, the objective after every evaluation, and the curvature.
+        Images, the objective after every evaluation, and the curvature; None: no step was made.
     """
-    known = Curvature() if curvature is None else curvature
+    known = curvature
     x, (value, gradient) = start, objective(start)
     values, refused = [value], torch.zeros_like(value, dtype=torch.bool)
     direction, length = torch.zeros_like(x), torch.zeros_like(value)
     for _ in range(evaluations - 1):
         free = ~(((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0)))
         downhill = -gradient * free
-        wish = known.applied(downhill, metric) * free
+        wish = (metric(downhill) if known is None else known.applied(downhill, metric)) * free
         uphill = _dot(wish, gradient) >= 0
         wish = torch.where(_wide(uphill), metric(downhill) * free, wish)
         largest = wish.flatten(1).abs().amax(1).clamp(min=1e-12)
-        full = FIRST / largest if known.scale is None else (LARGEST / largest).clamp(max=1)
+        full = FIRST / largest if known is None else (LARGEST / largest).clamp(max=1)
         direction = torch.where(_wide(refused), direction, wish)
         length = torch.where(refused, SHORTENED * length, full)
 
         tried = (x + _wide(length) * direction).clamp(0, 1)
         new, slope = objective(tried)
-        step = tried - x
+        step, change = tried - x, slope - gradient
         taken = new <= value + DECREASE * _dot(gradient, step)
-        known = known.learned(step, slope - gradient, taken, metric)
+        learn = Curvature.of if known is None else known.learned
+        known = learn(step, change, taken, metric)
         x = torch.where(_wide(taken), tried, x)
         value = torch.where(taken, new, value)
         gradient = torch.where(_wide(taken), slope, gradient)

@@ -46,12 +46,18 @@ def digits() -> StudyConfig:
         judges=JudgeConfig(epochs=8, batch=32),
         # A shorter game at higher rates, and lambda lower to be ready in time.
         gan=GanConfig(
-            steps=450, batch=32, information=5.0, generator_rate=8e-4, discriminator_rate=3e-4
+            steps=450,
+            batch=32,
+            discriminator_channels=48,
+            information=5.0,
+            generator_rate=8e-4,
+            discriminator_rate=3e-4,
         ),
         traversal=TraversalConfig(
             smoothing=0.5,
             images=4,
-            measured_images=96,
+            measured_images=64,
+            group=8,
             measured_points=4,
             path_images=24,
             axis_images=24,

@@ -90,7 +90,7 @@ def invert(
     starts: Float[Tensor, "n c h w"] | None = None,
     curvature: Curvature | None = None,
     tick: Tick = lambda points: None,
-) -> tuple[Inversion, Curvature]:
+) -> tuple[Inversion, Curvature | None]:
     """Find for every point the image whose profile under new filters is the old one (eq. 6).
 
     All points are searched together by L-BFGS, each independent of the others, in a metric in which
@@ -221,9 +221,10 @@ def walk_grid(
 ) -> Inversion:
     """Invert every image at the points of a grid around its z, from the centre outwards.
 
-    A point's search starts from the image of its inner neighbour, changed once more by most of
-    what led there from the neighbour's own, and with the neighbour's curvature. So it ends
-    nearer to its minimum than from x, and what is side by side in a grid looks alike.
+    The points around the centre are searched from x. Further out a search starts from the image of
+    the inner neighbour, changed once more by most of what led there from the neighbour's own, and
+    with its curvature. So it ends nearer to its minimum than from x, and what is side by side in a
+    grid looks alike.
 
     Several processes share the images.
 
@@ -274,6 +275,8 @@ def walk_grid(
 class _Ring:
     """Points of a grid, row by row, that are equally many rows or columns from its centre.
 
+    The first ring has the centre as well, which is everybody's neighbour in it.
+
     Attributes:
         at: Their places in the grid.
         inner: The place of each one's neighbour in the ring within.
@@ -288,7 +291,7 @@ class _Ring:
 
 
 def _rings(side: int) -> list[_Ring]:
-    """The rings of a grid, of which the first is its centre, which is its own neighbour."""
+    """The rings of a grid, from the inside out."""
     middle = side // 2
     row, column = (
         v.flatten() - middle for v in torch.meshgrid([torch.arange(side)] * 2, indexing="ij")
@@ -296,7 +299,8 @@ def _rings(side: int) -> list[_Ring]:
     radius = torch.maximum(row.abs(), column.abs())
     towards = [v - v.sign() * (v.abs() == radius) for v in (row, column)]
     inner = (towards[0] + middle) * side + towards[1] + middle
-    places = [(radius == r).nonzero()[:, 0] for r in range(middle + 1)]
+    radius = radius.clamp(min=1)
+    places = [(radius == r).nonzero()[:, 0] for r in range(1, middle + 1)]
     rings = []
     for at, within in zip(places, [places[0], *places[:-1]], strict=True):
         rings.append(_Ring(at, inner[at], torch.searchsorted(within, inner[at]), len(within)))
@@ -305,7 +309,7 @@ def _rings(side: int) -> list[_Ring]:
 
 def at_once(gan: FilterGAN, images: Float[Tensor, "n c h w"], config: TraversalConfig) -> int:
     """Points to invert at once: `config.batch`, or fewer where filters or images are large."""
-    history = 2 * HISTORY * images[0].numel()
+    history = 3 * HISTORY * images[0].numel()
     return min(config.batch, gan.at_once, max(1, AT_ONCE // history))
 
 
