@@ -124,3 +124,21 @@ def test_a_metric_scales_the_first_step() -> None:
     steps = [minimise(objective, start, 2, lambda g, c=c: c * g)[0] for c in (1.0, 100.0)]
     torch.testing.assert_close(steps[0], steps[1])
     assert (steps[0] - start).abs().max() <= 0.2 + 1e-12
+
+
+def test_what_is_no_number_is_never_taken() -> None:
+    """One image's objective is none beyond its start; the others are found as before."""
+    objective, _, _ = quadratic(8, 3)
+    start = torch.full((3, *SHAPE), 0.5, dtype=torch.float64)
+
+    def broken(x: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = objective(x)
+        away = (x[1] != start[1]).any()
+        value[1], gradient[1] = (torch.nan, torch.nan) if away else (value[1], gradient[1])
+        return value, gradient
+
+    found, values, _ = minimise(broken, start, 12, plain)
+    whole, _, _ = minimise(objective, start, 12, plain)
+    assert torch.equal(found[1], start[1])
+    assert values.isfinite().all()
+    torch.testing.assert_close(found[[0, 2]], whole[[0, 2]])

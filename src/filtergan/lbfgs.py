@@ -70,7 +70,7 @@ class Curvature:
         measured = metric(change)
         product, length = _dot(step, change), _dot(change, measured)
         good = taken & (product > 1e-8 * length)
-        new = [(v * _wide(good)).flatten(1)[:, None] for v in (step, change, measured)]
+        new = [v.where(_wide(good), 0).flatten(1)[:, None] for v in (step, change, measured)]
         steps, changes, measured = (
             torch.cat([old[:, -HISTORY + 1 :], one], dim=1)
             for old, one in zip(self._parts(), new, strict=False)
@@ -113,8 +113,8 @@ def minimise(
         free = ~(((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0)))
         downhill = -gradient * free
         wish = (metric(downhill) if known is None else known.applied(downhill, metric)) * free
-        uphill = _dot(wish, gradient) >= 0
-        wish = torch.where(_wide(uphill), metric(downhill) * free, wish)
+        downwards = _dot(wish, gradient) < 0  # False also where it is no number
+        wish = torch.where(_wide(downwards), wish, metric(downhill) * free)
         largest = wish.flatten(1).abs().amax(1).clamp(min=1e-12)
         full = FIRST / largest if known is None else (LARGEST / largest).clamp(max=1)
         direction = torch.where(_wide(refused), direction, wish)

@@ -173,7 +173,7 @@ def walk(
     starts: Float[Tensor, "n points c h w"] | None = None,
     tick: Tick = lambda points: None,
 ) -> Inversion:
-    """Invert every image at every one of its points, some at a time (`at_once`).
+    """Invert every image at every one of its points, some at a time.
 
     Several processes share these batches.
 
@@ -207,7 +207,7 @@ def walk(
         return found.images, found.before, found.after
 
     every = torch.arange(len(images) * points, device=images.device)
-    return _joined(distributed.spread(find, every.split(at_once(gan, images, config))), images)
+    return _joined(distributed.spread(find, every.split(_at_once(gan, images, config))), images)
 
 
 def walk_grid(
@@ -266,7 +266,7 @@ def walk_grid(
             before[at], after[at] = now.before, now.after
         return found, before, after
 
-    several = max(1, at_once(gan, images, config) // len(rings[-1].at))
+    several = max(1, _at_once(gan, images, config) // len(rings[-1].at))
     every = torch.arange(len(images), device=images.device)
     return _joined(distributed.spread(find, every.split(several)), images)
 
@@ -307,7 +307,7 @@ def _rings(side: int) -> list[_Ring]:
     return rings
 
 
-def at_once(gan: FilterGAN, images: Float[Tensor, "n c h w"], config: TraversalConfig) -> int:
+def _at_once(gan: FilterGAN, images: Float[Tensor, "n c h w"], config: TraversalConfig) -> int:
     """Points to invert at once: `config.batch`, or fewer where filters or images are large."""
     history = 3 * HISTORY * images[0].numel()
     return min(config.batch, gan.at_once, max(1, AT_ONCE // history))
