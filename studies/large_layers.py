@@ -26,7 +26,7 @@ from torch.utils.flop_counter import flop_registry
 from filtergan import runtime
 from filtergan.config import GanConfig
 from filtergan.gan import FilterGAN
-from filtergan.provenance import git_state, machine, now, versions
+from filtergan.provenance import git_state, machine, now, peak_memory_mib, versions
 from filtergan.record import write_atomic
 from filtergan.site import Site
 from filtergan.training import Game, train
@@ -163,7 +163,7 @@ def row(channels: int, head: str, steps: int) -> Row:
         head: Of the generator.
         steps: Steps; the first is not timed, its operations are counted.
     """
-    before = _peak_mib()
+    before = peak_memory_mib()
     torch.manual_seed(0)
     network, config = (
         Minimal(channels).eval(),
@@ -181,7 +181,7 @@ def row(channels: int, head: str, steps: int) -> Row:
     return {
         **_named(channels, head),
         "generator_weights": sum(p.numel() for p in game.generator_weights),
-        "peak_mib": round(_peak_mib() - before, 1),
+        "peak_mib": round(peak_memory_mib() - before, 1),
         **_timed(seconds),
         "gflop": flop / 1e9,
     }
@@ -189,7 +189,7 @@ def row(channels: int, head: str, steps: int) -> Row:
 
 def resnet(steps: int) -> Row:
     """Train the generator of a 3x3 layer in the last part of a ResNet-50, 2.36 M weights."""
-    before = _peak_mib()
+    before = peak_memory_mib()
     torch.manual_seed(0)
     network, config = ResNet50().eval(), GanConfig(steps=steps, log_every=1)
     images = torch.rand(RESNET_IMAGES, 3, 224, 224)
@@ -197,7 +197,7 @@ def resnet(steps: int) -> Row:
     with torch.no_grad():
         inputs = torch.cat([site.input(part) for part in images.split(16)])
     marks, losses = [], []
-    prepared = _peak_mib() - before
+    prepared = peak_memory_mib() - before
     gan = train(
         site,
         inputs,
@@ -214,7 +214,7 @@ def resnet(steps: int) -> Row:
         "response": list(site.respond(inputs[:1]).shape[1:]),
         "steps": steps,
         "generator_weights": sum(p.numel() for p in gan.generator.parameters()),
-        "peak_mib": round(_peak_mib() - before, 1),
+        "peak_mib": round(peak_memory_mib() - before, 1),
         "peak_before_training_mib": round(prepared, 1),
         **_timed(seconds),
         "losses_first": losses[0],
@@ -225,12 +225,6 @@ def resnet(steps: int) -> Row:
 def _timed(seconds: Sequence[float]) -> Row:
     low, high = min(seconds), max(seconds)
     return {"seconds": statistics.median(seconds), "seconds_range": [low, high]}
-
-
-def _peak_mib() -> float:
-    """Largest resident memory of this process; `ru_maxrss` would begin with its parent's."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 def counted(work: Callable[[], object]) -> int:

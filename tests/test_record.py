@@ -364,3 +364,14 @@ def test_killed_for_real_every_file_is_whole(tmp_path: Path) -> None:
         assert values.tolist() in ([step], [step + 1])
         RunDirectory.create(path, tiny(), resume=True)
         assert everything(path) == {"record.json", "config.yaml", "cnn.safetensors"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems are not told apart")
+def test_peak_memory_is_not_the_parents() -> None:
+    child = "from filtergan.provenance import peak_memory_mib; print(peak_memory_mib())"
+    parent = (
+        "import subprocess, sys; large = b'x' * 2**30; "
+        f"print(subprocess.check_output([sys.executable, '-c', {child!r}], text=True))"
+    )
+    peak = float(subprocess.check_output([sys.executable, "-c", parent], text=True))
+    assert 50 < peak < 1000
