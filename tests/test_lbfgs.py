@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import Tensor
 
-from filtergan.lbfgs import Curvature, Objective, minimise
+from filtergan.lbfgs import HISTORY, Curvature, Objective, minimise
 
 SHAPE = (1, 3, 4)
 
@@ -89,9 +89,10 @@ def test_the_curvature_of_a_neighbour_helps() -> None:
     rng = torch.Generator().manual_seed(6)
     start, other = torch.rand(2, 50, *SHAPE, generator=rng, dtype=torch.float64)
     _, _, known = minimise(objective, start, 12, plain)
-    _, cold, _ = minimise(objective, other, 8, plain)
-    _, warm, _ = minimise(objective, other, 8, plain, known)
-    assert (warm[-1] < cold[-1]).double().mean() > 0.8
+    few = HISTORY - 1  # evaluations, so that what was given is not forgotten
+    _, cold, _ = minimise(objective, other, few, plain)
+    _, warm, _ = minimise(objective, other, few, plain, known)
+    assert (warm[-1] / cold[-1]).median() < 2 / 3
 
 
 @pytest.mark.parametrize("pairs", [1, 3])

@@ -10,11 +10,13 @@ ALPHA = 6  # exponent of the norm, Mahendran & Vedaldi's
 BETA = 2  # exponent of the total variation, theirs for photographs and for digits alike
 
 
-def squared_gradient(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    """Squared length of the forward differences at each pixel; the last difference is zero."""
-    dx = torch.diff(images, dim=-1, append=images[..., -1:])
-    dy = torch.diff(images, dim=-2, append=images[..., -1:, :])
-    return dx.square() + dy.square()
+def squared_gradient(images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+    """Mean over pixels of the squared length of the gradient, summed over channels.
+
+    Of forward differences; there are none beyond the last row and column.
+    """
+    down, right = (torch.diff(images, dim=axis).square().sum((1, 2, 3)) for axis in (2, 3))
+    return (down + right) / images[0, 0].numel()
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class NaturalImagePrior:
     ) -> "NaturalImagePrior":
         """Take both scales from images."""
         power = images.square().sum(1).pow(ALPHA / 2).mean()
-        variation = squared_gradient(images).sum(1).mean()
+        variation = squared_gradient(images).mean()
         tiny = 1e-12  # constant images have no variation to scale by
         return cls(
             float(power) ** (1 / ALPHA) + tiny,
@@ -54,10 +56,9 @@ class NaturalImagePrior:
 
     def variation_term(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """R_TV: mean over pixels of |grad x|^2 / V^2."""
-        return squared_gradient(images).sum(1).mean((1, 2)) / self.variation
+        return squared_gradient(images) / self.variation
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Psi of each image."""
-        return self.alpha_weight * self.norm_term(
-            images
-        ) + self.variation_weight * self.variation_term(images)
+        norm, variation = self.norm_term(images), self.variation_term(images)
+        return self.alpha_weight * norm + self.variation_weight * variation

@@ -27,19 +27,20 @@ class _Stop(Exception):
 @contextmanager
 def untouched(network: nn.Module) -> Iterator[None]:
     """Run the network in evaluation mode and without parameter gradients, then put all back."""
-    modes = [(m, m.training) for m in network.modules()]
-    grads = [(p, p.requires_grad) for p in network.parameters()]
+    training = [m for m in network.modules() if m.training]
+    wanting = [p for p in network.parameters() if p.requires_grad]
     try:
-        network.eval()
-        for p, _ in grads:
+        if training:
+            network.eval()
+        for p in wanting:
             p.requires_grad_(False)
         with uncompiled(network):
             yield
     finally:
-        for m, mode in modes:
-            m.training = mode
-        for p, needs in grads:
-            p.requires_grad_(needs)
+        for m in training:
+            m.training = True
+        for p in wanting:
+            p.requires_grad_(True)
 
 
 class Site:

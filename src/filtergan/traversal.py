@@ -16,7 +16,7 @@ from filtergan.lbfgs import HISTORY, Curvature, minimise
 from filtergan.priors import NaturalImagePrior
 from filtergan.runtime import Tick
 from filtergan.runtime import generator as random_generator
-from filtergan.site import Site
+from filtergan.site import Site, untouched
 
 DETAIL = 0.01  # of the gradient itself in the inversion's metric
 REPEATED = 0.7  # of the step that led to a point, with which its outer neighbours begin
@@ -127,9 +127,10 @@ def invert(
         return smoothed(gradient, config.smoothing)
 
     start = images if starts is None else starts
-    found, _, known = minimise(objective, start, config.evaluations, metric, curvature)
-    with torch.no_grad():
-        return Inversion(found, residual(images), residual(found)), known
+    with untouched(site.network):  # once, and not again in every pass
+        found, _, known = minimise(objective, start, config.evaluations, metric, curvature)
+        with torch.no_grad():
+            return Inversion(found, residual(images), residual(found)), known
 
 
 def smoothed(gradient: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
@@ -140,26 +141,28 @@ def smoothed(gradient: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, 
     """
     if sigma == 0:
         return gradient
-    return gaussian_blur(gaussian_blur(gradient, sigma), sigma) + DETAIL * gradient
+    return gaussian_blur(gradient, sigma, times=2) + DETAIL * gradient
 
 
-def gaussian_blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
+def gaussian_blur(
+    images: Float[Tensor, "n c h w"], sigma: float, times: int = 1
+) -> Float[Tensor, "n c h w"]:
     """Convolve each channel with a Gaussian of that standard deviation in pixels; 0: unchanged."""
     if sigma == 0:
         return images
-    rows, columns = (_blurring(n, sigma).to(images) for n in images.shape[2:])
-    return rows @ images @ columns  # a tenth of what a convolution of one channel takes
+    rows, columns = (_blurring(n, sigma, times).to(images) for n in images.shape[2:])
+    return rows @ (images @ columns)  # a tenth of what a convolution of one channel takes
 
 
 @cache
-def _blurring(n: int, sigma: float) -> Float[Tensor, "n n"]:
+def _blurring(n: int, sigma: float, times: int) -> Float[Tensor, "n n"]:
     """The matrix that convolves a line of n pixels with a Gaussian, zeros beyond its ends."""
     reach = max(1, round(3 * sigma))
     weights = torch.exp(-torch.arange(-reach, reach + 1).double().square() / (2 * sigma**2))
     place = torch.arange(n)
     distance = (place[:, None] - place).abs()
     known = F.pad((weights / weights.sum())[reach:], (0, max(0, n - reach - 1)))
-    return known[distance]
+    return torch.linalg.matrix_power(known[distance], times)
 
 
 def walk(
