@@ -16,6 +16,7 @@ from filtergan.traversal import gaussian_blur, grid_dimensions, latent_grid, smo
 
 GRID, EXTENT = 7, 3.0
 PAGE = 8  # grids that a study shows of a site
+BATCHES = (9, 16, 24, 49, 128)  # points: each ring of one grid, all of it, part of a study's
 IMAGES = 3  # of which grids are inverted where evaluations are counted
 LONG = 400  # steps after which an inversion is taken to have reached its plateau
 NEAR = 1.05  # times the plateau
@@ -71,8 +72,15 @@ class _Grids:
 
 
 def traversal(subject: Subject, machine: Machine) -> dict[str, Any]:
-    """One 7x7 traversal, and a page of them: time, and what it is over its gradients' floor."""
-    return {"one": _traversals(subject, 1, machine), "page": _traversals(subject, PAGE, machine)}
+    """One 7x7 traversal, and a page of them: time, and what it is over its gradients' floor.
+
+    Also those gradients alone, by how many points they are computed for at once.
+    """
+    return {
+        "one": _traversals(subject, 1, machine),
+        "page": _traversals(subject, PAGE, machine),
+        "gradients": {n: _gradients(subject, n, machine) for n in BATCHES},
+    }
 
 
 def _traversals(subject: Subject, images: int, machine: Machine) -> dict[str, Any]:
@@ -86,6 +94,13 @@ def _traversals(subject: Subject, images: int, machine: Machine) -> dict[str, An
         "seconds": times.of("walk").as_record(),
         "over_floor": times.of("walk").median / (config.evaluations * floor),
     }
+
+
+def _gradients(subject: Subject, points: int, machine: Machine) -> float:
+    grids = _Grids(subject, -(-points // GRID**2))
+    objective, images = grids.objective(torch.arange(points)), grids.images[:points]
+    floor = machine.floor(lambda: objective(images))
+    return Times({"gradients": lambda: objective(images)}).of("gradients").median / floor
 
 
 # ------------------------------------------------------------------- how many gradients it takes

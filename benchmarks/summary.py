@@ -89,7 +89,11 @@ def _step(found: Record) -> list[Line]:
 
 def _traversal(found: Record) -> list[Line]:
     one, page = found["one"]["over_floor"], found["page"]["over_floor"]
-    measured = f"{one:.2f}; eight at once, as a study has them: {page:.2f}"
+    alone = ", ".join(f"{value:.1f} ({n})" for n, value in found["gradients"].items())
+    measured = (
+        f"{one:.2f}; eight at once, as a study has them: {page:.2f}; the gradients alone, by "
+        f"points at once: {alone}"
+    )
     return [_row("a 7x7 traversal, conv4", "its floor", "≤ 2x", measured, one <= 2)]
 
 
