@@ -167,9 +167,14 @@ def finish(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
 
 
 def start(arguments: list[str], **variables: str) -> subprocess.Popen[str]:
-    pipe = subprocess.PIPE
+    """A process that Ctrl-C reaches, also where these tests are a shell's job in the background."""
     return subprocess.Popen(
-        arguments, env=environment(**variables), stdout=pipe, stderr=pipe, text=True
+        arguments,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
