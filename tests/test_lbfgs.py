@@ -89,9 +89,10 @@ def test_the_curvature_of_a_neighbour_helps() -> None:
     rng = torch.Generator().manual_seed(6)
     start, other = torch.rand(2, 50, *SHAPE, generator=rng, dtype=torch.float64)
     _, _, known = minimise(objective, start, 12, plain)
-    few = HISTORY - 1  # evaluations, so that what was given is not forgotten
+    few = HISTORY - 2  # evaluations, so that most of what was given is not yet forgotten
     _, cold, _ = minimise(objective, other, few, plain)
     _, warm, _ = minimise(objective, other, few, plain, known)
+    assert (warm[-1] < cold[-1]).double().mean() > 0.8
     assert (warm[-1] / cold[-1]).median() < 2 / 3
 
 
