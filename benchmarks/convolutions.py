@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from timing import Machine, Times, Work
 from torch import Tensor
 
-from filtergan import runtime
-from filtergan.convolution import Backend, Geometry, convolve, fastest
+from filtergan.machine import runtime
+from filtergan.sites.convolution import Backend, Geometry, convolve, fastest
 
 BATCH = 64
 

@@ -11,11 +11,11 @@ from subject import Subject
 from timing import Times, Work, operations
 from torch import Tensor, nn
 
-from filtergan.config import GanConfig, TraversalConfig
-from filtergan.gan import FilterGAN
-from filtergan.site import Site
-from filtergan.training import Game
-from filtergan.traversal import walk
+from filtergan.config.fields import GanConfig, TraversalConfig
+from filtergan.game.gan import FilterGAN
+from filtergan.game.training import Game
+from filtergan.sites.site import Site
+from filtergan.walks.traversal import walk
 
 BATCHES = (32, 64, 128, 256)
 SIDES = (7, 10, 14, 20)  # of the response

@@ -10,9 +10,15 @@ from subject import Subject
 from timing import Machine, Spread, Times
 from torch import Tensor, nn
 
-from filtergan.config import TraversalConfig
-from filtergan.lbfgs import Objective, minimise
-from filtergan.traversal import gaussian_blur, grid_dimensions, latent_grid, smoothed, walk_grid
+from filtergan.config.fields import TraversalConfig
+from filtergan.walks.lbfgs import Objective, minimise
+from filtergan.walks.traversal import (
+    gaussian_blur,
+    grid_dimensions,
+    latent_grid,
+    smoothed,
+    walk_grid,
+)
 
 GRID, EXTENT = 7, 3.0
 PAGE = 8  # grids that a study shows of a site

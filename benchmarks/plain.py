@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import RMSprop
 
-from filtergan.config import GanConfig
-from filtergan.discriminator import Discriminator
-from filtergan.generator import Generator
-from filtergan.objectives import discriminator_loss, generator_loss, information_loss
-from filtergan.site import Site
+from filtergan.config.fields import GanConfig
+from filtergan.game.discriminator import Discriminator
+from filtergan.game.generator import Generator
+from filtergan.game.objectives import discriminator_loss, generator_loss, information_loss
+from filtergan.sites.site import Site
 
 
 class PlainGame:

@@ -21,9 +21,9 @@ import subject
 import torch
 from timing import Machine
 
-from filtergan import runtime
-from filtergan.provenance import git_state, machine, now, versions
-from filtergan.record import write_atomic
+from filtergan.machine import runtime
+from filtergan.machine.files import write_atomic
+from filtergan.machine.provenance import git_state, machine, now, versions
 
 ROOT = Path(__file__).parents[1] / "results" / "benchmarks"
 

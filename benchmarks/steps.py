@@ -8,9 +8,9 @@ from subject import Subject
 from timing import Machine, Times
 from torch import Tensor
 
-from filtergan.config import GanConfig
-from filtergan.gan import FilterGAN
-from filtergan.training import Game
+from filtergan.config.fields import GanConfig
+from filtergan.game.gan import FilterGAN
+from filtergan.game.training import Game
 
 AFTER = (200, 800)  # steps, the last of a whole game; both have then seen as many samples
 DRAWS, IMAGES = 20, 1000  # behind the accuracy after that

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from filtergan import study
-from filtergan.gan import FilterGAN
-from filtergan.presets import preset
-from filtergan.priors import NaturalImagePrior
-from filtergan.site import Site
-from filtergan.stages.materials import Materials
+from filtergan.config.presets import preset
+from filtergan.game.gan import FilterGAN
+from filtergan.sites.site import Site
+from filtergan.study.materials import Materials
+from filtergan.walks.prior import NaturalImagePrior
 
 LAYER = "conv4"
 KEPT = 5000  # training images, and at most as many test images

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from filtergan import runtime
-from filtergan.config import GanConfig
-from filtergan.gan import FilterGAN
-from filtergan.provenance import git_state, machine, now, peak_memory_mib, versions
-from filtergan.record import write_atomic
-from filtergan.site import Site
-from filtergan.training import Game, train
+from filtergan.config.fields import GanConfig
+from filtergan.game.gan import FilterGAN
+from filtergan.game.training import Game, train
+from filtergan.machine import runtime
+from filtergan.machine.files import write_atomic
+from filtergan.machine.provenance import git_state, machine, now, peak_memory_mib, versions
+from filtergan.sites.site import Site
 
 RECORD = Path("results/large_layers/record.json")
 CHANNELS = (11, 34, 105, 333, 512)  # c -> c, 3x3: about 1k, 10k, 100k, 1M and 2.36M weights

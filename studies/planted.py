@@ -17,9 +17,9 @@ from typing import Any
 from evidence import over_seeds
 
 from filtergan import study
+from filtergan.config.presets import preset
+from filtergan.game.training import Diverged
 from filtergan.measures.contrasts import Estimate, difference, pool
-from filtergan.presets import preset
-from filtergan.training import Diverged
 
 RESULTS = Path(__file__).parents[1] / "results" / "planted"
 Record = dict[str, Any]

@@ -148,7 +148,7 @@ def _variants(_: str) -> str:
 
 def _ablations(name: str) -> str:
     """`ablations`: each variant, mean over seeds and range; `ablations/less_base`: differences."""
-    from filtergan.ablation import COLUMNS, VARIANTS, compare, verdicts
+    from filtergan.ablations.queue import COLUMNS, VARIANTS, compare, verdicts
 
     part = name.partition("/")[2]
     found = {v: {r["seed"]: r for r in _records(f"ablations/{v}")} for v in VARIANTS}

@@ -11,17 +11,18 @@ from typing import Any
 
 import torch
 
-from filtergan import presets, runtime
-from filtergan.cnn import fit
-from filtergan.config import StudyConfig
-from filtergan.gan import FilterGAN
+from filtergan.classifiers.fitting import fit
+from filtergan.config import presets
+from filtergan.config.fields import StudyConfig
+from filtergan.game.gan import FilterGAN
+from filtergan.game.training import Diverged, train
+from filtergan.machine import runtime
+from filtergan.machine.files import write_atomic
+from filtergan.machine.provenance import git_state, machine, now, versions
 from filtergan.measures.filters import filter_spread, nearest_real_distance
 from filtergan.measures.latents import latent_r2
-from filtergan.pooling import draw_accuracy
-from filtergan.provenance import git_state, machine, now, versions
-from filtergan.record import write_atomic
-from filtergan.stages.materials import Materials
-from filtergan.training import Diverged, train
+from filtergan.pooling.pool import draw_accuracy
+from filtergan.study.materials import Materials
 
 DRAWS = 30
 LAYER = "conv4"

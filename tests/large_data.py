@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from filtergan.cnn import fit, predict
-from filtergan.config import DatasetConfig
-from filtergan.data import load_dataset
-from filtergan.site import Site
-from filtergan.stages.site_inputs import SiteInputs
-from filtergan.storage import DiskTensor
+from filtergan.classifiers.fitting import fit, predict
+from filtergan.config.fields import DatasetConfig
+from filtergan.images.dataset import load_dataset
+from filtergan.machine.storage import DiskTensor
+from filtergan.sites.site import Site
+from filtergan.study.site_inputs import SiteInputs
 
 
 def peak() -> int:

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from filtergan import distributed
-from filtergan.cnn import predict
-from filtergan.config import GanConfig, TraversalConfig
-from filtergan.files import load_tensors, save_tensors
-from filtergan.gan import FilterGAN
-from filtergan.pooling import draw_accuracy
-from filtergan.priors import NaturalImagePrior
-from filtergan.site import Site
-from filtergan.training import Game
-from filtergan.traversal import points_around, walk
+from filtergan.classifiers.fitting import predict
+from filtergan.config.fields import GanConfig, TraversalConfig
+from filtergan.game.gan import FilterGAN
+from filtergan.game.training import Game
+from filtergan.machine import distributed
+from filtergan.machine.files import load_tensors, save_tensors
+from filtergan.pooling.pool import draw_accuracy
+from filtergan.sites.site import Site
+from filtergan.walks.prior import NaturalImagePrior
+from filtergan.walks.traversal import points_around, walk
 
 STEPS = 20
 GAMES: dict[str, dict[str, Any]] = {

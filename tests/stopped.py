@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from filtergan import cli
-from filtergan.stages import train_gan
+from filtergan.study.stages import train_gan
 
 
 def main(step: int, arguments: list[str]) -> int:

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 import results
-from filtergan import ablation, cli, study
-from filtergan.config import (
+from filtergan import cli, study
+from filtergan.ablations import queue as ablation
+from filtergan.cli import command
+from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,
     GanConfig,
@@ -19,11 +21,11 @@ from filtergan.config import (
     TraversalConfig,
     dump,
 )
+from filtergan.config.presets import preset
 from filtergan.errors import UserError
-from filtergan.files import load_tensors, save_tensors, sha256
-from filtergan.presets import preset
-from filtergan.record import RunDirectory
-from filtergan.training import Diverged
+from filtergan.game.training import Diverged
+from filtergan.machine.files import load_tensors, save_tensors, sha256
+from filtergan.runs.directory import RunDirectory
 
 CHANGES = {
     "base": {},
@@ -79,7 +81,7 @@ class Studies:
 def studies(monkeypatch: pytest.MonkeyPatch) -> Studies:
     fake = Studies()
     # It asks git twice for every study.
-    monkeypatch.setattr("filtergan.record.git_state", lambda: None)
+    monkeypatch.setattr("filtergan.runs.directory.git_state", lambda: None)
     monkeypatch.setattr(study, "run", fake.run)
     return fake
 
@@ -110,7 +112,7 @@ def test_each_variant_changes_what_its_name_says(tmp_path: Path) -> None:
         changed = {k: v for k, v in after.items() if before[k] != v}
         assert changed == CHANGES[planned.name] | {"seed": planned.seed}
         assert planned.path == tmp_path / planned.name / f"seed{planned.seed}"
-    assert list(cli.ABLATIONS) == list(ablation.VARIANTS) == list(CHANGES)
+    assert list(command.ABLATIONS) == list(ablation.VARIANTS) == list(CHANGES)
 
 
 def test_the_preset_is_one_site_of_mnist() -> None:

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from filtergan import cli, planting
-from filtergan.config import DatasetConfig, parse
-from filtergan.data import load_dataset
+from filtergan import cli
+from filtergan.config.fields import DatasetConfig, parse
 from filtergan.errors import UserError
+from filtergan.families.transformations import width_table
+from filtergan.images import planting
+from filtergan.images.dataset import load_dataset
+from filtergan.images.planting import RANGES
 from filtergan.measures.contrasts import Estimate
 from filtergan.measures.registry import result
-from filtergan.planting import RANGES
-from filtergan.transformations import width_table
 
 
 def fixed(monkeypatch: pytest.MonkeyPatch, kind: str, strength: float) -> None:

@@ -8,9 +8,9 @@ from convolutions import Shape
 from timing import Machine, Spread, Times, operations
 from torch import nn
 
-from filtergan.config import GanConfig
-from filtergan.convolution import convolve
-from filtergan.site import Site
+from filtergan.config.fields import GanConfig
+from filtergan.sites.convolution import convolve
+from filtergan.sites.site import Site
 
 
 def test_operations_are_counted_both_ways() -> None:

@@ -13,9 +13,10 @@ from pydantic import BaseModel
 
 import filtergan
 from filtergan import cli
-from filtergan.config import StudyConfig, dump, load
+from filtergan.cli import command
+from filtergan.config.fields import StudyConfig, dump, load
+from filtergan.config.presets import preset
 from filtergan.errors import UserError
-from filtergan.presets import preset
 
 
 def fields(part: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -122,7 +123,7 @@ def test_a_config_file(stages: Stages, tmp_path: Path) -> None:
     assert out == Path("runs/mine-seed4")
 
 
-@pytest.mark.parametrize("name", list(cli.STAGES))
+@pytest.mark.parametrize("name", list(command.STAGES))
 def test_stages_alone(stages: Stages, name: str) -> None:
     assert cli.main([name, "runs/x"]) == 0
     assert cli.main([name, "runs/x", "--device", "cpu"]) == 0

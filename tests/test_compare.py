@@ -15,11 +15,11 @@ from scipy import stats
 
 from filtergan import cli
 from filtergan.compare import Comparison, compare, heading, tables, write
-from filtergan.config import StudyConfig
+from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
 from filtergan.measures.contrasts import difference, holm, pool
 from filtergan.measures.registry import lookup, result
-from filtergan.record import SCHEMA
+from filtergan.runs.directory import SCHEMA
 
 
 def measured(value: float, half: float | None = None, n: int = 1000) -> dict[str, Any]:

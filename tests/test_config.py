@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from filtergan.config import DatasetConfig, StudyConfig, TraversalConfig, dump, load, parse
+from filtergan.config.fields import DatasetConfig, StudyConfig, TraversalConfig, dump, load, parse
+from filtergan.config.presets import PRESETS, preset
 from filtergan.errors import UserError
-from filtergan.presets import PRESETS, preset
 
 
 def models(model: type[BaseModel] = StudyConfig) -> list[type[BaseModel]]:

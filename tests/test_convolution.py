@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from filtergan.convolution import Backend, Convolution, Geometry, convolve, fastest
-from filtergan.site import Site
+from filtergan.sites.convolution import Backend, Convolution, Geometry, convolve, fastest
+from filtergan.sites.site import Site
 
 # Torch tells that it copies what cannot be padded evenly.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from filtergan import tables
-from filtergan.config import DatasetConfig
-from filtergan.data import load_dataset
+from filtergan.config.fields import DatasetConfig
 from filtergan.errors import UserError
+from filtergan.images import sources as tables
+from filtergan.images.dataset import load_dataset
 
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 CIFAR = MNIST.parent / "cifar10"

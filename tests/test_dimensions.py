@@ -8,15 +8,15 @@ import torch
 from networks import traces
 from torch import Tensor, nn
 
-from filtergan.config import GanConfig
-from filtergan.discriminator import Discriminator
+from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
-from filtergan.figures.filters import filters_figure
-from filtergan.gan import FilterGAN, as_images
-from filtergan.pooling import FilterPool2d
-from filtergan.site import Site
-from filtergan.training import train
-from filtergan.traversal import matched_noise
+from filtergan.figures.filter_sets import filters_figure
+from filtergan.game.discriminator import Discriminator
+from filtergan.game.gan import FilterGAN, as_images
+from filtergan.game.training import train
+from filtergan.pooling.pool import FilterPool2d
+from filtergan.sites.site import Site
+from filtergan.walks.traversal import matched_noise
 
 CONFIG = GanConfig(
     latent=2, hidden=8, discriminator_channels=4, steps=4, batch=6, log_every=1, r1=1.0

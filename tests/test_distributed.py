@@ -16,8 +16,9 @@ import several
 import stopped
 import torch
 
-from filtergan import cli, distributed, launcher, runtime, study
-from filtergan.config import (
+from filtergan import cli, study
+from filtergan.cli import launcher
+from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,
     GanConfig,
@@ -28,8 +29,9 @@ from filtergan.config import (
     dump,
 )
 from filtergan.errors import UserError
-from filtergan.events import read_events
-from filtergan.files import load_tensors
+from filtergan.machine import distributed, runtime
+from filtergan.machine.files import load_tensors
+from filtergan.runs.events import read_events
 
 CONFIG = StudyConfig(
     preset="micro",

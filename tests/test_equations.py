@@ -11,14 +11,19 @@ from networks import images, make, traces
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from filtergan.config import GanConfig
-from filtergan.discriminator import Discriminator
-from filtergan.gan import FilterGAN
-from filtergan.generator import Generator
-from filtergan.objectives import discriminator_loss, generator_loss, information_loss, r1_penalty
-from filtergan.priors import NaturalImagePrior, squared_gradient
-from filtergan.site import Site
-from filtergan.training import Game
+from filtergan.config.fields import GanConfig
+from filtergan.game.discriminator import Discriminator
+from filtergan.game.gan import FilterGAN
+from filtergan.game.generator import Generator
+from filtergan.game.objectives import (
+    discriminator_loss,
+    generator_loss,
+    information_loss,
+    r1_penalty,
+)
+from filtergan.game.training import Game
+from filtergan.sites.site import Site
+from filtergan.walks.prior import NaturalImagePrior, squared_gradient
 
 score = st.floats(-60, 60)
 

@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from filtergan.config.presets import tiny
 from filtergan.errors import UserError
-from filtergan.presets import tiny
-from filtergan.record import (
-    EventLog,
-    RunDirectory,
-    read_events,
-)
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.events import EventLog, read_events
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from filtergan import study
-from filtergan.config import (
+from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,
     GanConfig,
@@ -19,7 +19,7 @@ from filtergan.config import (
     StudyConfig,
     TraversalConfig,
 )
-from filtergan.files import load_tensors
+from filtergan.machine.files import load_tensors
 from filtergan.measures import gates
 
 pytestmark = pytest.mark.slow

@@ -7,12 +7,18 @@ from scipy.optimize import least_squares
 from strokes import draw
 from torch import Tensor
 
-from filtergan.config import DatasetConfig
-from filtergan.data import load_dataset
+from filtergan.config.fields import DatasetConfig
 from filtergan.errors import UserError
-from filtergan.measures.families import COLOUR_FAMILIES, FAMILIES, explained_all
-from filtergan.references import REFERENCES, reference
-from filtergan.transformations import affine, displace, photometric, spline_flow, width_table
+from filtergan.families.references import REFERENCES, reference
+from filtergan.families.transformations import (
+    affine,
+    displace,
+    photometric,
+    spline_flow,
+    width_table,
+)
+from filtergan.images.dataset import load_dataset
+from filtergan.measures.explained import COLOUR_FAMILIES, FAMILIES, explained_all
 
 # What the families must and must not explain of each reference: lower and upper bounds.
 LANDS: dict[str, dict[str, tuple[float, float]]] = {

@@ -10,16 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filtergan.config.presets import tiny
 from filtergan.errors import UserError
-from filtergan.presets import tiny
-from filtergan.record import (
-    RunDirectory,
-    load_metadata,
-    load_tensors,
-    save_tensors,
-    sha256,
-    write_atomic,
-)
+from filtergan.machine.files import load_metadata, load_tensors, save_tensors, sha256, write_atomic
+from filtergan.runs.directory import RunDirectory
 
 TENSORS = {"weight": torch.arange(24.0).reshape(2, 3, 4), "count": torch.tensor(7)}
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from filtergan.config import GanConfig
+from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
-from filtergan.files import load_tensors
-from filtergan.gan import FilterGAN
-from filtergan.site import Site
+from filtergan.game.gan import FilterGAN
+from filtergan.machine.files import load_tensors
+from filtergan.sites.site import Site
 
 
 def config(**changes: Any) -> GanConfig:

@@ -7,12 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from filtergan import judges, study
-from filtergan.config import DatasetConfig, JudgeConfig
-from filtergan.data import Dataset, Split, load_dataset
-from filtergan.errors import UserError
-from filtergan.files import load_tensors, save_tensors, sha256
-from filtergan.judges import (
+from filtergan import study
+from filtergan.classifiers import judges
+from filtergan.classifiers.judges import (
     BODIES,
     WIDTH,
     Judges,
@@ -20,12 +17,16 @@ from filtergan.judges import (
     judges_file,
     train_judges,
 )
+from filtergan.config.fields import DatasetConfig, JudgeConfig
+from filtergan.config.presets import tiny
+from filtergan.errors import UserError
+from filtergan.images.dataset import Dataset, Split, load_dataset
+from filtergan.machine.files import load_tensors, save_tensors, sha256
+from filtergan.machine.storage import cache_folder
 from filtergan.measures.manifold import judges_agree, manifold_percentile
 from filtergan.measures.traversals import image_change
-from filtergan.presets import tiny
-from filtergan.record import RunDirectory
-from filtergan.stages.materials import Materials
-from filtergan.storage import cache_folder
+from filtergan.runs.directory import RunDirectory
+from filtergan.study.materials import Materials
 
 QUICK = JudgeConfig(epochs=1, batch=50)
 

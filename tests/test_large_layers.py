@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from filtergan import gan as gan_module
-from filtergan import traversal
-from filtergan.config import GanConfig, TraversalConfig
-from filtergan.gan import FilterGAN
-from filtergan.generator import Generator
+from filtergan.config.fields import GanConfig, TraversalConfig
+from filtergan.game import gan as gan_module
+from filtergan.game.gan import FilterGAN
+from filtergan.game.generator import Generator
 from filtergan.measures import filters
-from filtergan.priors import NaturalImagePrior
-from filtergan.site import Site
+from filtergan.sites.site import Site
+from filtergan.walks import traversal
+from filtergan.walks.prior import NaturalImagePrior
 
 STUDIES = Path(__file__).parents[1] / "studies"
 sys.path.insert(0, str(STUDIES))

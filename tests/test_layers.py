@@ -11,9 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from filtergan import cli
-from filtergan.config import GanConfig, StudyConfig
-from filtergan.gan import FilterGAN
-from filtergan.layers import (
+from filtergan.config.fields import GanConfig, StudyConfig
+from filtergan.game.gan import FilterGAN
+from filtergan.game.training import Game
+from filtergan.sites.site import Site
+from filtergan.study.layers import (
     MIB,
     Cost,
     Rate,
@@ -23,8 +25,6 @@ from filtergan.layers import (
     layers,
     saved,
 )
-from filtergan.site import Site
-from filtergan.training import Game
 
 SMALL = GanConfig(latent=3, hidden=8, discriminator_channels=4, batch=5, cache_mib=1)
 

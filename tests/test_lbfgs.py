@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import Tensor
 
-from filtergan.lbfgs import HISTORY, Curvature, Objective, minimise
+from filtergan.walks.lbfgs import HISTORY, Curvature, Objective, minimise
 
 SHAPE = (1, 3, 4)
 

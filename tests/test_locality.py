@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
-from filtergan.data import load_dataset
+from filtergan.families.references import reference
+from filtergan.images.dataset import load_dataset
 from filtergan.measures.locality import (
     SIZES,
     change_frequency,
@@ -17,7 +18,6 @@ from filtergan.measures.locality import (
     locality_radius,
 )
 from filtergan.measures.registry import lookup
-from filtergan.references import reference
 
 GROUPS = torch.arange(32) // 16
 

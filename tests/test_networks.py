@@ -12,13 +12,13 @@ import torch
 from networks import traces
 from torch import Tensor, nn
 
-from filtergan.config import GanConfig, TraversalConfig
-from filtergan.pooling import FilterPool2d, later_parameters
-from filtergan.priors import NaturalImagePrior
-from filtergan.site import Site
-from filtergan.training import train
-from filtergan.traversal import points_around, walk
-from filtergan.wrappers import output_of
+from filtergan.config.fields import GanConfig, TraversalConfig
+from filtergan.game.training import train
+from filtergan.pooling.pool import FilterPool2d, later_parameters
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import output_of
+from filtergan.walks.prior import NaturalImagePrior
+from filtergan.walks.traversal import points_around, walk
 
 RESNET = "resnet.encoder.stages"
 CONVNEXT = "convnext.encoder.stages"

@@ -6,18 +6,18 @@ import torch.nn.functional as F
 from networks import images, in_disorder, make, traces
 from torch import Tensor, nn
 
-from filtergan.cnn import predict, to_float
-from filtergan.config import MeasureConfig
-from filtergan.convolution import convolve
+from filtergan.classifiers.fitting import predict, to_float
+from filtergan.config.fields import MeasureConfig
 from filtergan.errors import UserError
-from filtergan.pooling import (
+from filtergan.pooling.pool import (
     FilterPool2d,
     draw_accuracy,
     later_parameters,
     pooled_response,
     retrain,
 )
-from filtergan.site import Site
+from filtergan.sites.convolution import convolve
+from filtergan.sites.site import Site
 
 CPU = torch.device("cpu")
 PLACES = [

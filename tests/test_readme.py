@@ -19,7 +19,7 @@ def test_the_python_example_runs() -> None:
     assert len(getattr(found, "images", ())) == 32
 
 
-def test_the_list_of_modules_is_complete() -> None:
+def test_the_list_of_folders_is_complete() -> None:
     listed = set(re.findall(r"^  ([a-z_]+(?:\.py|/)) ", README, re.MULTILINE))
     package = ROOT / "src" / "filtergan"
     there = {p.name for p in package.glob("*.py") if p.name != "__init__.py"}

@@ -14,17 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from filtergan import files, provenance
-from filtergan.config import StudyConfig, TraversalConfig, dump, load
+from filtergan.config.fields import StudyConfig, TraversalConfig, dump, load
+from filtergan.config.presets import tiny
 from filtergan.errors import UserError
-from filtergan.presets import tiny
-from filtergan.record import (
-    EventLog,
-    RunDirectory,
-    load_tensors,
-    save_tensors,
-    write_atomic,
-)
+from filtergan.machine import files, provenance
+from filtergan.machine.files import load_tensors, save_tensors, write_atomic
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.events import EventLog
 
 TENSORS = {"weight": torch.arange(24.0).reshape(2, 3, 4), "count": torch.tensor(7)}
 
@@ -334,8 +330,9 @@ WRITER = """
 import sys
 from pathlib import Path
 import torch
-from filtergan.presets import tiny
-from filtergan.record import RunDirectory, save_tensors
+from filtergan.config.presets import tiny
+from filtergan.runs.directory import RunDirectory
+from filtergan.machine.files import save_tensors
 run = RunDirectory.create(Path(sys.argv[1]), tiny(), overwrite=True)
 print("begun", flush=True)
 for step in range(10**9):

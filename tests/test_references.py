@@ -6,8 +6,8 @@ from strokes import draw
 from torch import Tensor
 
 from filtergan.errors import UserError
-from filtergan.references import REFERENCES, reference
-from filtergan.transformations import affine, coordinates
+from filtergan.families.references import REFERENCES, reference
+from filtergan.families.transformations import affine, coordinates
 
 
 def _change(x: Tensor, x_k: Tensor) -> Tensor:

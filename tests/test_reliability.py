@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from filtergan import cli, study
-from filtergan.config import (
+from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,
     GanConfig,
@@ -33,9 +33,9 @@ from filtergan.config import (
     dump,
     load,
 )
-from filtergan.events import read_events
 from filtergan.figures import style
-from filtergan.files import PART, load_tensors, sha256
+from filtergan.machine.files import PART, load_tensors, sha256
+from filtergan.runs.events import read_events
 
 CONFIG = StudyConfig(
     preset="micro",
@@ -121,7 +121,8 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int =
 LAUNCHER = """
 import os, sys
 import sklearn.datasets, sklearn.manifold, torch._dynamo, torch.utils.tensorboard
-from filtergan import cli, study
+from filtergan import cli
+from filtergan import study
 from filtergan.figures import style
 style.png = lambda figure: b"a picture"
 for line in sys.stdin:

@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from filtergan.config import DatasetConfig, StudyConfig
+from filtergan.config.fields import DatasetConfig, StudyConfig
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.latents import latent_name
 from filtergan.measures.registry import result
-from filtergan.record import RunDirectory
 from filtergan.report import duration, number, summary_table, write_report
+from filtergan.runs.directory import RunDirectory
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="

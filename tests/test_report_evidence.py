@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from test_report import PIXEL, check, site_measures
 
-from filtergan.config import DatasetConfig, StudyConfig, parse
+from filtergan.config.fields import DatasetConfig, StudyConfig, parse
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result
-from filtergan.record import RunDirectory, read_record
-from filtergan.report import evidence, summary_table, tables, write_report
+from filtergan.report import findings, summary_table, tables, write_report
 from filtergan.report.planted import planted
 from filtergan.report.tables import GROUPS, MAIN
 from filtergan.report.text import brief
+from filtergan.runs.directory import RunDirectory, read_record
 
 ROOT = Path(__file__).parents[1]
 
@@ -142,7 +142,7 @@ def evidence_record() -> dict:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    for module in (evidence, tables):  # test_figures looks at the pictures
+    for module in (findings, tables):  # test_figures looks at the pictures
         monkeypatch.setattr(module, "png", lambda figure: PIXEL)
     return RunDirectory(tmp_path, StudyConfig(preset="mnist"), evidence_record())
 
@@ -199,7 +199,7 @@ def test_the_terminal_shows_the_main_measures_and_the_verdicts(run):
 
 def test_an_invariance_is_shown_only_if_all_gates_and_findings_are_passed(site):
     def said():
-        found = evidence.traversals(site)
+        found = findings.traversals(site)
         return found and (found["tone"], found["title"], found["says"])
 
     assert said() == (
@@ -241,7 +241,7 @@ def test_a_failed_gate_is_said_wherever_traversals_are_shown(run, site, name, va
 
 def test_the_null_is_judged_by_the_same_tests(site):
     def said():
-        found = evidence.traversals(site)
+        found = findings.traversals(site)
         return found and found["null"]
 
     null = site["references"]["null"]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from filtergan import runtime
 from filtergan.errors import UserError
+from filtergan.machine import runtime
 
 
 def test_cpu_is_always_there() -> None:

@@ -14,11 +14,11 @@ from test_study import micro
 from torch import Tensor, nn
 
 from filtergan import cli, compare, study
-from filtergan.config import CnnConfig, JudgeConfig, StudyConfig, dump, load
+from filtergan.config.fields import CnnConfig, JudgeConfig, StudyConfig, dump, load
 from filtergan.errors import UserError
-from filtergan.record import RunDirectory
-from filtergan.stages.materials import Materials
-from filtergan.stages.selection import execution_order, select
+from filtergan.runs.directory import RunDirectory
+from filtergan.study.materials import Materials
+from filtergan.study.selection import execution_order, select
 
 NAMES = ["stem", "layer1.0.conv1", "layer1.0.conv2", "layer3.1.conv1", "layer3.1.conv2", "all2"]
 

@@ -12,7 +12,7 @@ from networks import images, in_disorder, make, traces
 from torch import Tensor, nn
 
 from filtergan.errors import UserError
-from filtergan.site import Site
+from filtergan.sites.site import Site
 
 Function = Callable[[Tensor], Tensor]
 

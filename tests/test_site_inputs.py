@@ -11,14 +11,15 @@ from networks import make
 from torch import Tensor
 
 from filtergan import study
-from filtergan.cnn import to_float
-from filtergan.config import CnnConfig, DatasetConfig, GanConfig, StudyConfig
+from filtergan.classifiers.fitting import to_float
+from filtergan.config.fields import CnnConfig, DatasetConfig, GanConfig, StudyConfig
 from filtergan.errors import UserError
-from filtergan.files import sha256
-from filtergan.site import Site
-from filtergan.stages import site_inputs, train_gan
-from filtergan.stages.site_inputs import SiteInputs
-from filtergan.storage import DiskTensor, Subset
+from filtergan.machine.files import sha256
+from filtergan.machine.storage import DiskTensor, Subset
+from filtergan.sites.site import Site
+from filtergan.study import site_inputs
+from filtergan.study.site_inputs import SiteInputs
+from filtergan.study.stages import train_gan
 
 WHERE = ("memory", "disk", "recomputed")
 
@@ -159,7 +160,7 @@ def test_a_full_disk_stops_the_stage_with_a_sentence(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("filtergan.storage.os.pwrite", full)
+    monkeypatch.setattr("filtergan.machine.storage.os.pwrite", full)
     with pytest.raises(UserError, match=r"The inputs of conv2 .* No space left") as caught:
         study.run(micro(), tmp_path / "run", until="train-gan")
     assert caught.value.exit_code == 1
@@ -170,7 +171,7 @@ def test_a_full_disk_stops_the_stage_with_a_sentence(
 
 def test_a_users_tensor_will_do(site: Site) -> None:
     """As before: `train(site, tensor, config)`."""
-    from filtergan.training import train
+    from filtergan.game.training import train
 
     inputs: Tensor = site.input(pictures(20)).detach()
     config = micro(steps=2).gan

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from filtergan import data, storage
-from filtergan.config import DatasetConfig, parse
-from filtergan.data import load_dataset
+from filtergan.config.fields import DatasetConfig, parse
 from filtergan.errors import UserError
-from filtergan.storage import MIB, DiskTensor, Rows, Subset, batches, cache_folder
+from filtergan.images import dataset as data
+from filtergan.images.dataset import load_dataset
+from filtergan.machine import storage
+from filtergan.machine.storage import MIB, DiskTensor, Rows, Subset, batches, cache_folder
 
 KINDS = ("folders", "parquet", "shards")
 
@@ -187,7 +188,7 @@ def test_the_same_images_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, augmentation: Any
 ) -> None:
     """More than a chunk of planting, and a table that is opened anew many times."""
-    monkeypatch.setattr("filtergan.tables.PART", 2**15)
+    monkeypatch.setattr("filtergan.images.sources.PART", 2**15)
     folder = str(write(tmp_path / "data", kind, 700, side=24))
     inside, outside = (
         load_dataset(folder, DatasetConfig(memory_mib=m, augmentation=augmentation)) for m in (2, 1)
@@ -237,7 +238,7 @@ def test_tables_are_unpacked_in_the_cache_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not in /tmp, which may be memory; they are gone afterwards."""
-    from filtergan.tables import open_tables
+    from filtergan.images.sources import open_tables
 
     monkeypatch.setenv("FILTERGAN_CACHE", str(tmp_path / "cache"))
     with open_tables(str(write(tmp_path / "data", "parquet", 4))) as tables:

@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from filtergan import cli, study, traversal
-from filtergan.config import (
+from filtergan import cli, study
+from filtergan.cli.command import STAGES
+from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,
     GanConfig,
@@ -24,15 +25,16 @@ from filtergan.config import (
     TraversalConfig,
     dump,
 )
+from filtergan.config.presets import tiny
 from filtergan.errors import UserError
-from filtergan.events import read_events
 from filtergan.figures import style
-from filtergan.files import load_tensors, sha256
+from filtergan.machine.files import load_tensors, sha256
 from filtergan.measures.registry import lookup
-from filtergan.presets import tiny
-from filtergan.record import RunDirectory
-from filtergan.stages.materials import Materials
-from filtergan.stages.measure import verdict
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.events import read_events
+from filtergan.study.materials import Materials
+from filtergan.study.stages.measure import verdict
+from filtergan.walks import traversal
 
 NAMES = {
     *("real_accuracy", "single_draw_accuracy", "single_draw_accuracy_sd"),
@@ -103,7 +105,7 @@ def _threads() -> Iterator[None]:
 
 
 def test_the_stages_are_those_of_the_command() -> None:
-    assert list(study.STAGES) == list(cli.STAGES)
+    assert list(study.STAGES) == list(STAGES)
 
 
 def test_the_page_on_the_method_names_what_there_is() -> None:

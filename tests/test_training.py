@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from filtergan import training
-from filtergan.config import GanConfig
+from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
-from filtergan.files import load_tensors, save_tensors
-from filtergan.gan import FilterGAN
-from filtergan.site import Site
-from filtergan.training import Diverged, Game, train
+from filtergan.game import training
+from filtergan.game.gan import FilterGAN
+from filtergan.game.training import Diverged, Game, train
+from filtergan.machine.files import load_tensors, save_tensors
+from filtergan.sites.site import Site
 
 LAMBDA = 3.0
 

@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 from strokes import draw
 
 from filtergan.errors import UserError
-from filtergan.transformations import (
+from filtergan.families.transformations import (
     affine,
     coordinates,
     displace,

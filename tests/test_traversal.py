@@ -6,13 +6,13 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from filtergan.config import TraversalConfig
-from filtergan.discriminator import Discriminator
-from filtergan.gan import FilterGAN
-from filtergan.generator import Generator
-from filtergan.priors import NaturalImagePrior
-from filtergan.site import Site
-from filtergan.traversal import (
+from filtergan.config.fields import TraversalConfig
+from filtergan.game.discriminator import Discriminator
+from filtergan.game.gan import FilterGAN
+from filtergan.game.generator import Generator
+from filtergan.sites.site import Site
+from filtergan.walks.prior import NaturalImagePrior
+from filtergan.walks.traversal import (
     _rings,  # pyright: ignore[reportPrivateUsage]
     gaussian_blur,
     grid_dimensions,

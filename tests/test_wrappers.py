@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
+from filtergan.classifiers.loading import load_model
 from filtergan.errors import UserError
-from filtergan.loading import load_model
-from filtergan.site import Site
-from filtergan.wrappers import unwrapped
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import unwrapped
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch deprecates half of what is tested here
 

@@ -7,39 +7,39 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from filtergan.cnn import fit, predict
-    from filtergan.config import GanConfig, MeasureConfig, StudyConfig, TraversalConfig
-    from filtergan.data import load_dataset
-    from filtergan.discriminator import Discriminator
+    from filtergan.classifiers.fitting import fit, predict
+    from filtergan.classifiers.loading import load_model
+    from filtergan.classifiers.networks import PaperCNN, ResNet
+    from filtergan.config.fields import GanConfig, MeasureConfig, StudyConfig, TraversalConfig
+    from filtergan.config.presets import cifar10, digits, mnist, tiny
     from filtergan.errors import UserError
-    from filtergan.gan import FilterGAN
-    from filtergan.generator import Generator
-    from filtergan.loading import load_model
-    from filtergan.networks import PaperCNN, ResNet
-    from filtergan.pooling import FilterPool2d, retrain
-    from filtergan.presets import cifar10, digits, mnist, tiny
-    from filtergan.priors import NaturalImagePrior
-    from filtergan.site import Site
-    from filtergan.study import run as run_study
-    from filtergan.training import train
-    from filtergan.traversal import invert, latent_grid, points_around, walk, walk_grid
+    from filtergan.game.discriminator import Discriminator
+    from filtergan.game.gan import FilterGAN
+    from filtergan.game.generator import Generator
+    from filtergan.game.training import train
+    from filtergan.images.dataset import load_dataset
+    from filtergan.pooling.pool import FilterPool2d, retrain
+    from filtergan.sites.site import Site
+    from filtergan.study.order import run as run_study
+    from filtergan.walks.prior import NaturalImagePrior
+    from filtergan.walks.traversal import invert, latent_grid, points_around, walk, walk_grid
 
 _PLACES = {
-    "cnn": ("fit", "predict"),
-    "config": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
-    "data": ("load_dataset",),
-    "discriminator": ("Discriminator",),
+    "classifiers.fitting": ("fit", "predict"),
+    "config.fields": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
+    "images.dataset": ("load_dataset",),
+    "game.discriminator": ("Discriminator",),
     "errors": ("UserError",),
-    "gan": ("FilterGAN",),
-    "generator": ("Generator",),
-    "loading": ("load_model",),
-    "networks": ("PaperCNN", "ResNet"),
-    "pooling": ("FilterPool2d", "retrain"),
-    "presets": ("cifar10", "digits", "mnist", "tiny"),
-    "priors": ("NaturalImagePrior",),
-    "site": ("Site",),
-    "training": ("train",),
-    "traversal": ("invert", "latent_grid", "points_around", "walk", "walk_grid"),
+    "game.gan": ("FilterGAN",),
+    "game.generator": ("Generator",),
+    "classifiers.loading": ("load_model",),
+    "classifiers.networks": ("PaperCNN", "ResNet"),
+    "pooling.pool": ("FilterPool2d", "retrain"),
+    "config.presets": ("cifar10", "digits", "mnist", "tiny"),
+    "walks.prior": ("NaturalImagePrior",),
+    "sites.site": ("Site",),
+    "game.training": ("train",),
+    "walks.traversal": ("invert", "latent_grid", "points_around", "walk", "walk_grid"),
 }
 _NAMES = {name: (module, name) for module, names in _PLACES.items() for name in names}
 _NAMES["run_study"] = ("study", "run")

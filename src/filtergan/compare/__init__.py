@@ -1,7 +1,7 @@
 """Runs side by side: each measure with its interval, differences tested (`filtergan compare`)."""
 
-from filtergan.compare.runs import Comparison, Configuration, Row, compare
-from filtergan.compare.text import check_ending, heading, tables, write
+from filtergan.compare.comparison import Comparison, Configuration, Row, compare
+from filtergan.compare.printed import check_ending, heading, tables, write
 
 __all__ = [
     "Comparison",

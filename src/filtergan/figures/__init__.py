@@ -2,10 +2,10 @@
 
 from filtergan.figures.curves import curves_figure, intervals_figure
 from filtergan.figures.depth import depth_figure
-from filtergan.figures.evidence import distances_figure, latents_figure, shares_figure
-from filtergan.figures.filters import filters_figure, mds_figure
+from filtergan.figures.filter_sets import filters_figure, mds_figure
+from filtergan.figures.grids import grid_figure, grids_figure
+from filtergan.figures.shares import distances_figure, latents_figure, shares_figure
 from filtergan.figures.style import png, save
-from filtergan.figures.traversals import grid_figure, grids_figure
 
 __all__ = [
     "curves_figure",

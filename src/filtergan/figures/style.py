@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from filtergan.distributed import first
-from filtergan.record import write_atomic
+from filtergan.machine.distributed import first
+from filtergan.machine.files import write_atomic
 
 WIDTH = 7.2
 """Width of a page, in inches; all figures are drawn at this width."""

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
-from filtergan import runtime
-from filtergan.cnn import fit, predict
+from filtergan.classifiers.fitting import fit, predict
+from filtergan.machine import runtime
 from filtergan.measures.measure import Measure
 
 NAEEM = "Naeem et al. 2020, prdc.py"

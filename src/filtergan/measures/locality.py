@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from filtergan.machine.runtime import generator
 from filtergan.measures.measure import Measure
 from filtergan.measures.ratios import ratio_interval
-from filtergan.runtime import generator
 
 SIZES = (1, 3, 5, 9, 15)
 ENOUGH = 0.9  # share of the change that a patch must explain to have decided it

@@ -8,10 +8,10 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from filtergan.errors import UserError
+from filtergan.machine.runtime import Tick
 from filtergan.measures.measure import Measure
 from filtergan.measures.statistics import resample
 from filtergan.measures.strokes import SCALE, measure_strokes
-from filtergan.runtime import Tick
 
 MORPHOMETRY: tuple[str, ...] = (
     "area",

@@ -7,7 +7,7 @@ from typing import Any
 
 from filtergan.measures import (
     accuracies,
-    families,
+    explained,
     fidelity,
     filters,
     invariance,
@@ -28,7 +28,7 @@ _MODULES = (
     fidelity,
     latents,
     traversals,
-    families,
+    explained,
     manifold,
     morphometry,
     inversion,

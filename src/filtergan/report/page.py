@@ -6,12 +6,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from filtergan.config import CnnConfig, StudyConfig, dump
+from filtergan.config.fields import CnnConfig, StudyConfig, dump
+from filtergan.machine.files import write_atomic
 from filtergan.measures.gates import failures
-from filtergan.record import RunDirectory, write_atomic
-from filtergan.report import evidence, tables
+from filtergan.report import findings, tables
 from filtergan.report.planted import planted
 from filtergan.report.text import duration, inline, number, plain, shape
+from filtergan.runs.directory import RunDirectory
 
 CAPTIONS = {
     "filters": (
@@ -48,7 +49,7 @@ def write_report(run: RunDirectory) -> Path:
         UserError: The page could not be written (exit code 1).
     """
     environment = Environment(
-        loader=PackageLoader("filtergan"),
+        loader=PackageLoader("filtergan.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -75,7 +76,7 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "sites": [_site(run, layer, site) for layer, site in record["sites"].items()],
         "done": done,
         "missing": missing,
-        "claims": evidence.claims(record),
+        "claims": findings.claims(record),
         "planted": planted(config, record["sites"]),
         "paper": tables.paper_table(record["sites"]),
         "is_mnist": config.data.rstrip("/").split("/")[-1].lower() == "mnist",
@@ -108,11 +109,11 @@ def _site(run: RunDirectory, layer: str, site: Mapping[str, Any]) -> dict[str, A
         "reason": site.get("reason"),
         "filters": shape(site.get("filters")),
         "response": shape(site.get("response")),
-        "traversals": evidence.traversals(site),
+        "traversals": findings.traversals(site),
         "failures": failures(measures),
-        "kinds": evidence.kinds(site),
-        "labels": evidence.labels(site),
-        "latents": evidence.latents(site),
+        "kinds": findings.kinds(site),
+        "labels": findings.labels(site),
+        "latents": findings.latents(site),
         "not_measured": site.get("not_measured") or {},
         "accuracies": tables.accuracies(measures),
         "figures": shown,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from filtergan.config import StudyConfig
+from filtergan.config.fields import StudyConfig
 from filtergan.measures.gates import failures
 from filtergan.report.text import cell, ends
 

@@ -9,9 +9,9 @@ from rich.table import Table
 from filtergan.figures import intervals_figure, png
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.registry import lookup, order
-from filtergan.record import RunDirectory
-from filtergan.report.evidence import traversals
+from filtergan.report.findings import traversals
 from filtergan.report.text import data_url, ends, number
+from filtergan.runs.directory import RunDirectory
 
 Found = Mapping[str, Mapping[str, Any]]
 

@@ -1,0 +1,1 @@
+"""The paper's design claims: what each ablation changes, and the queue that runs them."""

@@ -1,0 +1,192 @@
+"""The studied network: its training and use."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from filtergan.errors import UserError
+from filtergan.machine.distributed import spread
+from filtergan.machine.storage import Rows, batches
+from filtergan.sites.wrappers import output_of
+
+Prepare = Callable[[Tensor], Tensor]
+OnStep = Callable[[int, int, Tensor, int], object]
+
+
+def to_float(inputs: Tensor) -> Tensor:
+    """Bytes from 0 to 255 become float32 from 0 to 1; floats are passed on as float32."""
+    if inputs.dtype == torch.uint8:
+        return inputs.to(torch.float32).div_(255)
+    return inputs.float()
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the weights of planar convolutions with channels last, in place; returns the network.
+
+    The values stay. What a convolution puts out has the layout of its weights, and on a CPU
+    max-pooling is several times faster, and training half as fast again, with channels last.
+    """
+    for module in network.modules():
+        for weight in module.parameters(recurse=False) if isinstance(module, nn.Conv2d) else ():
+            if weight.ndim == 4:
+                # Not `contiguous`, which leaves the strides of a single channel as they are.
+                other = torch.empty_like(weight, memory_format=torch.channels_last)
+                weight.data = other.copy_(weight.data)
+    return network
+
+
+def augmented(images: Float[Tensor, "n c h w"], flip: bool, shift: int) -> Float[Tensor, "n c h w"]:
+    """Images mirrored (every second, at random) and shifted, what comes in from outside black.
+
+    Args:
+        images: A minibatch.
+        flip: Whether to mirror any.
+        shift: The largest shift in each direction, in pixels.
+    """
+    n, _, height, width = images.shape
+    where = torch.randint(2 * shift + 1, (2, n, 1), device=images.device)
+    rows = where[0] + torch.arange(height, device=images.device)
+    columns = where[1] + torch.arange(width, device=images.device)
+    if flip:
+        mirrored = torch.rand(n, 1, device=images.device) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    wide = F.pad(images, (shift,) * 4).movedim(1, 3)
+    which = torch.arange(n, device=images.device)[:, None, None]
+    return wide[which, rows[:, :, None], columns[:, None, :]].movedim(3, 1).contiguous()
+
+
+def fit(
+    network: nn.Module,
+    parameters: Iterable[nn.Parameter],
+    inputs: Rows,
+    labels: Int64[Tensor, " n"],
+    *,
+    epochs: int,
+    batch: int = 128,
+    rate: float = 4e-3,
+    weight_decay: float = 1e-2,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    prepare: Prepare = to_float,
+    on_step: OnStep | None = None,
+) -> None:
+    """Train some parameters of a network, in place: AdamW, one-cycle schedule, cross-entropy.
+
+    The network is moved to `device` and is in training mode meanwhile, except for submodules whose
+    own parameters are not among those trained (the batch norms of frozen layers keep their
+    statistics); afterwards every submodule has its previous training flag, and no gradient is left.
+    All that is random (the shuffles, and dropout in the network) follows from `seed`, and torch's
+    own random state is untouched. A last, shorter minibatch is dropped unless it is the only one.
+
+    Args:
+        network: Maps prepared inputs to logits [n, classes].
+        parameters: Those to train; all others stay as they are.
+        inputs: Training inputs [n, ...], as `prepare` takes them.
+        labels: Their classes.
+        epochs: Passes over the inputs.
+        batch: Inputs in a minibatch.
+        rate: Peak learning rate.
+        weight_decay: Of AdamW.
+        seed: Of the shuffles and of dropout.
+        device: Where to train.
+        prepare: Applied to each minibatch on the device.
+        on_step: Called after each step with its number (from 1), the number of all steps, the
+            loss before the step, and the number of samples shown so far.
+
+    Raises:
+        UserError: The loss is not finite (exit code 1); the weights are those before that step.
+    """
+    assert len(inputs) == len(labels) > 0
+    trained = list(parameters)
+    network.to(device)
+    batch = min(batch, len(inputs))
+    steps = epochs * (len(inputs) // batch)
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
+    minibatches = _minibatches(len(inputs), batch, epochs, seed)
+    with _mode(network, training=True), _own_randomness(seed), torch.enable_grad():
+        _freeze_others(network, trained)
+        for step, index in enumerate(minibatches, start=1):
+            x = prepare(inputs[index].to(device))
+            loss = F.cross_entropy(output_of(network, x), labels[index].to(device))
+            if not torch.isfinite(loss):
+                raise UserError(
+                    f"The loss of the network turned to {loss.item()} at step {step} of {steps}; "
+                    "lower the learning rate.",
+                    exit_code=1,
+                )
+            loss.backward(inputs=trained)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            if on_step is not None:
+                on_step(step, steps, loss.detach(), step * batch)
+
+
+def predict(
+    network: Callable[[Tensor], Tensor],
+    inputs: Rows,
+    *,
+    batch: int = 1000,
+    device: torch.device | str = "cpu",
+    prepare: Prepare = to_float,
+) -> Float[Tensor, "n classes"]:
+    """Return the logits of all inputs, on the CPU; several processes share the passes.
+
+    A module is moved to `device` and is in evaluation mode meanwhile; its flags are then restored.
+
+    Args:
+        network: Maps prepared inputs to logits; a module or any other callable.
+        inputs: Inputs [n, ...], as `prepare` takes them.
+        batch: Inputs in a pass.
+        device: Where to compute.
+        prepare: Applied to each minibatch on the device.
+    """
+    module = network.to(device) if isinstance(network, nn.Module) else nn.Module()
+    with _mode(module, training=False), torch.no_grad():
+        parts = spread(
+            lambda part: output_of(network, prepare(inputs[part].to(device))).cpu(),
+            batches(len(inputs), batch),
+        )
+        return torch.cat(parts)
+
+
+def _minibatches(n: int, batch: int, epochs: int, seed: int) -> Iterator[Int64[Tensor, " batch"]]:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        order = torch.randperm(n, generator=generator)
+        yield from order[: n // batch * batch].split(batch)
+
+
+@contextmanager
+def _mode(network: nn.Module, training: bool) -> Iterator[None]:
+    """Put every submodule into one mode, and each back into its own afterwards."""
+    flags = {module: module.training for module in network.modules()}
+    try:
+        network.train(training)
+        yield
+    finally:
+        for module, flag in flags.items():
+            module.training = flag
+
+
+def _freeze_others(network: nn.Module, trained: list[nn.Parameter]) -> None:
+    """Put submodules into evaluation mode that have parameters, none of which is trained."""
+    known = {id(p) for p in trained}
+    for module in network.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(id(p) in known for p in own):
+            module.training = False
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Seed torch for what is random inside a network (dropout), and restore its state."""
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=cards):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,189 @@
+"""Networks of one's own: loaded with their weights, and checked against the images."""
+
+import importlib
+import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from filtergan.errors import UserError
+from filtergan.sites.convolution import convolutions
+from filtergan.sites.site import untouched
+from filtergan.sites.wrappers import output_of, unwrapped
+
+
+def check_fits(network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
+    """Refuse a dataset of the wrong shape for the network, before anything long is begun.
+
+    Args:
+        network: The network, on any device.
+        shape: Channels, height and width of an image.
+        classes: Number of classes of the dataset.
+
+    Raises:
+        UserError: The network cannot take such images, or gives no logit for each class.
+    """
+    first = next(itertools.chain(network.parameters(), network.buffers()), torch.zeros(()))
+    images = torch.zeros(2, *shape, device=first.device)
+    running: list[tuple[str, Any]] = []
+    try:
+        with untouched(network), torch.no_grad(), ExitStack() as stack:
+            for name, module in network.named_modules():
+                stack.enter_context(_noted(name, module, running))
+            logits = output_of(network, images)
+    except Exception as error:  # whatever the user's own code raises
+        size = "x".join(map(str, shape))
+        raise UserError(
+            f"The network cannot take the dataset's images of {size} (channels, height, width): "
+            f"{_reason(network, shape[0], running, error)}."
+        ) from error
+    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+        given = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UserError(
+            f"The network gives {given} for 2 images, but the dataset has {classes} classes: "
+            f"[2, {classes}] is needed, or an object with these as `logits`. Use the network's "
+            "own dataset, or another last layer."
+        )
+
+
+@contextmanager
+def _noted(name: str, module: nn.Module, running: list[tuple[str, Any]]) -> Iterator[None]:
+    """Note what the module receives while it runs; the note stays where it fails."""
+    before = module.register_forward_pre_hook(
+        lambda _, args: running.append((name, args[0] if args else None))
+    )
+    after = module.register_forward_hook(lambda *_: running.pop() and None)
+    try:
+        yield
+    finally:
+        before.remove()
+        after.remove()
+
+
+def _reason(
+    network: nn.Module, channels: int, running: list[tuple[str, Any]], error: Exception
+) -> str:
+    """Why the network failed: at its first convolution, at another layer, or outside of all."""
+    known = convolutions(network)
+    first = next(iter(known), "")
+    if first and not any(name in known and name != first for name, _ in running):
+        wanted = known[first].in_channels
+        if wanted != channels:
+            return f"its first convolution {first!r} takes {wanted} channels, they have {channels}"
+    name, given = running[-1] if running else ("", None)
+    if not name or not isinstance(given, Tensor):
+        return _told(error)
+    kind = type(network.get_submodule(name)).__name__
+    return f"its layer {name!r}, a {kind}, fails on {list(given.shape)}: {_told(error)}"
+
+
+def load_model(spec: str, weights: str | Path | None) -> nn.Module:
+    """Make a network of the user's own, and load its weights.
+
+    Args:
+        spec: `package.module:factory`; the working directory is searched first. The factory takes
+            no arguments.
+        weights: A .safetensors file, or a torch file that holds a state dict and nothing else (no
+            pickled code is ever run); None keeps the weights that the factory gave.
+
+    Raises:
+        UserError: The factory is missing, fails, or returns no module; the weights are missing,
+            damaged, or do not fit.
+    """
+    module_name, _, factory_name = spec.partition(":")
+    if not module_name or not factory_name:
+        raise UserError(f"{spec!r} names no network; write package.module:factory.")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        network = _make(spec, module_name, factory_name)
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
+    if weights is not None:
+        _load_weights(network, Path(weights))
+    return network
+
+
+def _make(spec: str, module_name: str, factory_name: str) -> nn.Module:
+    importlib.invalidate_caches()
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # the user's own code may raise anything
+        raise UserError(f"The module of {spec!r} cannot be imported: {_told(error)}.") from error
+    for name in factory_name.split("."):
+        if not hasattr(found, name):
+            raise UserError(f"There is no {factory_name!r} in the module {module_name!r}.")
+        found = getattr(found, name)
+    try:
+        network = found()
+    except Exception as error:
+        raise UserError(
+            f"The factory {spec!r} fails when called without arguments: {_told(error)}."
+        ) from error
+    if not isinstance(network, nn.Module | torch.export.ExportedProgram):
+        raise UserError(
+            f"The factory {spec!r} returns {type(network).__name__}; it must return a "
+            "torch.nn.Module."
+        )
+    return unwrapped(network)
+
+
+def _load_weights(network: nn.Module, path: Path) -> None:
+    """Load a state dict whose names and shapes are exactly the network's."""
+    state = _read_weights(path)
+    for wrapper in ("module.", "_orig_mod."):  # saved from a distributed or compiled network
+        if all(name.startswith(wrapper) for name in state):
+            state = {name.removeprefix(wrapper): value for name, value in state.items()}
+    own = network.state_dict()
+    faults = {
+        "it lacks": [name for name in own if name not in state],
+        "the network has no": [name for name in state if name not in own],
+        "other shapes have": [
+            f"{name} {list(state[name].shape)} instead of {list(value.shape)}"
+            for name, value in own.items()
+            if name in state and state[name].shape != value.shape
+        ],
+    }
+    told = "; ".join(f"{what} {_some(names)}" for what, names in faults.items() if names)
+    if told:
+        raise UserError(f"The weights in {path} do not fit the network: {told}.")
+    network.load_state_dict(state)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(f"There is no weights file {path}; check --weights.")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"The weights file {path} is damaged: {_told(error)}.") from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen types for a damaged file
+        raise UserError(
+            f"The weights file {path} is damaged, or holds more than tensors, which is never "
+            "loaded; save network.state_dict(), best as .safetensors."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"The weights file {path} holds no state dict; save network.state_dict().")
+    return state
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _told(error: BaseException) -> str:
+    reason = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__

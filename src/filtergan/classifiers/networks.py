@@ -1,0 +1,131 @@
+"""Networks that a study can train itself: the paper's, and a residual one."""
+
+from typing import no_type_check
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from filtergan.config.fields import CnnConfig
+from filtergan.errors import UserError
+
+
+def make(config: CnnConfig, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The untrained network of a config, its weights drawn from torch's global generator.
+
+    Args:
+        config: Architecture and widths.
+        shape: Channels, height and width of an image.
+        classes: Number of classes.
+
+    Raises:
+        UserError: The poolings of the paper's network shrink the image to nothing.
+    """
+    architecture = {"paper": PaperCNN, "resnet": ResNet}[config.architecture]
+    return architecture(config, shape, classes)
+
+
+class PaperCNN(nn.Module):
+    """Convolutions of 3x3 with batch norm, ReLU and max-pooling, and one linear layer.
+
+    Modules are called conv1, bn1, conv2, bn2, ... and fc.
+
+    Args:
+        config: Widths, and where the pooling stands.
+        shape: Channels, height and width of an image.
+        classes: Number of classes.
+
+    Raises:
+        UserError: The pooling stands after no convolution, or shrinks the image to nothing.
+    """
+
+    def __init__(self, config: CnnConfig, shape: tuple[int, int, int], classes: int) -> None:
+        """Make the layers, their weights drawn from torch's global generator."""
+        super().__init__()
+        self.depth = len(config.channels)
+        self.pool_after = frozenset(config.pool_after)
+        if max(self.pool_after, default=0) > self.depth:
+            raise UserError(
+                f"pool_after names convolution {max(self.pool_after)}, but there are {self.depth}; "
+                "lower it, or give cnn.channels more entries."
+            )
+        before, height, width = shape
+        for i, channels in enumerate(config.channels, start=1):
+            # No bias: batch norm would take it away again.
+            setattr(self, f"conv{i}", nn.Conv2d(before, channels, 3, padding=1, bias=False))
+            setattr(self, f"bn{i}", nn.BatchNorm2d(channels))
+            if i in self.pool_after:
+                height, width = height // 2, width // 2
+            before = channels
+        if min(height, width) < 1:
+            raise UserError(
+                f"Images of {shape[1]}x{shape[2]} are too small for {len(self.pool_after)} "
+                "poolings by 2; give cnn.pool_after fewer entries."
+            )
+        self.fc = nn.Linear(before * height * width, classes)
+
+    @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1."""
+        x = images
+        for i in range(1, self.depth + 1):
+            x = F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
+            if i in self.pool_after:
+                x = F.max_pool2d(x, 2)
+        return self.fc(x.flatten(1))
+
+
+class ResNet(nn.Module):
+    """Residual blocks of two 3x3 convolutions (He et al. 2016), global average pooling, one linear.
+
+    Stages are called stage1, stage2, ...; every stage but the first halves the image's sides. A
+    block has conv1, bn1, conv2, bn2, and `around` where its input has another shape.
+
+    Args:
+        config: Channels of each stage, and blocks in a stage.
+        shape: Channels, height and width of an image.
+        classes: Number of classes.
+    """
+
+    def __init__(self, config: CnnConfig, shape: tuple[int, int, int], classes: int) -> None:
+        """Make the layers, their weights drawn from torch's global generator."""
+        super().__init__()
+        before = config.channels[0]
+        self.conv = nn.Conv2d(shape[0], before, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(before)
+        self.stages: list[str] = []
+        for i, channels in enumerate(config.channels):
+            blocks = []
+            for j in range(config.blocks):
+                blocks.append(Block(before, channels, 2 if i > 0 and j == 0 else 1))
+                before = channels
+            self.stages.append(f"stage{i + 1}")
+            setattr(self, self.stages[-1], nn.Sequential(*blocks))
+        self.fc = nn.Linear(before, classes)
+
+    @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1."""
+        x = F.relu(self.bn(self.conv(images)))
+        for stage in self.stages:
+            x = getattr(self, stage)(x)
+        return self.fc(x.mean((2, 3)))
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with batch norm, and a way around them."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        """Make the layers; the way around is a 1x1 convolution where the shape changes."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        same = stride == 1 and before == after
+        self.around = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+
+    @no_type_check  # as above
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what leaves the block."""
+        inside = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(inside + self.around(x))

@@ -1,0 +1,1 @@
+"""Every choice of a study, and whole configs by name."""

@@ -1,0 +1,1 @@
+"""Known transformations of images: their generators, references and fits."""

@@ -1,0 +1,1 @@
+"""The game: generator, discriminator, the equations between them, and Algorithm 1."""

@@ -1,0 +1,1 @@
+"""The machine that a study runs on: devices, processes, memory, files, versions."""

@@ -1,0 +1,182 @@
+"""What a stage runs with: a device, threads, seeds, and a progress bar."""
+
+import ctypes
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+from torch import Tensor
+
+from filtergan.errors import UserError
+from filtergan.machine import distributed
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+BLOCK = 2**28  # bytes of the largest block of memory that is always kept
+
+Tick = Callable[[int], object]
+"""Told how many more units of a long work are done, as the `advance` of `progress` is."""
+
+
+def device(name: str) -> torch.device:
+    """The device of a config.
+
+    Args:
+        name: `auto` (a CUDA card if there is one), `cpu`, `cuda`, or one card as in `cuda:1`.
+
+    Raises:
+        UserError: The name is none of these, or there is no such card.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UserError(f"There is no device {name!r}; use auto, cpu, cuda, or a card as cuda:1.")
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not cards):
+        return torch.device("cpu")
+    here = distributed.local_size()
+    if here > 1 and (here > cards or ":" in name):
+        there = f"{name} is one" if ":" in name else f"there are {cards}"
+        raise UserError(
+            f"{here} processes need a card each, and {there}; start fewer processes, or use "
+            "--device cpu."
+        )
+    card = int(name.partition(":")[2] or distributed.local_rank())
+    if card >= cards:
+        there = ", ".join(f"cuda:{i}" for i in range(cards)) or "none that this torch can use"
+        raise UserError(f"Device {name} is not available (cards: {there}); use --device cpu.")
+    return torch.device("cuda", card)
+
+
+def set_threads(n: int) -> int:
+    """Set the CPU threads that torch uses.
+
+    Args:
+        n: So many; 0: what OMP_NUM_THREADS says, else as many as this process has cores. The
+            processes of a study on one machine divide them.
+
+    Returns:
+        The number set.
+    """
+    if n == 0:
+        wish = os.environ.get("OMP_NUM_THREADS", "")
+        affinity = getattr(os, "sched_getaffinity", None)
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        n = int(wish) if wish.isdecimal() and int(wish) > 0 else cores
+    n = max(1, n // distributed.local_size())
+    torch.set_num_threads(n)
+    return n
+
+
+def keep_memory(block: int = 0) -> None:
+    """Let memory that is freed be used again, where the C library is glibc.
+
+    By default large blocks go back to the system at once, and every page of the next one costs a
+    fault: half the time of a large pass through a network.
+
+    Args:
+        block: Bytes of a block that must be kept, where that is more than `BLOCK`.
+    """
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        # Larger ones, as caches are, still go back. Older versions refuse more than 32 MiB.
+        sizes = (min(max(BLOCK, block + 2**20), 2**31 - 1), 2**25)
+        if any(libc.mallopt(M_MMAP_THRESHOLD, size) for size in sizes):
+            libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def join(device_name: str, precision: str) -> None:
+    """Join the other processes of this run, if there are any, and set the precision.
+
+    Args:
+        device_name: The device of the config.
+        precision: The precision of the config.
+
+    Raises:
+        UserError: There is no such device, or there are fewer cards than processes.
+    """
+    distributed.start(device(device_name).type, precision)
+
+
+def derive_seed(seed: int, *parts: str | int) -> int:
+    """A seed of 63 bits that depends on every part, the same on every machine.
+
+    Args:
+        seed: The study's seed.
+        *parts: What it is for: stage, site, step.
+    """
+    digest = hashlib.sha256(json.dumps([seed, *parts]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(seed: int, *parts: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A random generator of its own, seeded by `derive_seed`.
+
+    Args:
+        seed: The study's seed.
+        *parts: What it is for: stage, site, step.
+        device: Where it draws.
+    """
+    return torch.Generator(device).manual_seed(derive_seed(seed, *parts))
+
+
+def sample(n: int, count: int, seed: int, *parts: str | int) -> Tensor:
+    """At most `count` of the indices 0 to n - 1, in random order, none twice.
+
+    A dataset's first images may be its easiest (MNIST's test images), or all of one class.
+
+    Args:
+        n: How many there are.
+        count: How many are wanted.
+        seed: The study's seed.
+        *parts: What they are for, as for `generator`.
+    """
+    return torch.randperm(n, generator=generator(seed, *parts))[:count]
+
+
+class _Rate(ProgressColumn):
+    """Units done in a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g} {self.unit}/s")
+
+
+@contextmanager
+def progress(total: int, description: str, unit: str) -> Iterator[Callable[..., None]]:
+    """A bar on stderr with rate and time left; nothing where stderr is not a terminal.
+
+    Args:
+        total: Units to do.
+        description: What is being done.
+        unit: What is counted, in the plural.
+
+    Yields:
+        `advance(n=1)`, to be called when so many more units are done.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal or not distributed.first():
+        yield lambda n=1: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit))
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda n=1: bar.advance(task, n)

@@ -1,0 +1,306 @@
+"""Pooling over draws: the averaged response of eq. 9 as a module for any network."""
+
+import copy
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from filtergan.classifiers.fitting import fit, predict, to_float
+from filtergan.config.fields import MeasureConfig
+from filtergan.errors import UserError
+from filtergan.machine.distributed import pace, spread
+from filtergan.machine.runtime import Tick
+from filtergan.machine.storage import Rows, batches
+from filtergan.sites.convolution import Geometry, convolve
+from filtergan.sites.site import Site
+from filtergan.sites.tracing import LAYOUTS, RELU
+
+BATCH = 100  # images in a pass: ten times as many fall out of a processor's caches, half the speed
+
+
+def pooled_response(
+    site: Site, inputs: Float[Tensor, "n i *k"], filters: Float[Tensor, "k o j *d"]
+) -> Float[Tensor, "n ..."]:
+    """Eq. 9: the mean over K sets of filters of R(h, F_k), for cached site inputs."""
+    total = site.respond(inputs, filters[0])
+    for one in filters[1:]:
+        total = total + site.respond(inputs, one)
+    return total / len(filters)
+
+
+class FilterPool2d(nn.Module):
+    """Takes the place of a convolution, its normalisation and its activation function (eq. 9).
+
+    It convolves with each of K sets of filters, applies the rest of the site to each, and averages.
+    Averaging before a nonlinearity would be one convolution with the mean filters, so the
+    activation is part of it. `FilterPool2d.into` drops it into a copy of a network.
+
+    Args:
+        filters: K sets, kept as a buffer: they are drawn, not trained.
+        bias: The convolution's.
+        geometry: Its stride, padding, dilation, groups and padding mode.
+        tail: Copies of the modules that follow it within the site.
+    """
+
+    filters: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        filters: Float[Tensor, "k o i *d"],
+        bias: Float[Tensor, " o"] | None,
+        geometry: Geometry,
+        tail: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("filters", filters.detach().clone())
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.geometry, self.tail = geometry, tail
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "FilterPool2d":
+        """As any module's, but the site's normalisation stays as it was studied."""
+        super().train(mode)
+        self.tail.eval()
+        return self
+
+    def forward(self, input: Float[Tensor, "n c *d"]) -> Float[Tensor, "n o *e"]:
+        """The averaged response; the name of its argument is the convolution's."""
+        responses = [self.tail(convolve(input, f, self.bias, self.geometry)) for f in self.filters]
+        return torch.stack(responses).mean(0)
+
+    @staticmethod
+    def into(site: Site, filters: Float[Tensor, "k o i *d"]) -> nn.Module:
+        """A copy of the site's network in which its convolution pools over these filters.
+
+        The site's normalisation, and an activation that is a module of its own, move into the
+        pooling; a ReLU may stay where it is, since it leaves averaged ReLUs as they are.
+
+        Raises:
+            UserError: The response is read behind the activation, or the site cannot be taken out
+                because its normalisation or activation is no module used once.
+        """
+        if site.point not in ("conv", "activation"):
+            raise UserError(
+                f"Pooling takes the place of a site; the response point {site.point!r} lies "
+                "beyond it. Use `activation` or `conv`."
+            )
+        network = copy.deepcopy(site.network)
+        tail: list[nn.Module] = []
+        taken: list[str] = []
+        for operation in site.tail:
+            if operation.func in RELU:
+                tail.append(nn.ReLU())
+            elif operation.func in LAYOUTS and operation.module is None:
+                tail.append(_Apply(operation))  # it stays in the network, and does no harm there
+            elif operation.module in taken:
+                continue  # one module may do several operations
+            elif operation.module is None:
+                raise UserError(
+                    f"{site.layer!r} cannot be pooled: {operation.func.__name__} behind it is not "
+                    "a module of its own that is used once. Make it one, or read the response "
+                    "at `conv`."
+                )
+            else:
+                taken.append(operation.module)
+                tail.append(network.get_submodule(operation.module))
+                _exchange(network, operation.module, nn.Identity())
+        if site.order:
+            tail.append(_Apply(site.restored))
+        pool = FilterPool2d(filters, site.bias, site.geometry, nn.Sequential(*tail))
+        _exchange(network, site.layer, pool.to(site.filters.device))
+        return network
+
+
+class _Apply(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return self.function(tensor)
+
+
+def _exchange(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, module)
+
+
+def later_parameters(site: Site, example: Float[Tensor, "n c h w"]) -> list[str]:
+    """Names of the parameters downstream of the response in the computation, not in its order.
+
+    They are the parameters of every module that receives something which depends on the response:
+    a response of NaN is sent through the network, and what it reaches is downstream.
+    """
+    reached: set[int] = set()
+    with ExitStack() as stack, torch.no_grad():
+        for module in site.network.modules():
+            own = {
+                id(p)
+                for name, p in module.named_parameters()
+                if "." not in name or name.startswith("parametrizations.")
+            }
+
+            def look(
+                _: nn.Module,
+                args: tuple[object, ...],
+                kwargs: dict[str, object],
+                own: set[int] = own,
+            ) -> None:
+                given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+                # `.data`: the site follows its tensor, and must not take this for a use of it.
+                if any(bool(a.data.isnan().any()) for a in given):
+                    reached.update(own)
+
+            if own:
+                stack.callback(module.register_forward_pre_hook(look, with_kwargs=True).remove)
+        response = site.respond(site.input(example))
+        site.output(example, response=torch.full_like(response, torch.nan))
+    return [name for name, p in site.network.named_parameters() if id(p) in reached]
+
+
+@dataclass(frozen=True)
+class DrawAccuracy:
+    """Which test images are classified correctly when generated filters take the site's place.
+
+    Attributes:
+        single: For each set of filters and image, with that set alone.
+        pooled: For each K and image, with the responses of the first K sets averaged (eq. 9).
+    """
+
+    single: Bool[Tensor, "draws n"]
+    pooled: dict[int, Bool[Tensor, " n"]]
+
+
+@torch.no_grad()
+def draw_accuracy(
+    site: Site,
+    images: Rows,
+    labels: Int64[Tensor, " n"],
+    filters: Float[Tensor, "draws o j *k"],
+    sizes: tuple[int, ...] = (),
+    *,
+    device: torch.device,
+    batch: int = BATCH,
+    tick: Tick = lambda n: None,
+) -> DrawAccuracy:
+    """Classify test images with each set of filters, and with the first K pooled; no training.
+
+    Several processes share the passes.
+
+    Args:
+        site: The site.
+        images: Test images, bytes [n, c, h, w].
+        labels: Their classes.
+        filters: Sets of filters.
+        sizes: The Ks of eq. 9; those larger than the number of sets are left out.
+        device: Where to compute.
+        batch: Images in a pass.
+        tick: Called with the number of images times sets classified.
+    """
+    sizes = tuple(k for k in sizes if k <= len(filters))
+    tick = pace(tick)
+
+    def classify(part: slice) -> tuple[Tensor, dict[int, Tensor]]:
+        x, right = to_float(images[part].to(device)), labels[part].to(device)
+        inputs = site.input(x)
+        rows, total = [], torch.zeros(())
+        pooled: dict[int, Tensor] = {}
+        for k, one in enumerate(filters, start=1):
+            response = site.respond(inputs, one)
+            rows.append(site.output(x, response=response).argmax(1) == right)
+            if k <= max(sizes, default=0):
+                total = response if k == 1 else total + response
+            if k in sizes:
+                pooled[k] = (site.output(x, response=total / k).argmax(1) == right).cpu()
+            tick(len(x))
+        return torch.stack(rows).cpu(), pooled
+
+    parts = spread(classify, batches(len(images), batch))
+    return DrawAccuracy(
+        torch.cat([single for single, _ in parts], dim=1),
+        {k: torch.cat([pooled[k] for _, pooled in parts]) for k in sizes},
+    )
+
+
+def retrain(
+    site: Site,
+    filters: Float[Tensor, "k o j *d"],
+    train: tuple[Rows, Int64[Tensor, " n"]],
+    test: Rows,
+    config: MeasureConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    tick: Tick = lambda n: None,
+) -> Float[Tensor, "m classes"]:
+    """Pool over sets of filters, re-train the later layers of a copy, and classify (eq. 9).
+
+    Where the site is straight, the pooled responses are computed once and kept in half precision;
+    else the whole network runs, with `FilterPool2d` in the site's place.
+
+    Args:
+        site: The site; its network stays as it is.
+        filters: K sets; one, for the real filters.
+        train: Training images, bytes [n, c, h, w], and labels.
+        test: Test images.
+        config: Epochs and rate.
+        seed: Of the shuffles; the same for all that are to be compared.
+        device: Where to compute.
+        tick: Called with the number of images that went through training or pooling.
+
+    Returns:
+        Logits of the test images.
+    """
+    inputs, labels = train
+    if site.suffix is not None:
+        network = copy.deepcopy(site.suffix)
+        parameters = list(network.parameters())
+        inputs = _pooled_responses(site, inputs, filters, device, tick)
+    else:
+        network = FilterPool2d.into(site, filters)
+        later = later_parameters(site, to_float(test[:2].to(device)))
+        parameters = [p for name, p in network.named_parameters() if name in later]
+    if parameters:
+        for p in parameters:
+            p.requires_grad_(True)
+        fit(
+            network,
+            parameters,
+            inputs,
+            labels,
+            epochs=config.retrain_epochs,
+            batch=128,
+            rate=config.retrain_rate,
+            weight_decay=1e-2,
+            seed=seed,
+            device=device,
+            on_step=lambda step, steps, loss, samples: tick(128),
+        )
+    if site.suffix is None:
+        return predict(network, test, device=device)
+    parts = (test[part] for part in batches(len(test), 1000))
+    return torch.cat(
+        [
+            predict(network, _pooled_responses(site, x, filters, device, tick), device=device)
+            for x in parts
+        ]
+    )
+
+
+@torch.no_grad()
+def _pooled_responses(
+    site: Site, images: Rows, filters: Tensor, device: torch.device, tick: Tick
+) -> Tensor:
+    kept: list[Tensor] = []
+    for part in batches(len(images), BATCH):
+        inputs = site.input(to_float(images[part].to(device)))
+        kept.append(pooled_response(site, inputs, filters).half().cpu())
+        tick(len(inputs))
+    return torch.cat(kept)

@@ -1,0 +1,1 @@
+"""Run directories: their files, their record, their log of events."""

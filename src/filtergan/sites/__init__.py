@@ -1,0 +1,1 @@
+"""Sites: one convolution in any network, and where its response is read."""

@@ -1,0 +1,308 @@
+"""A site: one convolution inside any network, and the point where its response is read.
+
+Every pass leaves the network as it was found: weights, buffers, hooks, training flags, gradients.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from filtergan.errors import UserError
+from filtergan.sites.convolution import (
+    Backend,
+    Convolution,
+    Geometry,
+    convolutions,
+    convolve,
+    fastest,
+)
+from filtergan.sites.tracing import Follower, Operation, cut, settled
+from filtergan.sites.wrappers import output_of, uncompiled, unwrapped
+
+Part = Callable[[Tensor], Tensor]
+
+
+class _Stop(Exception):
+    """Ends a forward pass as soon as what was wanted has been seen."""
+
+
+@contextmanager
+def untouched(network: nn.Module) -> Iterator[None]:
+    """Run the network in evaluation mode and without parameter gradients, then put all back."""
+    training = [m for m in network.modules() if m.training]
+    wanting = [p for p in network.parameters() if p.requires_grad]
+    try:
+        if training:
+            network.eval()
+        for p in wanting:
+            p.requires_grad_(False)
+        with uncompiled(network):
+            yield
+    finally:
+        for m in training:
+            m.training = True
+        for p in wanting:
+            p.requires_grad_(True)
+
+
+class Site:
+    """One convolution of a network and its response point.
+
+    The network may take any batch: images [n, c, h, w], or signals [n, c, l], volumes
+    [n, c, d, h, w], tokens; the convolution may have one, two or three dimensions. A compiled
+    network, or one wrapped for several devices, is unwrapped first.
+
+    Attributes:
+        network: The network, unwrapped.
+        layer: Dotted name of the convolution.
+        point: `conv`, `activation`, or the dotted name of a later module.
+        filters: The real filters W [o, i, *k], shared with the network, without gradient.
+        tail: The site's normalisation and activation function, where the response is read behind
+            them, and what moves channels to the end for these.
+        order: How a response is permuted to the layout that the network has there; empty where it
+            has channels first itself. A response at `conv` or `activation` is always
+            [n, channels, ...].
+        backend: How filters of its own for every sample are applied.
+        straight: Whether everything after the response depends on the input only through it
+            (verified on the example), so that `output` needs no images.
+
+    Raises:
+        UserError: The layer is none of the network's convolutions, does not run exactly once, once
+            for each image, with its weights as they are; the response point cannot be reached from
+            it alone; or the network is of a kind that has no convolutions to exchange.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layer: str,
+        example: Float[Tensor, "n ..."],
+        point: str = "activation",
+    ) -> None:
+        self.network, self.layer, self.point = unwrapped(network), layer, point
+        self.conv = self._find(layer)
+        self.bias = None if self.conv.bias is None else self.conv.bias.detach()
+        self.geometry = Geometry.of(self.conv)
+        self.backend: Backend = "grouped"
+        operations = self._trace(example)
+        # Weights that are computed are up to date after a pass; in training mode, reading them may
+        # change them.
+        with untouched(self.network):
+            self.filters = self.conv.weight.detach()
+        self.tail, self.order = settled(operations, self.filters.ndim)
+        self._between: Part | None = None
+        if point not in ("conv", "activation"):
+            self._between = self._cut(example, source="tail", target=point)
+            if self._between is None:
+                raise UserError(
+                    f"The response point {point!r} is not a module that depends on the images "
+                    f"through {layer!r} alone; use `conv`, `activation`, or a module right after "
+                    "it."
+                )
+        self._suffix = self._cut(example, source="response", target=None)
+        self.straight = self._suffix is not None
+
+    def input(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n i *k"]:
+        """h(I): what the convolution receives for these images (eq. 2)."""
+        seen: list[Tensor] = []
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            seen.append(args[0] if args else kwargs["input"])
+            raise _Stop
+
+        with untouched(self.network), ExitStack() as stack:
+            handle = self.conv.register_forward_pre_hook(before, with_kwargs=True)
+            stack.callback(handle.remove)
+            with suppress(_Stop):
+                self.network(images)
+        return seen[0]
+
+    def respond(
+        self,
+        inputs: Float[Tensor, "n i *k"],
+        filters: Float[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "n ..."]:
+        """R(h, F) of eq. 2: the response to site inputs under given filters.
+
+        Args:
+            inputs: h, as `input` gives it.
+            filters: One set [o, j, *k], a set per sample [n, o, j, *k], or None for W.
+        """
+        response = self._plain(inputs, self.filters if filters is None else filters)
+        return response if self._between is None else self._run(self._between, response)
+
+    def output(
+        self,
+        images: Float[Tensor, "n ..."] | None = None,
+        *,
+        filters: Float[Tensor, "..."] | None = None,
+        response: Float[Tensor, "n ..."] | None = None,
+    ) -> Tensor:
+        """The network's output with other filters at the site, or with a given response there.
+
+        Args:
+            images: The network's input; may be left out where `straight` and a response is given.
+            filters: One set or one per sample; None for W.
+            response: Takes the place of the response; then filters are not used.
+        """
+        if response is not None:
+            response = response.clone()  # what follows may work in place
+        if response is not None and self._suffix is not None:
+            return self._run(self._suffix, response)
+        assert images is not None, "this site is not straight: its output needs the images"
+        return self._hooked(images, filters, response)
+
+    def restored(self, response: Tensor) -> Tensor:
+        """A response in the network's own layout, permuted to channels first."""
+        if not self.order:
+            return response
+        return response.permute([self.order.index(dim) for dim in range(len(self.order))])
+
+    @property
+    def suffix(self) -> nn.Module | None:
+        """Maps response to output, a module that shares the network's layers, where `straight`."""
+        return self._suffix
+
+    def _find(self, layer: str) -> Convolution:
+        known = convolutions(self.network)
+        if layer in known:
+            return known[layer]
+        names = ", ".join(known) or "none"
+        if layer in dict(self.network.named_modules()):
+            kind = type(self.network.get_submodule(layer)).__name__
+            raise UserError(f"Layer {layer!r} is a {kind}, not a convolution; those are: {names}.")
+        raise UserError(f"The network has no layer {layer!r}; its convolutions are: {names}.")
+
+    def _trace(self, example: Tensor) -> list[Operation]:
+        """Run the example once; see that the convolution runs once, and what follows it."""
+        follower = Follower(None if self.point == "activation" else 0)
+        calls: list[str] = []
+        running: list[str] = []
+
+        def enter(name: str) -> None:
+            calls.append(name)
+            running.append(name)
+
+        def leave(_: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+            if running.pop() != self.layer:
+                return None
+            if calls.count(self.layer) == 1:
+                self._check(example, args[0] if args else kwargs["input"], output)
+            return follower.start(output)
+
+        follower.caller = lambda: running[-1] if running else None
+        with untouched(self.network), torch.no_grad(), ExitStack() as stack:
+            for name, module in self.network.named_modules():
+                if name == self.layer or next(module.children(), None) is None:
+                    before = module.register_forward_pre_hook(lambda _m, _a, name=name: enter(name))
+                    stack.callback(before.remove)
+                    after = module.register_forward_hook(leave, with_kwargs=True)
+                    stack.callback(after.remove)
+            stack.enter_context(follower)
+            self.network(example)
+        runs = calls.count(self.layer)
+        if runs != 1:
+            raise UserError(
+                f"Layer {self.layer!r} runs {runs} times in one forward pass; a site must run "
+                "exactly once: choose another layer, or give each use a convolution of its own."
+            )
+        return [
+            op if op.module is None or calls.count(op.module) == 1 else replace(op, module=None)
+            for op in follower.operations
+        ]
+
+    def _check(self, example: Tensor, inputs: Tensor, output: Tensor) -> None:
+        """See that the layer is a convolution with its own weights, once for each image."""
+        if inputs.ndim != self.conv.weight.ndim or len(inputs) != len(example):
+            raise UserError(
+                f"Layer {self.layer!r} receives {list(inputs.shape)} for {len(example)} images; a "
+                "site needs one input for each, behind a batch dimension: choose another layer."
+            )
+        got = convolve(inputs, self.conv.weight, self.bias, self.geometry)
+        self.backend = fastest(tuple(self.conv.weight.shape), got.shape[2:].numel(), self.geometry)
+        if got.shape != output.shape or (got - output).abs().max() > 0.01 * output.abs().max():
+            raise UserError(
+                f"Layer {self.layer!r}, a {type(self.conv).__name__}, computes something else than "
+                "a convolution with its weights, so other filters cannot take their place: choose "
+                "another layer."
+            )
+
+    def _hooked(self, images: Tensor, filters: Tensor | None, response: Tensor | None) -> Tensor:
+        """A whole forward pass in which the filters or the response are exchanged."""
+        later = self._between is not None
+        if response is not None and self.order and not later:
+            response = response.permute(self.order)
+        follower = Follower(len(self.tail), None if later else response)
+
+        def after(
+            _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+        ) -> Tensor:
+            if filters is not None:
+                inputs = args[0] if args else kwargs["input"]
+                output = convolve(inputs, filters, self.bias, self.geometry, self.backend)
+            return follower.start(output)
+
+        with untouched(self.network), ExitStack() as stack:
+            handle = self.conv.register_forward_hook(after, with_kwargs=True)
+            stack.callback(handle.remove)
+            if later and response is not None:
+                module = self.network.get_submodule(self.point)
+                hook = module.register_forward_hook(lambda *_: response)
+                stack.callback(hook.remove)
+            stack.enter_context(follower)
+            return output_of(self.network, images)
+
+    def _run(self, part: Part, tensor: Tensor) -> Tensor:
+        with untouched(self.network):
+            return output_of(part, tensor)
+
+    def _cut(self, example: Tensor, *, source: str, target: str | None) -> nn.Module | None:
+        """The part of the network from `source` to module `target` (None: its output).
+
+        Returns None where there is no such part, or where it does not reproduce the hooked pass on
+        the example.
+        """
+        at_later = source == "response" and self._between is not None
+        with untouched(self.network), torch.no_grad():
+            start, steps, order = self.layer, len(self.tail), self.order
+            if at_later:
+                start, steps, order = self.point, 0, ()
+            part = cut(self.network, start, steps, target, (self.layer, self.point), order)
+            if part is None:
+                return None
+            inputs = self.input(example)
+            value = self._plain(inputs, self.filters)
+            if at_later:
+                value = self.respond(inputs)
+            try:
+                got = output_of(part, value)
+            except Exception:  # cut at a place that the trace does not describe
+                return None
+            want = self._seen(example, target)
+        same = isinstance(want, Tensor) and got.shape == want.shape
+        return part if same and torch.allclose(got, want, rtol=1e-4, atol=1e-5) else None
+
+    def _plain(self, inputs: Tensor, filters: Tensor) -> Tensor:
+        """The response at the end of the site's own operations, before any later module."""
+        value = convolve(inputs, filters, self.bias, self.geometry, self.backend)
+        for operation in self.tail:
+            value = operation(value)
+        return self.restored(value)
+
+    def _seen(self, images: Tensor, module: str | None) -> Any:
+        """What a module (None: the network) puts out in an ordinary pass."""
+        if module is None:
+            return output_of(self.network, images)
+        seen: list[Any] = []
+        with ExitStack() as stack:
+            hook = self.network.get_submodule(module).register_forward_hook(
+                lambda _m, _a, out: seen.append(out.clone())  # a later layer may work in place
+            )
+            stack.callback(hook.remove)
+            self.network(images)
+        return seen[0] if len(seen) == 1 else None

@@ -1,0 +1,143 @@
+"""What the stages work on: device, images, network, judges, sites, trained generators."""
+
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from filtergan.classifiers import networks
+from filtergan.classifiers.fitting import channels_last, to_float
+from filtergan.classifiers.judges import Judges, get_judges
+from filtergan.classifiers.loading import check_fits, load_model
+from filtergan.config.fields import StudyConfig
+from filtergan.errors import UserError
+from filtergan.game.gan import FilterGAN, load_weights
+from filtergan.images.dataset import Dataset, Split, load_dataset
+from filtergan.machine import distributed, runtime
+from filtergan.machine.files import load_tensors
+from filtergan.runs.directory import RunDirectory
+from filtergan.sites.site import Site
+from filtergan.study.selection import execution_order, is_pattern, select
+
+
+class Materials:
+    """Loads each thing once, when it is first needed.
+
+    Attributes:
+        config: The study's config; once checked, its layers are names and no patterns.
+        left_out: Layers that fit a pattern but cannot be studied, and why.
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self.device = runtime.device(config.device)
+        self.left_out: dict[str, str] = {}
+        self._sites: dict[str, Site] = {}
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images."""
+        return load_dataset(self.config.data, self.config.dataset)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The studied network: the user's, or one of ours before training."""
+        if self.config.model is not None:
+            network = load_model(self.config.model, self.config.weights)
+        else:
+            seed = runtime.derive_seed(self.config.seed, "cnn weights")
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                shape, classes = self.dataset.shape, len(self.dataset.classes)
+                network = networks.make(self.config.cnn, shape, classes)
+        network = network.to(self.device).eval()
+        # Not the user's: a `view` in its forward would not take what is laid out so.
+        ours = self.config.model is None and self.device.type == "cpu"
+        return channels_last(network) if ours else network
+
+    @cached_property
+    def judges(self) -> Judges:
+        """The dataset's independent classifiers, from the cache or trained now.
+
+        Raises:
+            UserError: The cache folder cannot be written (exit code 1).
+        """
+        judges = get_judges(self.dataset, self.config.judges, self.device)
+        for network in judges.networks:
+            distributed.agree(network)
+        return judges
+
+    def check(self) -> None:
+        """Meet every mistake in the choice of images, network and layers before work begins.
+
+        Patterns of layers become the names that they fit.
+
+        Raises:
+            UserError: The first one found.
+        """
+        self.check_network()
+        if any(map(is_pattern, self.config.layer)):
+            layers, self.left_out = select(self.config.layer, self.order(), self._fault)
+            self.config = self.config.model_copy(update={"layer": layers})
+        for layer in self.config.layer:
+            self.site(layer)
+
+    def check_network(self) -> None:
+        """See that the network takes the images, and gives a logit for each class.
+
+        Raises:
+            UserError: It does not.
+        """
+        check_fits(self.network, self.dataset.shape, len(self.dataset.classes))
+
+    def order(self) -> list[str]:
+        """The network's convolutions in the order in which it runs them."""
+        return execution_order(self.network, self._example)
+
+    def _fault(self, layer: str) -> str | None:
+        try:
+            self.site(layer)
+        except UserError as error:
+            return str(error)
+        return None
+
+    def load_trained(self, run: RunDirectory) -> None:
+        """Give the network the weights that `train-cnn` saved in a run.
+
+        Raises:
+            UserError: They are missing or damaged.
+        """
+        path = run.path / "cnn.safetensors"
+        load_weights(self.network, load_tensors(path), path)
+        self._sites.clear()
+        self.network.requires_grad_(False)
+
+    def site(self, layer: str) -> Site:
+        """The site of a layer in the network as it is now."""
+        if layer not in self._sites:
+            self._sites[layer] = Site(self.network, layer, self._example, self.config.response)
+        return self._sites[layer]
+
+    @property
+    def _example(self) -> Tensor:
+        return self.dataset.test.pixels(slice(2)).to(self.device)
+
+    def gan(self, layer: str, run: RunDirectory) -> FilterGAN:
+        """The trained generator and discriminator of a site.
+
+        Raises:
+            UserError: They are missing or damaged.
+        """
+        site = self.site(layer)
+        example = self.inputs(site, self.dataset.test, torch.arange(min(8, len(self.dataset.test))))
+        site.backend = run.site(layer).get("convolution", "grouped")
+        return FilterGAN.new(site, example, self.config.gan, 0).load(run.site_path(layer))
+
+    @torch.no_grad()
+    def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i *k"]:
+        """Site inputs h of chosen images, on the device."""
+        parts = index.split(1000)
+        return torch.cat(
+            [site.input(to_float(split.images[part].to(self.device))) for part in parts]
+        )

@@ -1,0 +1,263 @@
+"""What the generated filters are worth: variety, latents, accuracy, fidelity of responses."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from filtergan.config.fields import GanConfig
+from filtergan.figures import filters_figure, mds_figure, save
+from filtergan.game.gan import FilterGAN
+from filtergan.machine import distributed, runtime
+from filtergan.machine.storage import Subset
+from filtergan.measures.fidelity import prdc, two_sample
+from filtergan.measures.filters import (
+    coordinates,
+    draws_interval,
+    filter_spread,
+    nearest_real_distance,
+    noise_matched,
+    participation_ratio,
+    random_filters,
+)
+from filtergan.measures.latents import (
+    information_nats,
+    latent_intervals,
+    latent_name,
+    latent_r2,
+)
+from filtergan.measures.registry import result
+from filtergan.measures.statistics import interval, quantiles, two_way_interval
+from filtergan.pooling.pool import draw_accuracy, retrain
+from filtergan.runs.directory import RunDirectory
+from filtergan.study.materials import Materials
+
+RANDOM_SETS = 10  # sets of random filters behind the null of single draws
+COMPARED = 1000  # real responses, and as many generated ones, that are told apart
+HELD_OUT = 2000  # held-out images, each with a draw of its own, behind R²
+Found = dict[str, dict[str, Any]]
+
+
+def measure_filters(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
+    """Measure the draws of a site's generator, and draw its figures of filters.
+
+    Args:
+        run: The run directory; its record is told where the figures lie.
+        materials: Images and network.
+        gan: The trained generator and discriminator.
+        seed: Of the site's measures.
+    """
+    draws = gan.draw(gan.latents(run.config.measure.draws, seed, "draws"))
+    found = _variety(run, gan, draws, seed)
+    if not not_measured(run.config.gan):
+        found |= _latents(run, materials, gan, seed)
+    found |= _accuracy(run, materials, gan, draws, seed)
+    found |= _retrained(run, materials, gan, draws, seed)
+    found |= _fidelity(run, materials, gan, seed)
+    _draw(run, gan.site.layer, gan, draws)
+    return found
+
+
+def not_measured(config: GanConfig) -> dict[str, str]:
+    """What does not apply to the draws of such a game, and why."""
+    if config.information:
+        return {}
+    return {"latent_r2_*, information_nats": "lambda is 0, so the game trained no Q to recover z"}
+
+
+def _variety(run: RunDirectory, gan: FilterGAN, draws: Tensor, seed: int) -> Found:
+    """How the draws differ from each other and from the real filters."""
+    real, generated = gan.site.filters.cpu(), draws.cpu()
+    rng = runtime.generator(seed, "controls of variety")
+    noisy, random = noise_matched(real, generated, len(draws), rng), random_filters(real, 10, rng)
+    points = coordinates(generated)
+    nearest = torch.tensor([nearest_real_distance(one[None], real) for one in generated])
+    n, resamples = len(draws), run.config.measure.resamples
+    return {
+        "filter_spread": result(
+            "filter_spread",
+            filter_spread(generated, real),
+            draws_interval(lambda g: filter_spread(g, real), points),
+            n,
+            0.0,
+        ),
+        "nearest_real_distance": result(
+            "nearest_real_distance",
+            float(nearest.mean()),
+            interval(nearest, resamples=resamples, seed=seed),
+            n,
+            nearest_real_distance(random, real),
+        ),
+        "participation_ratio": result(
+            "participation_ratio",
+            participation_ratio(generated),
+            draws_interval(participation_ratio, points),
+            n,
+            participation_ratio(noisy),
+        ),
+    }
+
+
+def _latents(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
+    """How well Q recovers each latent from responses to held-out images."""
+    test = materials.dataset.test
+    n = min(HELD_OUT, len(test))
+    z = gan.latents(n, seed, "held out")
+    chosen = runtime.sample(len(test), n, seed, "held out images")
+    batch = min(100, gan.at_once)
+    parts = zip(chosen.split(batch), z.split(batch), strict=True)
+    predicted = torch.cat(
+        [gan.predict(materials.inputs(gan.site, test, index), one) for index, one in parts]
+    )
+    z, predicted = z.cpu(), predicted.cpu()
+    r2 = latent_r2(z, predicted)
+    ends = latent_intervals(z, predicted, resamples=run.config.measure.resamples, seed=seed)
+    values = {latent_name(i): float(one) for i, one in enumerate(r2)}
+    values |= {"latent_r2_min": float(r2.min()), "latent_r2_mean": float(r2.mean())}
+    values["information_nats"] = float(information_nats(r2))
+    return {name: result(name, value, ends[name], n, 0.0) for name, value in values.items()}
+
+
+def _accuracy(
+    run: RunDirectory, materials: Materials, gan: FilterGAN, draws: Tensor, seed: int
+) -> Found:
+    """Test accuracy of single draws and of pooled ones, nothing re-trained."""
+    config, test, site = run.config.measure, materials.dataset.test, gan.site
+    chosen = runtime.sample(len(test), config.draw_images, seed, "classified images")
+    images, labels = Subset(test.images, chosen), test.labels[chosen]
+    rng = runtime.generator(seed, "random filters")
+    sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
+    random = random_filters(site.filters.cpu(), max(RANDOM_SETS, *sizes), rng).to(draws)
+    total = (len(draws) + len(random)) * len(images)
+    with runtime.progress(total, f"single draws of {site.layer}", "images") as advance:
+        ours, null = (
+            draw_accuracy(
+                site,
+                images,
+                labels,
+                filters,
+                sizes,
+                device=materials.device,
+                tick=advance,
+            )
+            for filters in (draws, random)
+        )
+    each, chance = ours.single.float().mean(1), float(null.single.float().mean())
+
+    def over_draws(name: str, value: Tensor, statistic: Any, null: float | None) -> dict[str, Any]:
+        ci = two_way_interval(
+            ours.single, statistic=statistic, resamples=config.resamples, seed=seed
+        )
+        return result(name, float(value), ci, len(draws), null, quantiles(each))
+
+    found = {
+        "real_accuracy": run.record["cnn"]["accuracy"],
+        "single_draw_accuracy": over_draws("single_draw_accuracy", each.mean(), "mean", chance),
+        "single_draw_accuracy_sd": over_draws("single_draw_accuracy_sd", each.std(), "sd", None),
+        "single_draw_accuracy_min": over_draws(
+            "single_draw_accuracy_min", each.min(), "min", chance
+        ),
+    }
+    for k in sizes:
+        name, right = f"pooled_accuracy_k{k}", ours.pooled[k].float()
+        ci = interval(right, resamples=config.resamples, seed=seed)
+        none = float(null.pooled[k].float().mean())
+        found[name] = result(name, float(right.mean()), ci, len(right), none)
+    return found
+
+
+def _retrained(
+    run: RunDirectory, materials: Materials, gan: FilterGAN, draws: Tensor, seed: int
+) -> Found:
+    """The paper's last experiment and its controls: pooled, later layers re-trained alike."""
+    config, data, site = run.config.measure, materials.dataset, gan.site
+    real, k = site.filters.cpu(), config.pooled
+    rng = runtime.generator(seed, "controls of pooling")
+    sets = {
+        "pooled": gan.draw(gan.latents(k, seed, "pooled")),
+        "real": site.filters[None],
+        "noise_matched": noise_matched(real, draws.cpu(), k, rng),
+        "random_filters": random_filters(real, k, rng),
+    }
+    chosen = runtime.sample(len(data.train), config.retrain_limit, seed, "retrain images")
+    train = Subset(data.train.images, chosen), data.train.labels[chosen]
+    images = len(sets) * (len(chosen) * (1 + config.retrain_epochs) + len(data.test))
+    with runtime.progress(images, f"re-training after {site.layer}", "images") as advance:
+
+        def retrained(filters: Tensor) -> Tensor:
+            logits = retrain(
+                site,
+                filters.to(materials.device),
+                train,
+                data.test.images,
+                config,
+                seed=seed,
+                device=materials.device,
+                tick=advance,
+            )
+            return (logits.argmax(1) == data.test.labels).float()
+
+        found_right = distributed.spread(retrained, list(sets.values()))
+    correct = dict(zip(sets, found_right, strict=True))
+
+    null = float(correct["random_filters"].mean())
+    found: Found = {}
+    for name, right in correct.items():
+        measure = f"{name}_retrained_accuracy"
+        ci = interval(right, resamples=config.resamples, seed=seed)
+        against = None if name == "random_filters" else null
+        found[measure] = result(measure, float(right.mean()), ci, len(right), against)
+    gain = correct["pooled"] - correct["real"]
+    ci = interval(gain, resamples=config.resamples, seed=seed)
+    found["pooled_retrained_gain"] = result(
+        "pooled_retrained_gain", float(gain.mean()), ci, len(gain), 0.0
+    )
+    return found
+
+
+@torch.no_grad()
+def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
+    """Whether generated responses can be told from real ones, of other held-out images (M4)."""
+    site, test, config = gan.site, materials.dataset.test, run.config.measure
+    n = min(COMPARED, len(test) // 2)
+    chosen = runtime.sample(len(test), 2 * n, seed, "compared images")
+    inputs = [materials.inputs(site, test, chosen[k * n : (k + 1) * n]) for k in range(2)]
+    batch = min(100, gan.at_once)
+    z = gan.latents(n, seed, "compared").split(batch)
+    rng = runtime.generator(seed, "compared random filters")
+    random = random_filters(site.filters.cpu(), 10, rng).to(site.filters)
+    real = site.respond(inputs[0])
+    fake = torch.cat(
+        [site.respond(h, gan.draw(one)) for h, one in zip(inputs[1].split(batch), z, strict=True)]
+    )
+    null = torch.cat([site.respond(h, random[k % 10]) for k, h in enumerate(inputs[1].split(100))])
+    summed = [r.reshape(*r.shape[:2], -1).mean(2).cpu() for r in (real, fake, null)]
+    ours, chance = prdc(summed[0], summed[1]), prdc(summed[0], summed[2])
+    found = {}
+    for name, values in ours.items():
+        ends = interval(values, resamples=config.resamples, seed=seed)
+        against = float(chance[name].float().mean())
+        found[name] = result(name, float(values.float().mean()), ends, n, against)
+    right = two_sample(real, fake, seed=seed, device=materials.device)
+    ends = interval(right, resamples=config.resamples, seed=seed)
+    name = "two_sample_accuracy"
+    found[name] = result(name, float(right.float().mean()), ends, len(right), 0.5)
+    return found
+
+
+def _draw(run: RunDirectory, layer: str, gan: FilterGAN, draws: Tensor) -> None:
+    """Generated filters beside the real ones (fig. 2), and their map (fig. 5)."""
+    config, real, folder = run.config.measure, gan.site.filters.cpu(), run.site_path(layer)
+    count = min(config.map_filters, len(real))
+    shown = torch.linspace(0, len(real) - 1, count).round().long()
+    generated = draws.cpu()
+    clouds = generated[: config.map_draws, shown].transpose(0, 1)
+    figures = {
+        "filters": filters_figure(real, generated),
+        "map": mds_figure(real[shown].flatten(1), clouds.flatten(2), run.config.seed),
+    }
+    for key, figure in figures.items():
+        path: Path = folder / "figures" / f"{key}.png"
+        save(figure, path)
+        run.site(layer)["figures"][key] = str(path.relative_to(run.path))

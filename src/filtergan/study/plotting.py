@@ -1,0 +1,72 @@
+"""The figures of a site's traversals, drawn when they are found and again once they are judged."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from filtergan.figures import grid_figure, grids_figure, save
+from filtergan.images.dataset import Split
+from filtergan.runs.directory import RunDirectory
+
+UNASSESSED = ("not assessed yet",)
+
+
+def draw_traversals(
+    run: RunDirectory,
+    layer: str,
+    tensors: dict[str, Tensor],
+    test: Split,
+    failures: Sequence[str] = UNASSESSED,
+) -> None:
+    """Draw the page of grids (figs. 3, 4) and, once judged, each with its numbers (appendix).
+
+    Args:
+        run: The run directory; its record is told where the figures lie.
+        layer: The site.
+        tensors: Content of its traversal.safetensors.
+        test: Test images.
+        failures: Gates that the traversals fail; written across every grid.
+    """
+    side = run.config.traversal.grid
+    images, before, after, compensated, changed, kept = (
+        tensors[f"grid_{key}"].unflatten(1, (side, side))
+        for key in ("images", "before", "after", "compensation", "image_change", "labels_kept")
+    )
+    sources = test.pixels(tensors["grid_index"])
+    null = float(tensors["null_compensation"].nanmedian())
+    dims = [(int(i), int(j)) for i, j in tensors["grid_dims"]]
+    offsets = tensors["grid_offsets"].tolist()
+    folder = run.site_path(layer) / "figures"
+    figures = {
+        "traversal": grids_figure(
+            images,
+            before,
+            after,
+            compensated,
+            changed,
+            kept,
+            dims,
+            offsets,
+            f"{layer}: images that cause the same response under other filters",
+            compensation_null=null,
+            failures=failures,
+        )
+    }
+    for n, source in enumerate(sources if failures is not UNASSESSED else ()):
+        figures[f"grid_{n}"] = grid_figure(
+            source,
+            images[n],
+            before[n],
+            after[n],
+            compensated[n],
+            changed[n],
+            kept[n],
+            dims[n],
+            offsets,
+            f"{layer}, test image {int(tensors['grid_index'][n])}",
+            compensation_null=null,
+            failures=failures,
+        )
+    for key, figure in figures.items():
+        save(figure, folder / f"{key}.png")
+        run.site(layer)["figures"][key] = str((folder / f"{key}.png").relative_to(run.path))

@@ -1,0 +1,156 @@
+"""Stage measure: what filters and traversals are worth beside their controls, and the verdicts."""
+
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from filtergan.errors import UserError
+from filtergan.families.references import REFERENCES
+from filtergan.figures import depth_figure, save
+from filtergan.game.gan import FilterGAN
+from filtergan.machine import distributed, runtime
+from filtergan.machine.files import load_tensors, save_tensors
+from filtergan.measures import gates
+from filtergan.measures.claims import SiteEvidence, decide
+from filtergan.runs.directory import RunDirectory
+from filtergan.study.materials import Materials
+from filtergan.study.measuring.of_filters import measure_filters, not_measured
+from filtergan.study.measuring.of_images import Found, ImageMeasures
+from filtergan.study.measuring.of_traversals import TraversalMeasures
+from filtergan.study.plotting import draw_traversals
+
+STAGE = "measure"
+DEPTHS = 3  # sites from which on a study shows how its measures change along the network
+
+
+def run(run: RunDirectory, materials: Materials) -> None:
+    """Write each site's measures, its figures of filters, and its verdict; then what they make."""
+    for layer in run.config.layer:
+        if not run.site_done(STAGE, layer):
+            gan = materials.gan(layer, run)
+            seed = runtime.derive_seed(run.config.seed, STAGE, layer)
+            found = measure_filters(run, materials, gan, seed)
+            found |= _traversals(run, materials, gan, seed)
+            run.set_measures(layer, found)
+            run.set_verdict(layer, *verdict(found, float(found["single_draw_accuracy"]["null"])))
+            run.finish_site(STAGE, layer)
+    run.record["claims"] = _claims(run, materials)
+    if len(run.config.layer) >= DEPTHS:
+        _draw_depth(run, materials)
+    run.save()
+
+
+def verdict(found: Found, null: float) -> tuple[str, str]:
+    """Whether the game came to a good end, and the numbers that say so.
+
+    Args:
+        found: Measures of the site.
+        null: Accuracy with random filters, which single draws must exceed.
+
+    Returns:
+        `converged`; `collapsed`, if the latent makes no difference; `diverged`, if draws are no
+        better than random filters. Then the reason.
+    """
+    accuracy, low = found["single_draw_accuracy"]["value"], found["single_draw_accuracy"]["ci95"][0]
+    spread = found["filter_spread"]["value"]
+    if accuracy is None or spread is None or low is None or low <= null:
+        reached = "no accuracy" if accuracy is None else f"{accuracy:.3f}"
+        return (
+            "diverged",
+            f"single draws are no better than random filters ({reached} vs {null:.3f})",
+        )
+    said = "no Q was trained"
+    if "latent_r2_mean" in found:
+        r2 = found["latent_r2_mean"]["value"]
+        if r2 is None or r2 < 0.3:
+            explained = "no number" if r2 is None else f"{r2:.2f}"
+            return "collapsed", f"the latent is ignored: Q's mean R² is {explained}, below 0.3"
+        said = f"mean R² {r2:.2f}"
+    if spread < 0.02:
+        return "collapsed", f"all draws are alike: filter_spread is {spread:.4f}, below 0.02"
+    real = found["real_accuracy"]["value"]
+    return (
+        "converged",
+        f"single draws reach {accuracy:.3f} where the real filters reach {real:.3f}; "
+        f"{said}, spread {spread:.2f}",
+    )
+
+
+def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
+    """Measure a site's traversals; record what was found, draw them with the gates they fail."""
+    layer, test = gan.site.layer, materials.dataset.test
+    folder = run.site_path(layer)
+    path = folder / "traversal.safetensors"
+    if not distributed.lead(path.exists):
+        raise UserError(f"{path} is missing; run `filtergan traverse {run.path}` first.")
+    tensors = load_tensors(path)
+    index, groups = tensors["points_index"], tensors["points_groups"]
+    with runtime.progress(_work(tensors, materials), f"images of {layer}", "images") as advance:
+        images = ImageMeasures(run, materials, index, groups, seed, advance)
+        measures = TraversalMeasures(run, materials, gan, tensors, images, seed)
+        found, others = measures.measure()
+        failed = gates.failures(found)
+        entry = run.site(layer)
+        entry["references"] = others
+        entry["gates"] = [asdict(check) for check in (*gates.gates(found), *gates.findings(found))]
+        entry["latents"] = measures.names(failed)
+        entry["not_measured"] = images.not_measured | not_measured(run.config.gan)
+    save_tensors(folder / "evidence.safetensors", _flat(measures))
+    entry["files"]["evidence"] = f"{folder.name}/evidence.safetensors"
+    draw_traversals(run, layer, tensors, test, failed)
+    return found
+
+
+def _work(tensors: dict[str, Tensor], materials: Materials) -> int:
+    """Recovered images to be measured."""
+    sets = [tensors[f"{name}_images"].shape[:2].numel() for name in ("points", "axes")]
+    return sum(sets) + (len(REFERENCES) + 1) * 2 * len(tensors["points_index"])
+
+
+def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
+    """Every measure per point, by the set of images and its name."""
+    return {
+        f"{name}/{key}": values.contiguous()
+        for name, points in measures.points.items()
+        for key, values in points.items()
+    }
+
+
+def _draw_depth(run: RunDirectory, materials: Materials) -> None:
+    """Draw the measures of all sites in the order in which the network runs them."""
+    sites = {n: run.site(n) for n in materials.order() if n in run.config.layer}
+    measures = {name: site["measures"] for name, site in sites.items()}
+    converged = [name for name, site in sites.items() if site["verdict"] == "converged"]
+    believed = [name for name, found in measures.items() if not gates.failures(found)]
+    path = run.path / "figures" / "depth.png"
+    save(depth_figure(measures, converged, believed), path)
+    run.record["figures"] = {"depth": str(path.relative_to(run.path))}
+
+
+def _claims(run: RunDirectory, materials: Materials) -> dict[str, Any] | None:
+    """The paper's two sentences, decided for the first and the last site; None: only one site."""
+    if len(run.config.layer) < 2:
+        return None
+    order = [name for name, _ in materials.network.named_modules()]
+    layers = sorted(run.config.layer, key=order.index)
+    early, late = (_evidence(run, layer) for layer in (layers[0], layers[-1]))
+    seed = runtime.derive_seed(run.config.seed, "claims")
+    return decide(early, late, resamples=run.config.measure.resamples, seed=seed)
+
+
+def _evidence(run: RunDirectory, layer: str) -> SiteEvidence:
+    points = load_tensors(run.site_path(layer) / "evidence.safetensors")
+    site = run.site(layer)
+    strokes = "points/explained_width" in points
+    low = "explained_photometric_width" if strokes else "explained_colour"
+    high = "explained_photometric_affine_width" if strokes else "explained_photometric_affine"
+    return SiteEvidence(
+        layer,
+        site["verdict"],
+        site["measures"],
+        site["references"],
+        points["points/image_change"],
+        points[f"points/{low}"],
+        points[f"points/{high}"],
+    )

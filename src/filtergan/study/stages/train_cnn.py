@@ -1,0 +1,93 @@
+"""Stage train-cnn: train the studied network, or load the user's, and measure its accuracy."""
+
+from pathlib import Path
+
+import torch
+
+from filtergan.classifiers.fitting import augmented, fit, predict, to_float
+from filtergan.figures import curves_figure, save
+from filtergan.machine import distributed, runtime
+from filtergan.machine.files import save_tensors, sha256
+from filtergan.measures.registry import result
+from filtergan.measures.statistics import interval
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.events import EventLog, read_events
+from filtergan.study.materials import Materials
+
+STAGE = "train-cnn"
+
+
+def run(run: RunDirectory, materials: Materials) -> None:
+    """Write cnn.safetensors and the record's parts on dataset and network."""
+    config, data, network = run.config, materials.dataset, materials.network
+    run.record["dataset"] = {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "train": len(data.train),
+        "test": len(data.test),
+        "shape": list(data.shape),
+        "classes": list(data.classes),
+    }
+    figures: dict[str, str] = {}
+    if config.model is None:
+        _train(run, materials)
+        figures["curves"] = "figures/cnn_curves.png"
+        events = read_events(run.path / "events.jsonl")
+        save(curves_figure(events, STAGE), run.path / figures["curves"])
+    path = run.path / "cnn.safetensors"
+    save_tensors(path, network.state_dict())
+
+    logits = predict(network, data.test.images, device=materials.device)
+    correct = (logits.argmax(1) == data.test.labels).float()
+    ci = interval(correct, resamples=config.measure.resamples, seed=config.seed)
+    most = float(data.test.labels.bincount().max()) / len(correct)
+    run.record["cnn"] = {
+        "source": config.model or "trained here",
+        "weights": None
+        if config.weights is None
+        else {"path": config.weights, "sha256": sha256(Path(config.weights))},
+        "accuracy": result("real_accuracy", float(correct.mean()), ci, len(correct), most),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "sha256": sha256(path),
+        "figures": figures,
+    }
+    run.save()
+
+
+def _train(run: RunDirectory, materials: Materials) -> None:
+    """Train the network, each of several processes alike: batch norm needs the whole minibatch."""
+    config, train = run.config.cnn, materials.dataset.train
+    steps = config.epochs * max(1, len(train) // config.batch)
+    every = max(1, steps // 200)
+    with (
+        EventLog(run) as log,
+        runtime.progress(steps, "network", "steps") as advance,
+    ):
+        log.cut_back(STAGE, -1)
+
+        def on_step(step: int, _total: int, loss: torch.Tensor, samples: int) -> None:
+            if step % every == 0:
+                log.append(STAGE, step, loss=float(loss), samples=samples)
+            advance()
+
+        def prepare(images: torch.Tensor) -> torch.Tensor:
+            images = to_float(images)
+            changed = config.flip or config.shift > 0
+            return augmented(images, config.flip, config.shift) if changed else images
+
+        materials.network.requires_grad_(True)
+        fit(
+            materials.network,
+            materials.network.parameters(),
+            train.images,
+            train.labels,
+            epochs=config.epochs,
+            batch=config.batch,
+            rate=config.rate,
+            weight_decay=config.weight_decay,
+            seed=runtime.derive_seed(run.config.seed, STAGE),
+            device=materials.device,
+            prepare=prepare,
+            on_step=on_step,
+        )
+    distributed.agree(materials.network)

@@ -1,0 +1,213 @@
+"""Stage traverse: latent grids and measured points of every site, inverted to images."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from filtergan.classifiers.fitting import predict
+from filtergan.game.gan import FilterGAN
+from filtergan.images.dataset import Split
+from filtergan.machine import runtime
+from filtergan.machine.files import save_tensors
+from filtergan.measures.naming import leading_combinations
+from filtergan.measures.traversals import compensation, image_change, labels_kept
+from filtergan.runs.directory import RunDirectory
+from filtergan.study.materials import Materials
+from filtergan.study.plotting import draw_traversals
+from filtergan.walks.prior import NaturalImagePrior
+from filtergan.walks.traversal import (
+    Inversion,
+    grid_dimensions,
+    latent_grid,
+    points_around,
+    walk,
+    walk_grid,
+)
+
+STAGE = "traverse"
+Tensors = dict[str, Tensor]
+
+
+def run(run: RunDirectory, materials: Materials) -> None:
+    """Write each site's traversal.safetensors and its grids."""
+    for layer in run.config.layer:
+        if not run.site_done(STAGE, layer):
+            tensors = _traverse_site(run, materials, layer)
+            folder = run.site_path(layer)
+            save_tensors(folder / "traversal.safetensors", tensors)
+            run.site(layer)["files"]["traversal"] = f"{folder.name}/traversal.safetensors"
+            draw_traversals(run, layer, tensors, materials.dataset.test)
+            run.finish_site(STAGE, layer)
+
+
+def _traverse_site(run: RunDirectory, materials: Materials, layer: str) -> Tensors:
+    config, test = run.config.traversal, materials.dataset.test
+    gan = materials.gan(layer, run)
+    rng = runtime.generator(run.config.seed, STAGE, "images")
+    measured = torch.randperm(len(test), generator=rng)[: config.measured_images]
+    seed = runtime.derive_seed(run.config.seed, STAGE, layer)
+    with runtime.progress(_work(run, len(measured)), f"traversals of {layer}", "points") as advance:
+        walks = _Walks(run, materials, gan, seed, advance)
+        return walks.measured(measured) | walks.shown(one_of_each_class(test, config.images))
+
+
+def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:
+    """The first image of each class in turn, then the second of each, until there are n."""
+    ranks = torch.zeros(len(split), dtype=torch.long)
+    for label in split.labels.unique():
+        of_class = (split.labels == label).nonzero()[:, 0]
+        ranks[of_class] = torch.arange(len(of_class))
+    order = sorted(range(len(split)), key=lambda i: (int(ranks[i]), int(split.labels[i])))
+    return torch.tensor(order[:n])
+
+
+def _work(run: RunDirectory, measured: int) -> int:
+    """Evaluations of all inversions of one site."""
+    config, shown = run.config.traversal, run.config.traversal.images
+    axes = run.config.gan.latent + min(config.combinations, run.config.gan.latent)
+    points = 2 * measured * config.measured_points + shown * config.grid**2
+    points += min(measured, config.path_images) * len(config.path_radii)
+    points += min(measured, config.axis_images) * axes
+    repeated = min(config.repeat_points, config.measured_points)
+    return (points + 4 * min(measured, config.repeat_images) * repeated) * config.evaluations
+
+
+@dataclass
+class _Walks:
+    """All walks of a site: from which images, to which latents, and what was found there."""
+
+    run: RunDirectory
+    materials: Materials
+    gan: FilterGAN
+    seed: int
+    tick: runtime.Tick
+
+    def __post_init__(self) -> None:
+        self.config = self.run.config.traversal
+        self.test = self.materials.dataset.test
+        self.prior = NaturalImagePrior.measured(
+            self.materials.dataset.train.pixels(slice(5000)),
+            self.config.alpha_weight,
+            self.config.variation_weight,
+        )
+
+    def walk(
+        self,
+        name: str,
+        index: Int64[Tensor, " n"],
+        z: Float[Tensor, "n latent"],
+        targets: Float[Tensor, "n points latent"],
+        *,
+        null: bool = False,
+        starts: Float[Tensor, "n points c h w"] | None = None,
+    ) -> Tensors:
+        """Images and numbers of one set of walks, [images, points, ...] each, by `name`_."""
+        device = self.materials.device
+        found = walk(
+            self.gan,
+            self.prior,
+            self.test.pixels(index).to(device),
+            z,
+            targets,
+            self.config,
+            self.seed if null else None,
+            None if starts is None else starts.to(device),
+            self.tick,
+        )
+        return self.numbers(name, index, found)
+
+    def numbers(self, name: str, index: Int64[Tensor, " n"], found: Inversion) -> Tensors:
+        """Images and numbers of what was found, as `walk` gives them."""
+        device, n, x = self.materials.device, len(index), self.test.pixels(index)
+        images = found.images.cpu()
+        logits = predict(self.materials.network, x, device=device)
+        logits_k = predict(self.materials.network, images, device=device)
+        before, after = (t.cpu().unflatten(0, (n, -1)) for t in (found.before, found.after))
+        x_k = images.unflatten(0, (n, -1))
+        tensors = {
+            "images": x_k,
+            "before": before,
+            "after": after,
+            "compensation": compensation(before, after),
+            "image_change": image_change(x[:, None], x_k),
+            "labels_kept": labels_kept(logits[:, None], logits_k.unflatten(0, (n, -1))),
+        }
+        return {f"{name}_{key}": value for key, value in tensors.items()}
+
+    def measured(self, index: Int64[Tensor, " n"]) -> Tensors:
+        """The walks from which the numbers come, and their null."""
+        config = self.config
+        groups = torch.arange(len(index)) // config.group
+        z = self.gan.latents(int(groups[-1]) + 1, self.seed, "measured")
+        targets = points_around(z, config.measured_points, config.radius, self.seed)
+        z, targets = z[groups], targets[groups]
+        found = {"points_index": index, "points_groups": groups}
+        found |= {"points_z": z, "points_targets": targets}
+        found |= self.walk("points", index, z, targets)
+        found |= self.walk("null", index, z, targets, null=True)
+        found |= self._path(index, z, targets)
+        found |= self._axes(index, z, targets, found["points_images"])
+        return found | self._repeats(index, z, targets)
+
+    def _path(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
+        """Straight walks through z and its first point, seen at equal steps."""
+        n, config = self.config.path_images, self.config
+        unit = (targets[:n, 0] - z[:n]) / config.radius
+        radii = torch.tensor(config.path_radii).to(z)
+        points = z[:n, None] + radii[:, None] * unit[:, None]
+        return {"path_radii": radii} | self.walk("path", index[:n], z[:n], points)
+
+    def _axes(self, index: Tensor, z: Tensor, targets: Tensor, images: Tensor) -> Tensors:
+        """Walks along every latent, then along the combinations that move the image most.
+
+        Images of even place walk up, the others down.
+        """
+        n, config = self.config.axis_images, self.config
+        change = (images - self.test.pixels(index)[:, None]).flatten(2)
+        count = min(config.combinations, self.gan.latent)
+        offsets = (targets - z[:, None]).cpu()
+        leading = leading_combinations(offsets, change, count).to(z)
+        axes = torch.cat([torch.eye(self.gan.latent).to(z), leading])
+        sign = 1 - 2 * (torch.arange(len(index[:n])) % 2)
+        points = z[:n, None] + config.radius * sign.to(z)[:, None, None] * axes
+        return {"axes": axes, "axes_sign": sign} | self.walk("axes", index[:n], z[:n], points)
+
+    def _repeats(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
+        """The same points from other starts: from x with noise, and from a neighbour's image."""
+        n, config = self.config.repeat_images, self.config
+        index, z, targets = index[:n], z[:n], targets[:n, : config.repeat_points]
+        x = self.test.pixels(index)[:, None].expand(-1, targets.shape[1], -1, -1, -1)
+        rng = runtime.generator(self.seed, "repeats")
+        noise = torch.randn(x.shape, generator=rng)
+        size = x.flatten(2).norm(dim=2) / noise.flatten(2).norm(dim=2)
+        noisy = (x + config.repeat_noise * size[:, :, None, None, None] * noise).clamp(0, 1)
+        half = self.walk("half", index, z, (z[:, None] + targets) / 2)["half_images"]
+        sets = {
+            "repeat_noise": self.walk("repeat", index, z, targets, starts=noisy),
+            "repeat_neighbour": self.walk("repeat", index, z, targets, starts=half),
+            "null_repeat": self.walk("repeat", index, z, targets, null=True, starts=noisy),
+        }
+        return {name: found["repeat_images"] for name, found in sets.items()}
+
+    def shown(self, index: Int64[Tensor, " n"]) -> Tensors:
+        """Grids around one z for each image, all their points inverted (eq. 8)."""
+        config = self.config
+        z = self.gan.latents(len(index), self.seed, "shown")
+        dims = (
+            grid_dimensions(len(index), self.gan.latent, self.seed)
+            if config.dims is None
+            else torch.tensor([config.dims] * len(index))
+        )
+        offsets = torch.linspace(-config.extent, config.extent, config.grid)
+        grids = torch.stack(
+            [
+                latent_grid(one, (int(i), int(j)), offsets.to(z.device))
+                for one, (i, j) in zip(z, dims, strict=True)
+            ]
+        )
+        layout = {"grid_index": index, "grid_z": z, "grid_dims": dims, "grid_offsets": offsets}
+        x = self.test.pixels(index).to(self.materials.device)
+        found = walk_grid(self.gan, self.prior, x, z, grids, config, self.tick)
+        return layout | self.numbers("grid", index, found)
