@@ -393,11 +393,12 @@ def test_quiet_and_without_leftovers(tmp_path):
     home.mkdir(), temporary.mkdir()
     write_parquet(data, "train", pictures(4), [0, 1] * 2)
     code = (
-        "from filtergan.data import load_dataset; from filtergan.config import DatasetConfig;"
+        "from filtergan.images.dataset import load_dataset;"
+        "from filtergan.config.fields import DatasetConfig;"
         f"print(len(load_dataset({str(data)!r}, DatasetConfig()).train))"
     )
     environment = {"HOME": str(home), "HF_HOME": str(home / "hf"), "TMPDIR": str(temporary)}
-    environment["PYTHONPATH"] = str(Path(tables.__file__).parents[1])
+    environment["PYTHONPATH"] = str(Path(tables.__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
@@ -408,11 +409,12 @@ def test_quiet_and_without_leftovers(tmp_path):
 
 def test_digits_need_no_datasets_library():
     code = (
-        "import sys; from filtergan.data import load_dataset;"
-        "from filtergan.config import DatasetConfig; load_dataset('digits', DatasetConfig());"
+        "import sys; from filtergan.images.dataset import load_dataset;"
+        "from filtergan.config.fields import DatasetConfig;"
+        "load_dataset('digits', DatasetConfig());"
         "sys.exit('datasets' in sys.modules)"
     )
-    environment = {"PYTHONPATH": str(Path(tables.__file__).parents[1])}
+    environment = {"PYTHONPATH": str(Path(tables.__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     assert done.returncode == 0
 

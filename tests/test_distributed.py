@@ -87,7 +87,7 @@ def free_port() -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    source = str(Path(study.__file__).parents[1])
+    source = str(Path(study.__file__).parents[2])
     return os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"} | more
 
 

@@ -365,7 +365,7 @@ def test_killed_for_real_every_file_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems are not told apart")
 def test_peak_memory_is_not_the_parents() -> None:
-    child = "from filtergan.provenance import peak_memory_mib; print(peak_memory_mib())"
+    child = "from filtergan.machine.provenance import peak_memory_mib; print(peak_memory_mib())"
     parent = (
         "import subprocess, sys; large = b'x' * 2**30; "
         f"print(subprocess.check_output([sys.executable, '-c', {child!r}], text=True))"

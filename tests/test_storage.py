@@ -340,7 +340,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, kind: st
         folder = write(tmp_path / f"{n}", kind, n)
         script = Path(__file__).with_name("large_data.py")
         variables = {
-            "PYTHONPATH": str(Path(storage.__file__).parents[1]),
+            "PYTHONPATH": str(Path(storage.__file__).parents[2]),
             "FILTERGAN_CACHE": str(tmp_path / "cache"),
             "OMP_NUM_THREADS": "1",
             "HF_HOME": str(tmp_path / "hf"),

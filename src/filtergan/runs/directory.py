@@ -10,17 +10,12 @@ from typing import Any
 import torch
 
 from filtergan.config.fields import StudyConfig, dump, load, parse
-from filtergan.machine.distributed import apart, first, lead, size
 from filtergan.errors import UserError
-from filtergan.runs.events import EventLog, read_events
+from filtergan.machine.distributed import apart, first, lead, size
 from filtergan.machine.files import (
     PART,
     json_safe,
-    load_metadata,
-    load_tensors,
     remedy,
-    save_tensors,
-    sha256,
     write_atomic,
     writing,
 )

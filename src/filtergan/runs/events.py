@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
-from filtergan.machine.distributed import lead
 from filtergan.errors import UserError
+from filtergan.machine.distributed import lead
 from filtergan.machine.files import json_safe, write_atomic, writing
 
 
