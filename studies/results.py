@@ -148,7 +148,8 @@ def _variants(_: str) -> str:
 
 def _ablations(name: str) -> str:
     """`ablations`: each variant, mean over seeds and range; `ablations/less_base`: differences."""
-    from filtergan.ablations.queue import COLUMNS, VARIANTS, compare, verdicts
+    from filtergan.ablations.outcome import COLUMNS, compare, verdicts
+    from filtergan.ablations.variants import VARIANTS
 
     part = name.partition("/")[2]
     found = {v: {r["seed"]: r for r in _records(f"ablations/{v}")} for v in VARIANTS}

@@ -10,8 +10,9 @@ import torch
 
 import results
 from filtergan import cli, study
+from filtergan.ablations import outcome
 from filtergan.ablations import queue as ablation
-from filtergan.cli import command
+from filtergan.ablations.variants import VARIANTS
 from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,
@@ -69,9 +70,9 @@ class Studies:
             raise Diverged(1, None)
         with run.stage("train-gan"):
             pass
-        change = list(ablation.VARIANTS).index(out.parent.name)
+        change = list(VARIANTS).index(out.parent.name)
         value = config.seed + 0.1 * change
-        run.set_measures("conv2", {key: {"value": value} for key in ablation.COLUMNS})
+        run.set_measures("conv2", {key: {"value": value} for key in outcome.COLUMNS})
         run.set_verdict("conv2", "converged", "it did")
         run.finish()
         return run
@@ -112,7 +113,7 @@ def test_each_variant_changes_what_its_name_says(tmp_path: Path) -> None:
         changed = {k: v for k, v in after.items() if before[k] != v}
         assert changed == CHANGES[planned.name] | {"seed": planned.seed}
         assert planned.path == tmp_path / planned.name / f"seed{planned.seed}"
-    assert list(command.ABLATIONS) == list(ablation.VARIANTS) == list(CHANGES)
+    assert list(VARIANTS) == list(CHANGES)
 
 
 def test_the_preset_is_one_site_of_mnist() -> None:
@@ -183,7 +184,7 @@ def test_a_diverged_game_is_kept_as_that(studies: Studies, tmp_path: Path) -> No
     found = ablation.run(BASE, tmp_path, *queue)["conv2"]
     assert len(studies.calls) == 4
     assert found["dense_head"]["verdicts"] == {"0": "diverged", "1": "converged"}
-    assert ablation.verdicts(found["dense_head"]) == "1 diverged, 1 converged"
+    assert outcome.verdicts(found["dense_head"]) == "1 diverged, 1 converged"
     spread = found["dense_head"]["measures"]["filter_spread"]
     assert spread["values"] == {"0": None, "1": 1.3}
     assert spread["mean"] == spread["low"] == spread["high"] == 1.3
@@ -229,14 +230,14 @@ def test_comparison_by_hand() -> None:
         "base": {0: with_spread(1.0), 1: with_spread(2.0), 2: with_spread(6.0)},
         "start_real": {0: with_spread(1.5), 1: with_spread(1.0), 2: with_spread(None)},
     }
-    found = ablation.compare(records)["conv4"]
+    found = outcome.compare(records)["conv4"]
     base = found["base"]["measures"]["filter_spread"]
     assert (base["mean"], base["low"], base["high"]) == (3.0, 1.0, 6.0)
     less = found["start_real"]["measures"]["filter_spread"]["less_base"]
     assert less["values"] == {"0": 0.5, "1": -1.0, "2": None}
     assert (less["mean"], less["low"], less["high"]) == (-0.25, -1.0, 0.5)
     assert found["base"]["measures"]["image_change"]["mean"] is None
-    mean, differences = ablation.tables({"conv4": found})
+    mean, differences = outcome.tables({"conv4": found})
     assert [mean.row_count, differences.row_count] == [2, 1]
     assert list(mean.columns[5].cells) == ["3.000\n1.000..6.000", "1.250\n1.000..1.500"]
 
@@ -292,7 +293,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["ablate", "ablation", "--help"]) == 0
     out = capsys.readouterr().out
     for name in CHANGES:
-        assert name in out
+        assert f"  {name:<15} {VARIANTS[name].meaning}\n" in out
     assert "[default: ylecun/mnist]" in " ".join(out.split())
     assert "--seed " not in out
 

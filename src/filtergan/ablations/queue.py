@@ -2,18 +2,16 @@
 
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from rich.table import Table
-
 from filtergan import study
-from filtergan.config.fields import StudyConfig, parse
+from filtergan.ablations.outcome import Record, compare
+from filtergan.ablations.variants import VARIANTS, varied
+from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
 from filtergan.game.training import Diverged
 from filtergan.machine import runtime
@@ -21,31 +19,6 @@ from filtergan.machine.files import sha256, write_atomic
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 from filtergan.study.selection import is_pattern
-
-Record = dict[str, Any]
-
-VARIANTS: dict[str, dict[str, Any]] = {
-    "base": {},
-    "filters_judged": {"gan": {"judged": "filters"}},
-    "no_information": {"gan": {"information": 0.0}},
-    "dense_head": {"gan": {"head": "dense"}},
-    "conv_response": {"response": "conv"},
-    "start_real": {"gan": {"start": "real"}},
-    "algorithm1": {"gan": {"updates": "algorithm1"}},
-}
-"""What each variant changes of the base config."""
-
-COLUMNS = {
-    "single_draw_accuracy": "single draws",
-    "single_draw_accuracy_min": "worst draw",
-    "latent_r2_min": "worst R²",
-    "filter_spread": "spread",
-    "nearest_real_distance": "nearest real",
-    "compensation": "compensation",
-    "compensation_null": "its null",
-    "image_change": "image change",
-}
-"""Measures that are compared, and their heads in a table."""
 
 NETWORK_STAGE = "train-cnn"
 
@@ -79,7 +52,7 @@ def plan(
         if name not in VARIANTS:
             raise UserError(f"There is no ablation {name!r}; there are {', '.join(VARIANTS)}.")
     return [
-        Planned(name, seed, _config(base, name, seed), out / name / f"seed{seed}")
+        Planned(name, seed, varied(base, name, seed), out / name / f"seed{seed}")
         for seed in dict.fromkeys(seeds)
         for name in VARIANTS
         if name in names
@@ -130,76 +103,7 @@ def run(
     return found
 
 
-def compare(records: Mapping[str, Mapping[int, Record]]) -> dict[str, Any]:
-    """Each variant over its seeds, and against the base of the same seeds.
-
-    A seed's variant and base share the network and the test images, so they are compared in pairs.
-
-    Args:
-        records: Records by variant and seed.
-
-    Returns:
-        By layer and variant: `verdicts` by seed; and `measures`, by name the `values` by seed,
-        their `mean`, `low` and `high` (the range), and the same of `less_base`, the differences
-        from the base. None where no seed has a value.
-    """
-    layers = {
-        layer: None for seeds in records.values() for r in seeds.values() for layer in r["sites"]
-    }
-    return {
-        layer: {
-            name: {
-                "verdicts": {str(s): r["sites"][layer]["verdict"] for s, r in seeds.items()},
-                "measures": {
-                    key: _summary(_values(seeds, layer, key))
-                    | {"less_base": _less_base(records, name, layer, key)}
-                    for key in COLUMNS
-                },
-            }
-            for name, seeds in records.items()
-        }
-        for layer in layers
-    }
-
-
-def tables(found: Mapping[str, Any]) -> list[Table]:
-    """Two tables for each site: mean and range over seeds, then the differences from the base.
-
-    Args:
-        found: What `compare` returns.
-    """
-    made = []
-    for layer, variants in found.items():
-        for title, part in (("mean and range over seeds", None), ("less base", "less_base")):
-            table = Table(title=f"{layer}: {title}", show_lines=True)
-            table.add_column("variant", no_wrap=True)
-            table.add_column("verdicts")
-            for head in COLUMNS.values():
-                table.add_column(head, justify="right")
-            for name, variant in variants.items():
-                measures = variant["measures"].values()
-                cells = (_cell(m if part is None else m[part]) for m in measures)
-                if part is None or name != "base":
-                    table.add_row(name, verdicts(variant), *cells)
-            made.append(table)
-    return made
-
-
-def verdicts(variant: Mapping[str, Any]) -> str:
-    """How many seeds came to which verdict, as `2 converged, 1 diverged`."""
-    counted = Counter(variant["verdicts"].values())
-    return ", ".join(f"{count} {verdict}" for verdict, count in counted.items())
-
-
 # ---------------------------------------------------------------------------------- one study
-
-
-def _config(base: StudyConfig, name: str, seed: int) -> StudyConfig:
-    values = base.model_dump()
-    values["seed"] = seed
-    for key, change in VARIANTS[name].items():
-        values[key] = values[key] | change if isinstance(change, dict) else change
-    return parse(values, f"the ablation {name} with seed {seed}")
 
 
 def _open(path: Path) -> RunDirectory | None:
@@ -258,9 +162,6 @@ def _take_over(donor: RunDirectory, run: RunDirectory) -> None:
         }
 
 
-# ------------------------------------------------------------------------------ the comparison
-
-
 def _records(base: StudyConfig, out: Path) -> dict[str, dict[int, Record]]:
     """Records of the studies that have ended, of this base, whichever call ran them."""
     seeds = sorted({int(p.name[4:]) for p in out.glob("*/seed*") if p.name[4:].isdecimal()})
@@ -269,35 +170,3 @@ def _records(base: StudyConfig, out: Path) -> dict[str, dict[int, Record]]:
         if run := _ended(planned):
             found.setdefault(planned.name, {})[planned.seed] = run.record
     return {name: found[name] for name in VARIANTS if name in found}
-
-
-def _values(seeds: Mapping[int, Record], layer: str, key: str) -> dict[int, float | None]:
-    sites = {seed: record["sites"][layer]["measures"] for seed, record in seeds.items()}
-    return {seed: measures.get(key, {}).get("value") for seed, measures in sites.items()}
-
-
-def _less_base(
-    records: Mapping[str, Mapping[int, Record]], name: str, layer: str, key: str
-) -> dict[str, Any]:
-    own = _values(records[name], layer, key)
-    base = _values(records.get("base", {}), layer, key)
-    pairs = {seed: (value, base.get(seed)) for seed, value in own.items()}
-    return _summary({s: None if a is None or b is None else a - b for s, (a, b) in pairs.items()})
-
-
-def _summary(values: Mapping[int, float | None]) -> dict[str, Any]:
-    """Values by seed, their mean and their range."""
-    there = [value for value in values.values() if value is not None]
-    return {
-        "values": {str(seed): value for seed, value in values.items()},
-        "mean": fmean(there) if there else None,
-        "low": min(there, default=None),
-        "high": max(there, default=None),
-    }
-
-
-def _cell(summary: Mapping[str, Any]) -> str:
-    if summary["mean"] is None:
-        return "-"
-    low, high = f"{summary['low']:.3f}", f"{summary['high']:.3f}"
-    return f"{summary['mean']:.3f}" + (f"\n{low}..{high}" if low != high else "")

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from filtergan.ablations.variants import VARIANTS
 from filtergan.cli import launcher
 from filtergan.config.fields import StudyConfig, dump, load, parse
 from filtergan.config.presets import PRESETS, preset
@@ -24,16 +25,6 @@ STAGES = {
     "traverse": "Walk through the latent space and invert the walks (eqs. 5-8).",
     "measure": "Draw, pool, re-train, and compare with the controls (eq. 9).",
     "report": "Write report.html from the record.",
-}
-# Of `filtergan.ablation.VARIANTS`, which takes seconds to import.
-ABLATIONS = {
-    "base": "the config as it is",
-    "filters_judged": "the discriminator sees whole sets of filters instead of responses",
-    "no_information": "no information term (lambda = 0)",
-    "dense_head": "one dense layer to all weights, as in the paper",
-    "conv_response": "responses read before normalisation and activation function",
-    "start_real": "the generator starts at the real filters",
-    "algorithm1": "Algorithm 1's three updates a step",
 }
 ABLATE = """
 What the paper says of its design, as studies that each change one choice of a base, over seeds:
@@ -128,20 +119,19 @@ def _ablate(arguments: argparse.Namespace) -> None:
         return
     from rich.console import Console
 
-    from filtergan.ablations import queue as ablation
+    from filtergan.ablations import outcome, queue
 
     out = Path(arguments.out)
-    names = arguments.only or ablation.VARIANTS
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     try:
-        found = ablation.run(config, out, arguments.seeds, names, tell)
+        found = queue.run(config, out, arguments.seeds, arguments.only or VARIANTS, tell)
     except KeyboardInterrupt:
         raise UserError("interrupted; the same command goes on from here", exit_code=130) from None
     console = Console(width=None if sys.stdout.isatty() else 180)
-    console.print(*ablation.tables(found), sep="\n")
+    console.print(*outcome.tables(found), sep="\n")
     print(f"The numbers: {out / 'ablation.json'}")
 
 
@@ -289,7 +279,7 @@ def _add_processes(command: Any) -> None:
 
 
 def _add_ablate(commands: Any, base: StudyConfig) -> None:
-    variants = "\n".join(f"  {name:<15} {meaning}" for name, meaning in ABLATIONS.items())
+    variants = "\n".join(f"  {name:<15} {one.meaning}" for name, one in VARIANTS.items())
     ablate = commands.add_parser(
         "ablate",
         help="The paper's design claims: studies with one choice changed, over seeds.",

@@ -1,0 +1,115 @@
+"""What ablations came to: each variant over its seeds, and against the base of the same seeds."""
+
+from collections import Counter
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from rich.table import Table
+
+Record = dict[str, Any]
+
+COLUMNS = {
+    "single_draw_accuracy": "single draws",
+    "single_draw_accuracy_min": "worst draw",
+    "latent_r2_min": "worst R²",
+    "filter_spread": "spread",
+    "nearest_real_distance": "nearest real",
+    "compensation": "compensation",
+    "compensation_null": "its null",
+    "image_change": "image change",
+}
+"""Measures that are compared, and their heads in a table."""
+
+
+def compare(records: Mapping[str, Mapping[int, Record]]) -> dict[str, Any]:
+    """Each variant over its seeds, and against the base of the same seeds.
+
+    A seed's variant and base share the network and the test images, so they are compared in pairs.
+
+    Args:
+        records: Records by variant and seed.
+
+    Returns:
+        By layer and variant: `verdicts` by seed; and `measures`, by name the `values` by seed,
+        their `mean`, `low` and `high` (the range), and the same of `less_base`, the differences
+        from the base. None where no seed has a value.
+    """
+    layers = {
+        layer: None for seeds in records.values() for r in seeds.values() for layer in r["sites"]
+    }
+    return {
+        layer: {
+            name: {
+                "verdicts": {str(s): r["sites"][layer]["verdict"] for s, r in seeds.items()},
+                "measures": {
+                    key: _summary(_values(seeds, layer, key))
+                    | {"less_base": _less_base(records, name, layer, key)}
+                    for key in COLUMNS
+                },
+            }
+            for name, seeds in records.items()
+        }
+        for layer in layers
+    }
+
+
+def tables(found: Mapping[str, Any]) -> list[Table]:
+    """Two tables for each site: mean and range over seeds, then the differences from the base.
+
+    Args:
+        found: What `compare` returns.
+    """
+    made = []
+    for layer, variants in found.items():
+        for title, part in (("mean and range over seeds", None), ("less base", "less_base")):
+            table = Table(title=f"{layer}: {title}", show_lines=True)
+            table.add_column("variant", no_wrap=True)
+            table.add_column("verdicts")
+            for head in COLUMNS.values():
+                table.add_column(head, justify="right")
+            for name, variant in variants.items():
+                measures = variant["measures"].values()
+                cells = (_cell(m if part is None else m[part]) for m in measures)
+                if part is None or name != "base":
+                    table.add_row(name, verdicts(variant), *cells)
+            made.append(table)
+    return made
+
+
+def verdicts(variant: Mapping[str, Any]) -> str:
+    """How many seeds came to which verdict, as `2 converged, 1 diverged`."""
+    counted = Counter(variant["verdicts"].values())
+    return ", ".join(f"{count} {verdict}" for verdict, count in counted.items())
+
+
+def _values(seeds: Mapping[int, Record], layer: str, key: str) -> dict[int, float | None]:
+    sites = {seed: record["sites"][layer]["measures"] for seed, record in seeds.items()}
+    return {seed: measures.get(key, {}).get("value") for seed, measures in sites.items()}
+
+
+def _less_base(
+    records: Mapping[str, Mapping[int, Record]], name: str, layer: str, key: str
+) -> dict[str, Any]:
+    own = _values(records[name], layer, key)
+    base = _values(records.get("base", {}), layer, key)
+    pairs = {seed: (value, base.get(seed)) for seed, value in own.items()}
+    return _summary({s: None if a is None or b is None else a - b for s, (a, b) in pairs.items()})
+
+
+def _summary(values: Mapping[int, float | None]) -> dict[str, Any]:
+    """Values by seed, their mean and their range."""
+    there = [value for value in values.values() if value is not None]
+    return {
+        "values": {str(seed): value for seed, value in values.items()},
+        "mean": fmean(there) if there else None,
+        "low": min(there, default=None),
+        "high": max(there, default=None),
+    }
+
+
+def _cell(summary: Mapping[str, Any]) -> str:
+    if summary["mean"] is None:
+        return "-"
+    low, high = f"{summary['low']:.3f}", f"{summary['high']:.3f}"
+    return f"{summary['mean']:.3f}" + (f"\n{low}..{high}" if low != high else "")

@@ -1,0 +1,56 @@
+"""What each ablation changes, in words and in the config; imports nothing that takes seconds."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from filtergan.config.fields import StudyConfig, parse
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One choice of a base config changed.
+
+    Attributes:
+        meaning: The change, in words.
+        change: The change, as values of fields.
+    """
+
+    meaning: str
+    change: dict[str, Any]
+
+
+VARIANTS = {
+    "base": Variant("the config as it is", {}),
+    "filters_judged": Variant(
+        "the discriminator sees whole sets of filters instead of responses",
+        {"gan": {"judged": "filters"}},
+    ),
+    "no_information": Variant("no information term (lambda = 0)", {"gan": {"information": 0.0}}),
+    "dense_head": Variant(
+        "one dense layer to all weights, as in the paper", {"gan": {"head": "dense"}}
+    ),
+    "conv_response": Variant(
+        "responses read before normalisation and activation function", {"response": "conv"}
+    ),
+    "start_real": Variant("the generator starts at the real filters", {"gan": {"start": "real"}}),
+    "algorithm1": Variant("Algorithm 1's three updates a step", {"gan": {"updates": "algorithm1"}}),
+}
+"""The paper's design claims, each as a study with one choice of the base changed."""
+
+
+def varied(base: StudyConfig, name: str, seed: int) -> StudyConfig:
+    """The config of one variant.
+
+    Args:
+        base: What the variant changes; its own seed is not used.
+        name: One of `VARIANTS`.
+        seed: The study's.
+
+    Raises:
+        UserError: The seed, or the change on this base, makes no sense.
+    """
+    values = base.model_dump()
+    values["seed"] = seed
+    for key, change in VARIANTS[name].change.items():
+        values[key] = values[key] | change if isinstance(change, dict) else change
+    return parse(values, f"the ablation {name} with seed {seed}")
