@@ -75,7 +75,7 @@ def test_gain_leaves_out_undefined_points():
 
 def tmeasures_result(activations):
     """The package's NormalizedVarianceInvariance, fed with activations instead of a network."""
-    # The package loads its figures, and what they need, on import; no figure is drawn here.
+    # The package loads its figures, and what they need, on import; no figure is plotted here.
     sys.modules.setdefault("tmeasures.visualization", types.ModuleType("tmeasures.visualization"))
     package = pytest.importorskip("tmeasures.np.variance_invariance")
     table = activations.double().numpy()

@@ -265,7 +265,7 @@ def test_a_finished_study_is_left_as_it_is(
 
 @pytest.fixture(scope="module")
 def _no_pictures() -> Iterator[None]:
-    """Pictures are drawn but not painted, which takes longer than the rest; `tiny` has them."""
+    """Pictures are plotted but not painted, which takes longer than the rest; `tiny` has them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(style, "png", lambda figure: PNG)
         yield

@@ -28,7 +28,7 @@ def curves_figure(events: Sequence[Mapping[str, Any]], stage: str) -> Figure:
 
     Args:
         events: Lines of events.jsonl.
-        stage: The stage whose curves are drawn.
+        stage: The stage whose curves are plotted.
     """
     own = [event for event in events if event["stage"] == stage]
     names = list(dict.fromkeys(name for event in own for name in event))
@@ -66,7 +66,7 @@ def intervals_figure(rows: Sequence[tuple[str, Mapping[str, Any], bool]], label:
     """Values with their 95 % intervals, one below the other on one axis.
 
     Args:
-        rows: Name, measure in the record's form, and whether it is a control (drawn grey).
+        rows: Name, measure in the record's form, and whether it is a control (plotted grey).
         label: Of the axis.
     """
     shown = [row for row in rows if row[1]["value"] is not None]
@@ -98,7 +98,7 @@ def intervals_figure(rows: Sequence[tuple[str, Mapping[str, Any], bool]], label:
 
 
 def _panel(name: str) -> str | None:
-    """Label of the panel in which a logged value is drawn; None: in none."""
+    """Label of the panel in which a logged value is plotted; None: in none."""
     for label, parts in PANELS.items():
         if any(name.startswith(part) or name.endswith(part) for part in parts):
             return label

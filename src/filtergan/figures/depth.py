@@ -45,7 +45,7 @@ def depth_figure(
     for axes, (name, title) in zip(cells, (GENERATOR | TRAVERSALS).items(), strict=True):
         axes.set_title(title)
         sound = set(converged) & set(believed) if name in TRAVERSALS else set(converged)
-        _draw(axes, sites, name, sound)
+        _plot(axes, sites, name, sound)
     many = len(sites) > 8
     for axes in cells[-3:]:
         axes.set_xticks(range(len(sites)), abbreviated(list(sites)))
@@ -64,9 +64,9 @@ def depth_figure(
     return figure
 
 
-def _draw(axes: Axes, sites: Mapping[str, Found], name: str, sound: Collection[str]) -> None:
+def _plot(axes: Axes, sites: Mapping[str, Found], name: str, sound: Collection[str]) -> None:
     """One measure at every site where it was measured."""
-    drawn: list[float] = []
+    shown: list[float] = []
     line: list[tuple[int, float]] = []
     for place, (layer, found) in enumerate(sites.items()):
         entry = found.get(name, {})
@@ -75,22 +75,22 @@ def _draw(axes: Axes, sites: Mapping[str, Found], name: str, sound: Collection[s
             axes.plot(place, null, "_", color=GREY, markersize=6, zorder=2)
             ends = [end for end in found.get(f"{name}_null", {}).get("ci95", ()) if end is not None]
             axes.plot([place] * len(ends), ends, color=GREY, linewidth=1.2, alpha=0.6, zorder=2)
-            drawn += [null, *ends]
+            shown += [null, *ends]
         if value is None:
             continue
         low, high = (value if end is None else end for end in entry.get("ci95") or (None, None))
         axes.plot((place, place), (low, high), color=BLUE, linewidth=1.2, alpha=0.6, zorder=3)
         fill = BLUE if layer in sound else "white"
         axes.plot(place, value, "o", color=BLUE, markerfacecolor=fill, markersize=3.5, zorder=4)
-        drawn += [value, low, high]
+        shown += [value, low, high]
         line.append((place, value))
     if not line:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=GREY)
         axes.set_yticks([])
         return
     axes.plot(*zip(*line, strict=True), color=BLUE, linewidth=0.7, alpha=0.35, zorder=1)
-    middle = (min(drawn) + max(drawn)) / 2
-    half = max(max(drawn) - min(drawn), LEAST_SPAN) * 0.56
+    middle = (min(shown) + max(shown)) / 2
+    half = max(max(shown) - min(shown), LEAST_SPAN) * 0.56
     axes.set_ylim(middle - half, middle + half)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -66,7 +66,7 @@ def grid_figure(
     figure.suptitle(title)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.72, 1)).ravel()
     axes = left.subplots()
-    _draw_grid(axes, grid, kept, offsets)
+    _plot_grid(axes, grid, kept, offsets)
     _stamp(axes, failures)
     axes.set_ylabel(f"offset of z{dims[0]} (standard deviations)")
     axes.set_xlabel(f"offset of z{dims[1]} (standard deviations)")
@@ -86,8 +86,8 @@ def grid_figure(
     for line, (name, number) in enumerate(numbers.items()):
         top.text(0.36, 0.76 - 0.2 * line, name, va="top", transform=top.transAxes)
         top.text(0.78, 0.76 - 0.2 * line, number, va="top", transform=top.transAxes)
-    _draw_heat(middle, image_change, off, "image change, per point", None)
-    _draw_heat(bottom, compensation, off, "compensation, per point", compensation_null)
+    _plot_heat(middle, image_change, off, "image change, per point", None)
+    _plot_heat(bottom, compensation, off, "compensation, per point", compensation_null)
     return figure
 
 
@@ -133,7 +133,7 @@ def grids_figure(
     for axes, grid, b, a, c, change, k, (i, j) in zip(
         cells, grids, before, after, compensation, image_change, kept, dims, strict=False
     ):
-        _draw_grid(axes, grid, k, offsets, ticks=False)
+        _plot_grid(axes, grid, k, offsets, ticks=False)
         _stamp(axes, failures, size=6.5)
         axes.set_title(f"z{i} ↓   z{j} →", fontsize=6.5, pad=3)
         axes.set_xlabel(
@@ -152,7 +152,7 @@ def grids_figure(
     return figure
 
 
-def _draw_grid(
+def _plot_grid(
     axes: Axes,
     grid: Float[Tensor, "g g c h w"],
     kept: Bool[Tensor, "g g"],
@@ -212,7 +212,7 @@ def _stamp(axes: Axes, failures: Sequence[str], size: float = 11) -> None:
         )
 
 
-def _draw_heat(
+def _plot_heat(
     axes: Axes,
     values: Float[Tensor, "g g"],
     off: Bool[np.ndarray, "g g"],

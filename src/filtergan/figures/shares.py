@@ -39,8 +39,8 @@ def shares_figure(
     Args:
         panels: Title of each family, then the name of each set of images, then the share in the
             record's form; what is missing is left out.
-        own: The set drawn in blue.
-        controls: The sets drawn in grey.
+        own: The set plotted in blue.
+        controls: The sets plotted in grey.
         failures: What speaks against believing the own set; written above.
     """
     rows = list(dict.fromkeys(name for panel in panels.values() for name in panel))
@@ -136,7 +136,7 @@ def latents_figure(
     widths = [0.62 * len(shifts)] * bool(shifts) + [1.0] * len(shares)
     cells = figure.subplots(1, columns, squeeze=False, width_ratios=widths).ravel()
     if shifts:
-        _draw_shifts(cells[0], shifts)
+        _plot_shifts(cells[0], shifts)
     for axes, (title, values) in zip(cells[bool(shifts) :], shares.items(), strict=True):
         axes.set_title(title, fontsize=7)
         _share_axis(axes, names)
@@ -154,7 +154,7 @@ def latents_figure(
     return figure
 
 
-def _draw_shifts(axes: Axes, shifts: Mapping[str, Sequence[Shift]]) -> None:
+def _plot_shifts(axes: Axes, shifts: Mapping[str, Sequence[Shift]]) -> None:
     """A heat map; only shifts whose interval excludes 0 are coloured."""
     table = [[shift[row] for shift in shifts.values()] for row in range(_rows(shifts))]
     sure = np.array([[_sure(cell) for cell in row] for row in table], dtype=float)

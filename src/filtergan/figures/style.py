@@ -17,7 +17,7 @@ from filtergan.machine.distributed import first
 from filtergan.machine.files import write_atomic
 
 WIDTH = 7.2
-"""Width of a page, in inches; all figures are drawn at this width."""
+"""Width of a page, in inches; all figures are plotted at this width."""
 DPI = 200
 MINUS, DASH = "\u2212", "\u2013"
 INK, GREY, RED, BLUE = "#222222", "#7d7d7d", "#d1242f", "#2a86d8"
@@ -56,21 +56,21 @@ STYLE: dict[Any, Any] = {
 Arguments = ParamSpec("Arguments")
 
 
-def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Draw in the package's style, whatever the user's own."""
+def styled(plot: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Plot in the package's style, whatever the user's own."""
 
-    @wraps(draw)
-    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+    @wraps(plot)
+    def plotted(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             with matplotlib.rc_context(STYLE):
-                return draw(*args, **kwargs)
+                return plot(*args, **kwargs)
 
-    return drawn
+    return plotted
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all; of several processes only the first draws it.
+    """Write a figure as PNG, whole or not at all; of several processes only the first paints it.
 
     Raises:
         UserError: It could not be written (exit code 1).

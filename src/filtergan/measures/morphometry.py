@@ -130,12 +130,12 @@ def morphometry(images: Float[Tensor, "n c h w"], tick: Tick | None = None) -> F
         raise UserError("Strokes are measured on grey images; these have colours. Use grey ones.")
     pixels = images[:, 0].detach().cpu().double().numpy()
     values = np.full((len(pixels), len(MORPHOMETRY)), np.nan)
-    drawn = np.nonzero(np.ptp(pixels, axis=(1, 2)) > 0.5 / 255)[0]
-    if tick is not None and len(drawn) < len(pixels):
-        tick(len(pixels) - len(drawn))
+    inked = np.nonzero(np.ptp(pixels, axis=(1, 2)) > 0.5 / 255)[0]
+    if tick is not None and len(inked) < len(pixels):
+        tick(len(pixels) - len(inked))
     block = max(1, CELLS // (SCALE**2 * pixels[0].size)) if len(pixels) else 1
-    for start in range(0, len(drawn), block):
-        rows = drawn[start : start + block]
+    for start in range(0, len(inked), block):
+        rows = inked[start : start + block]
         values[rows] = measure_strokes(pixels[rows])
         if tick is not None:
             tick(len(rows))

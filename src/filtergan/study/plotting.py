@@ -1,4 +1,4 @@
-"""The figures of a site's traversals, drawn when they are found and again once they are judged."""
+"""The figures of a site's traversals, plotted when these are found, and again once judged."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from filtergan.runs.directory import RunDirectory
 UNASSESSED = ("not assessed yet",)
 
 
-def draw_traversals(
+def plot_traversals(
     run: RunDirectory,
     layer: str,
     tensors: dict[str, Tensor],
     test: Split,
     failures: Sequence[str] = UNASSESSED,
 ) -> None:
-    """Draw the page of grids (figs. 3, 4) and, once judged, each with its numbers (appendix).
+    """Plot the page of grids (figs. 3, 4) and, once judged, each with its numbers (appendix).
 
     Args:
         run: The run directory; its record is told where the figures lie.

@@ -40,7 +40,7 @@ Found = dict[str, dict[str, Any]]
 
 
 def measure_filters(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
-    """Measure the draws of a site's generator, and draw its figures of filters.
+    """Measure the draws of a site's generator, and plot its figures of filters.
 
     Args:
         run: The run directory; its record is told where the figures lie.
@@ -55,7 +55,7 @@ def measure_filters(run: RunDirectory, materials: Materials, gan: FilterGAN, see
     found |= _accuracy(run, materials, gan, draws, seed)
     found |= _retrained(run, materials, gan, draws, seed)
     found |= _fidelity(run, materials, gan, seed)
-    _draw(run, gan.site.layer, gan, draws)
+    _plot(run, gan.site.layer, gan, draws)
     return found
 
 
@@ -246,7 +246,7 @@ def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int
     return found
 
 
-def _draw(run: RunDirectory, layer: str, gan: FilterGAN, draws: Tensor) -> None:
+def _plot(run: RunDirectory, layer: str, gan: FilterGAN, draws: Tensor) -> None:
     """Generated filters beside the real ones (fig. 2), and their map (fig. 5)."""
     config, real, folder = run.config.measure, gan.site.filters.cpu(), run.site_path(layer)
     count = min(config.map_filters, len(real))

@@ -18,7 +18,7 @@ from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_filters import measure_filters, not_measured
 from filtergan.study.measuring.of_images import Found, ImageMeasures
 from filtergan.study.measuring.of_traversals import TraversalMeasures
-from filtergan.study.plotting import draw_traversals
+from filtergan.study.plotting import plot_traversals
 
 STAGE = "measure"
 DEPTHS = 3  # sites from which on a study shows how its measures change along the network
@@ -37,7 +37,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
             run.finish_site(STAGE, layer)
     run.record["claims"] = _claims(run, materials)
     if len(run.config.layer) >= DEPTHS:
-        _draw_depth(run, materials)
+        _plot_depth(run, materials)
     run.save()
 
 
@@ -78,7 +78,7 @@ def verdict(found: Found, null: float) -> tuple[str, str]:
 
 
 def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
-    """Measure a site's traversals; record what was found, draw them with the gates they fail."""
+    """Measure a site's traversals; record what was found, plot them with the gates they fail."""
     layer, test = gan.site.layer, materials.dataset.test
     folder = run.site_path(layer)
     path = folder / "traversal.safetensors"
@@ -98,7 +98,7 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
         entry["not_measured"] = images.not_measured | not_measured(run.config.gan)
     save_tensors(folder / "evidence.safetensors", _flat(measures))
     entry["files"]["evidence"] = f"{folder.name}/evidence.safetensors"
-    draw_traversals(run, layer, tensors, test, failed)
+    plot_traversals(run, layer, tensors, test, failed)
     return found
 
 
@@ -117,8 +117,8 @@ def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
     }
 
 
-def _draw_depth(run: RunDirectory, materials: Materials) -> None:
-    """Draw the measures of all sites in the order in which the network runs them."""
+def _plot_depth(run: RunDirectory, materials: Materials) -> None:
+    """Plot the measures of all sites in the order in which the network runs them."""
     sites = {n: run.site(n) for n in materials.order() if n in run.config.layer}
     measures = {name: site["measures"] for name, site in sites.items()}
     converged = [name for name, site in sites.items() if site["verdict"] == "converged"]

@@ -15,7 +15,7 @@ from filtergan.measures.naming import leading_combinations
 from filtergan.measures.traversals import compensation, image_change, labels_kept
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
-from filtergan.study.plotting import draw_traversals
+from filtergan.study.plotting import plot_traversals
 from filtergan.walks.prior import NaturalImagePrior
 from filtergan.walks.traversal import (
     Inversion,
@@ -38,7 +38,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
             folder = run.site_path(layer)
             save_tensors(folder / "traversal.safetensors", tensors)
             run.site(layer)["files"]["traversal"] = f"{folder.name}/traversal.safetensors"
-            draw_traversals(run, layer, tensors, materials.dataset.test)
+            plot_traversals(run, layer, tensors, materials.dataset.test)
             run.finish_site(STAGE, layer)
 
 
