@@ -188,12 +188,10 @@ def test_warps_are_as_good_as_those_of_scipy(strokes, family):
 def test_owners_share_their_images(strokes):
     x, owner = strokes[:3], torch.tensor([2, 0, 2, 1, 0])
     x_k = (x[owner] + 0.1 * torch.rand(5, 1, 28, 28)).clamp(0, 1)
-    done = []
-    found = explained_all(x, x_k, owner, tick=done.append)
+    found = explained_all(x, x_k, owner)
     alone = _explained(x[owner], x_k)
     for family in FAMILIES:
         torch.testing.assert_close(found[family], alone[family], atol=2e-3, rtol=0)
-    assert sum(done) == 5
 
 
 def test_no_change_has_no_explanation(strokes):

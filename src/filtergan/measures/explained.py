@@ -1,5 +1,6 @@
 """How much of an image change transformations of known families explain (measure M5)."""
 
+from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import chain
 
@@ -10,8 +11,6 @@ from torch import Tensor
 
 from filtergan.families.registration import Problem, Warp, levels, register
 from filtergan.families.transformations import coordinates, spline_basis, width_table
-from filtergan.machine.distributed import pace, spread
-from filtergan.machine.runtime import Tick
 from filtergan.measures.measure import Measure
 
 FAMILIES = (
@@ -51,9 +50,17 @@ MEASURES = tuple(
     for family, meaning in _MEANINGS.items()
 )
 
+Shares = list[tuple[Tensor, dict[str, Tensor]]]
+"""Of some pairs: which, and the share that each family explains of each."""
+
 _RADII = torch.arange(-6, 9) / 4  # pixels: stroke widths from which the others are mixed
 _OWNERS, _PAIRS = 16, 128  # in memory at once, of images of 28x28 or larger
 _COARSE = 2 / 28  # width of the blur of the coarse start, in image widths
+
+
+def in_turn(function: Callable[[Tensor], Shares], parts: Sequence[Tensor]) -> list[Shares]:
+    """What a function makes of each part, one after the other."""
+    return [function(part) for part in parts]
 
 
 def explained_all(
@@ -63,7 +70,7 @@ def explained_all(
     *,
     families: tuple[str, ...] = FAMILIES,
     widths: Float[Tensor, "n r 1 h w"] | None = None,
-    tick: Tick = lambda n: None,
+    over: Callable[[Callable[[Tensor], Shares], Sequence[Tensor]], list[Shares]] = in_turn,
 ) -> dict[str, Float[Tensor, " m"]]:
     """Share of each image change that each family explains.
 
@@ -78,15 +85,14 @@ def explained_all(
     28 x 28 pixels, a third in 8 x 8. Noise that is clipped at a black ground is to a quarter an
     offset, so a share must be read beside that of the null.
 
-    Several processes share the images.
-
     Args:
         x: Images in [0, 1].
         x_k: Recovered images.
         owner: Index into `x` for each of them; what is made of an image is made once.
         families: `FAMILIES`, or `COLOUR_FAMILIES` for images in colour.
         widths: `stroke_widths` of `x`, where they are used more than once.
-        tick: Called with the number of pairs done.
+        over: Applies the fit to every part of the images; `distributed.spread` lets several
+            processes share them.
 
     Returns:
         Per family one number for each recovered image; NaN where x_k is x.
@@ -99,8 +105,6 @@ def explained_all(
         widths = stroke_widths(x)
     # In single precision a search may end elsewhere when a sum is rounded otherwise.
     x, x_k = x.double(), x_k.double()
-    tick = pace(tick)
-
     several = max(1, 28 * 28 // x[0, 0].numel())  # times as many, where images are small
 
     def explain(owners: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
@@ -114,12 +118,11 @@ def explained_all(
             shares = {f: (1 - left[f] / change).clamp(min=0) for f in families}
             nan = torch.nan
             done.append((pairs, {f: s.where(change > 0, nan) for f, s in shares.items()}))
-            tick(len(pairs))
         return done
 
     found = {family: x_k.new_full((len(x_k),), torch.nan) for family in families}
     parts = owner.unique().split(several * _OWNERS)
-    for pairs, shares in chain.from_iterable(spread(explain, parts)):
+    for pairs, shares in chain.from_iterable(over(explain, parts)):
         for family in families:
             found[family][pairs] = shares[family]
     return {family: values.float() for family, values in found.items()}

@@ -142,6 +142,9 @@ def two_sample(
     Rows of the same number belong together (to one image, or to no common one): half of the rows,
     chosen at random, teach it, and the others examine it.
 
+    The one measure that trains: on `device`, a classifier of its own, by `classifiers.fitting`,
+    which lets several processes share the examination.
+
     Args:
         real: Responses or images [n, c, h, w], or features [n, d].
         fake: As many of the other kind.

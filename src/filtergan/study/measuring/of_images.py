@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.classifiers.fitting import predict
-from filtergan.machine import runtime
+from filtergan.machine import distributed, runtime
 from filtergan.machine.storage import Subset
 from filtergan.measures.explained import COLOUR_FAMILIES, FAMILIES, explained_all, stroke_widths
 from filtergan.measures.fidelity import two_sample
@@ -149,7 +149,9 @@ class ImageMeasures:
         }
         families = FAMILIES if self.grey else COLOUR_FAMILIES
         widths = self.widths[:n] if self.grey else None
-        explained = explained_all(x, flat, owner, families=families, widths=widths)
+        explained = explained_all(
+            x, flat, owner, families=families, widths=widths, over=distributed.spread
+        )
         found |= {f"explained_{f}": v.unflatten(0, (n, p)) for f, v in explained.items()}
         if self.grey:
             shape = morphometry(flat).unflatten(0, (n, p))
