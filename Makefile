@@ -11,7 +11,7 @@ cd runs/$(1) && for record in */seed*/record.json; do \
   mkdir -p $$folder && cp $$record $$folder/ || exit; done
 endef
 
-.PHONY: demo test lint variants ablations planted large-layers bench results clean
+.PHONY: demo test lint hooks variants ablations planted large-layers bench results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
@@ -24,6 +24,9 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --project pyproject.toml --level error
 	$(BIN)/lint-imports
+
+hooks: .venv/installed  ## what `make lint` runs, before every commit
+	$(BIN)/pre-commit install
 
 variants: .venv/installed  ## alternatives of the game over seeds, a quarter of an hour
 	for seed in 0 1 2; do $(BIN)/python studies/variants.py $$seed || exit; done
