@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 import filtergan
 from filtergan import cli
-from filtergan.cli import command
+from filtergan.cli import arguments as known
 from filtergan.config.fields import StudyConfig, dump, load
 from filtergan.config.presets import preset
 from filtergan.errors import UserError
@@ -123,7 +123,7 @@ def test_a_config_file(stages: Stages, tmp_path: Path) -> None:
     assert out == Path("runs/mine-seed4")
 
 
-@pytest.mark.parametrize("name", list(command.STAGES))
+@pytest.mark.parametrize("name", list(known.STAGES))
 def test_stages_alone(stages: Stages, name: str) -> None:
     assert cli.main([name, "runs/x"]) == 0
     assert cli.main([name, "runs/x", "--device", "cpu"]) == 0
@@ -184,7 +184,10 @@ def test_unset(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["study", "tiny", "--gan.stpes", "3"], "no option --gan.stpes. Did you mean --gan.steps?"),
         (["study", "tiny", "--gan.image_column=3"], "no option --gan.image_column. "),
         (["study", "--gan.stpes", "3"], "no option --gan.stpes. Did you mean --gan.steps?"),
-        (["study", "tiny", "--overwrit"], "Did you mean --overwrite?"),
+        (
+            ["study", "tiny", "--overwrit"],
+            "Did you mean --overwrite? See `filtergan study --help-all`.",
+        ),
         (["study", "tiny", "digits"], "no argument digits"),
         (["study", "tiny", "--resume", "--overwrite"], "not allowed with argument"),
         (["study", "tiny", "--until", "train"], "invalid choice: 'train'"),
@@ -200,7 +203,10 @@ def test_unset(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["study", "tiny", "--weights", "w"], "name its factory with --model"),
         (["train"], "invalid choice: 'train'"),
         (["train-gan"], "The following arguments are required: RUN"),
-        (["train-gan", "runs/x", "--seed", "3"], "no option --seed"),
+        (
+            ["train-gan", "runs/x", "--seed", "3"],
+            "no option --seed. See `filtergan train-gan --help`",
+        ),
         (["--verison"], "Did you mean --version?"),
     ],
 )
@@ -223,9 +229,45 @@ def test_errors_of_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -
         cli.main(["study", "tiny"])
 
 
-def test_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["study", "mnist", "--help"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
+MATTERS = {
+    *("--data", "--model", "--weights", "--layer", "--response", "--seed", "--device"),
+    *("--gan.steps", "--out", "--resume", "--overwrite", "--processes"),
+}
+
+
+def options_of(text: str) -> set[str]:
+    """The options that a help explains, not those that it only mentions."""
+    lines = [line.strip() for line in text.partition("options:")[2].splitlines()]
+    return {line.split()[0].rstrip(",") for line in lines if line.startswith("-")}
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "without"),
+    [
+        ("study", {"--dry-run"}, set()),
+        ("ablate", {"--seeds", "--only"}, {"--seed", "--resume", "--overwrite", "--processes"}),
+        ("layers", set(), {"--layer", "--out", "--resume", "--overwrite", "--processes"}),
+    ],
+)
+def test_help_shows_the_dozen_options_that_matter(
+    name: str, own: set[str], without: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([name, "tiny", "--help"]) == 0
+    text = capsys.readouterr().out
+    shown = options_of(text)
+    assert shown == MATTERS - without | own | {"--config", "-h", "--help-all"}
+    assert "--help-all" in text.partition("options:")[0]  # the command's own text says so
+    assert cli.main([name, "tiny", "--help-all"]) == 0
+    everything = options_of(capsys.readouterr().out)
+    assert shown < everything
+    assert len(everything) > 80
+
+
+def test_help_all_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["study", "mnist", "--help-all"]) == 0
+    out = capsys.readouterr().out
+    assert options_of(out) >= {"--until", "--nodes"}
+    text = " ".join(out.split())
     for name, _ in fields(preset("mnist")):
         if name != "preset":
             assert f"--{name.replace('_', '-')} " in text
@@ -254,7 +296,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_does_not_wait_for_torch() -> None:
     code = (
         "import sys; from filtergan import cli; cli.main(['study', 'mnist', '--dry-run']); "
-        "cli.main(['study', '--help']); "
+        "cli.main(['study', '--help']); cli.main(['ablate', '--help-all']); "
         "assert not {'torch', 'datasets', 'matplotlib'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

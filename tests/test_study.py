@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from filtergan import cli, study
-from filtergan.cli.command import STAGES
+from filtergan.cli.arguments import STAGES
 from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,

@@ -18,6 +18,10 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
+class Main:
+    """Marks a field as one of the dozen that matter: `--help` shows it, `--help-all` all others."""
+
+
 class Frozen(BaseModel):
     """A part of a config: unknown keys fail, values cannot change."""
 
@@ -111,7 +115,7 @@ class GanConfig(Frozen):
     start: Literal["random", "real"] = "random"
     """Mean filters that the generator starts from: drawn at random (it never sees the real ones),
     or the real ones (useful in practice; the record says so)."""
-    steps: Count = 1200
+    steps: Annotated[Count, Main] = 1200
     """Steps of Algorithm 1."""
     batch: Count = 64
     """Images, and as many draws, in a minibatch."""
@@ -249,21 +253,21 @@ class StudyConfig(Frozen):
 
     preset: str = "custom"
     """Name of the preset this config came from."""
-    data: str = "digits"
+    data: Annotated[str, Main] = "digits"
     """Images: `digits` (bundled), a Hub name, a folder of images by class or of parquet files."""
-    model: str | None = None
+    model: Annotated[str | None, Main] = None
     """A network of your own, as `package.module:factory`; by default the paper's is trained."""
-    weights: str | None = None
+    weights: Annotated[str | None, Main] = None
     """Its weights: a safetensors file, or a torch file that holds nothing but tensors."""
-    layer: Annotated[tuple[str, ...], Field(min_length=1)] = ("conv4", "conv2")
+    layer: Annotated[tuple[str, ...], Field(min_length=1), Main] = ("conv4", "conv2")
     """Dotted names of the convolutions studied, one site each (the paper: layers 4 and 2); `all`,
     or patterns such as `layer3.*.conv?`, stand for those that they fit and that can be studied."""
-    response: str = "activation"
+    response: Annotated[str, Main] = "activation"
     """Where the response is read: `conv`, `activation` (after the site's normalisation and
     activation function), or the dotted name of a later module."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31), Main] = 0
     """Seed of everything random."""
-    device: str = "auto"
+    device: Annotated[str, Main] = "auto"
     """auto, cpu, cuda, or one card as in cuda:1."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0: as many as there are cores. The processes of a machine divide them."""

@@ -1,0 +1,186 @@
+"""The arguments of every command, their help, and what is said of unknown ones."""
+
+import argparse
+import difflib
+import importlib.metadata
+from typing import Any, NoReturn
+
+from filtergan.ablations.variants import VARIANTS
+from filtergan.cli.options import add_config
+from filtergan.config.fields import StudyConfig
+from filtergan.errors import UserError
+
+# In the order in which a study runs them.
+STAGES = {
+    "train-cnn": "Train the studied network, or load one's own, and measure its accuracy.",
+    "train-gan": "Train the generator and the discriminator of every site (eqs. 1-4).",
+    "train-judges": "Train independent classifiers, or take them from the cache.",
+    "traverse": "Walk through the latent space and invert the walks (eqs. 5-8).",
+    "measure": "Draw, pool, re-train, and compare with the controls (eq. 9).",
+    "report": "Write report.html from the record.",
+}
+ABLATE = """
+What the paper says of its design, as studies that each change one choice of a base, over seeds:
+{variants}
+Interrupted at any time, the same command goes on; --only and --seeds may change from call to call.
+All other options (--help-all shows every one) are those of `study` and make the base, as in
+  filtergan ablate ablation --data ../shared/data/mnist --gan.steps 500
+"""
+LAYERS = """
+The convolutions of a network, by the names that `--layer` takes, and whether each can be studied.
+  filtergan layers --model package.module:factory --weights net.safetensors --data my_images/
+  filtergan layers mnist --data ../shared/data/mnist
+Nothing is trained. Memory and time are those of the generator's training, an estimate: its
+arithmetic, at a rate measured on a small game of a few steps on this machine, as busy as it is.
+Memory is beyond that of the network and the images. All other options (--help-all shows every one)
+are those of `study`.
+"""
+STUDY = """
+--help shows the options that matter most, --help-all every one: each field of the config, by its
+dotted name, on/off ones as true or false and lists with commas:
+  filtergan study mnist --gan.steps 5000 --gan.decay false --cnn.channels 16,16,32,32,32
+  filtergan study mnist --data ../shared/data/mnist --layer conv4 --seed 1
+  filtergan study mnist --layer all, or "features.*" (quoted, so that no shell expands it)
+  filtergan study --config runs/mnist-seed0/config.yaml --out runs/again
+`none` unsets a field that may be unset. Defaults below are those of the preset or file named.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are those of the command."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
+
+
+def parser(base: StudyConfig, everything: bool = False) -> _Parser:
+    """The whole command.
+
+    Args:
+        base: Its fields are the defaults that the help names.
+        everything: Whether the help shows every option, or those that matter most.
+    """
+    whole = _Parser(
+        prog="filtergan",
+        description="Learns what else the filters of a convolution could have been, and shows "
+        "what the network ignores.",
+        epilog="Begin with `filtergan study tiny` (a minute) or `filtergan study --help`.",
+        allow_abbrev=False,
+    )
+    version = importlib.metadata.version("filtergan")
+    whole.add_argument("--version", action="version", version=f"filtergan {version}")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    _add_study(commands, base, everything)
+    _add_ablate(commands, base, everything)
+    _add_compare(commands)
+    _add_layers(commands, base, everything)
+    for name, meaning in STAGES.items():
+        stage = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
+        stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
+        stage.add_argument("--device", help="another device than its config says")
+        _add_processes(stage)
+    return whole
+
+
+def commands_of(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    for action in whole._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return action.choices
+    raise AssertionError("the whole parser has commands")
+
+
+def _add_study(commands: Any, base: StudyConfig, everything: bool) -> None:
+    meaning = "All stages, from images to the report."
+    study = commands.add_parser(
+        "study",
+        help=meaning,
+        description=meaning + "\n" + STUDY,
+        usage="filtergan study (PRESET | --config FILE) [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    study.add_argument("--out", metavar="DIR", help="[default: runs/PRESET-seedSEED]")
+    until = f"stop after it: {', '.join(STAGES)}" if everything else argparse.SUPPRESS
+    study.add_argument("--until", choices=STAGES, metavar="STAGE", help=until)
+    existing = study.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="continue the study in DIR")
+    existing.add_argument("--overwrite", action="store_true", help="replace the study in DIR")
+    _add_processes(study, everything)
+    study.add_argument("--dry-run", action="store_true", help="print the config and stop")
+    add_config(study, base, everything)
+
+
+def _add_processes(command: Any, everything: bool = True) -> None:
+    meaning = "processes on each machine, that share the work [default: 1]"
+    command.add_argument("--processes", metavar="N", type=int, help=meaning)
+    meaning = "machines, each of which runs this command [default: 1]"
+    meaning = meaning if everything else argparse.SUPPRESS
+    command.add_argument("--nodes", metavar="M", type=int, help=meaning)
+
+
+def _add_ablate(commands: Any, base: StudyConfig, everything: bool) -> None:
+    variants = "\n".join(f"  {name:<15} {one.meaning}" for name, one in VARIANTS.items())
+    ablate = commands.add_parser(
+        "ablate",
+        help="The paper's design claims: studies with one choice changed, over seeds.",
+        description=ABLATE.format(variants=variants),
+        usage="filtergan ablate (PRESET | --config FILE) [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    ablate.add_argument(
+        "--out",
+        metavar="DIR",
+        default="runs/ablations",
+        help="a study lies in DIR/NAME/seedSEED [default: runs/ablations]",
+    )
+    ablate.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0, 1, 2])
+    ablate.add_argument("--only", metavar="NAME", nargs="+", help="some of the names above")
+    add_config(ablate, base, everything, without=("seed",))
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="Runs side by side, differences tested.",
+        description="Runs side by side. Runs whose configs differ in nothing but the seed are "
+        "pooled; every other configuration is tested against the first (Welch's t, Holm's "
+        "correction over all tests made).",
+        allow_abbrev=False,
+    )
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
+    compare.add_argument("--measures", nargs="+", metavar="NAME", help="compare these only")
+    compare.add_argument("--out", metavar="FILE", help="write it to a .json or .md file as well")
+
+
+def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:
+    meaning = "The convolutions of a network that can be studied, and what that would cost."
+    layers = commands.add_parser(
+        "layers",
+        help=meaning,
+        description=meaning + "\n" + LAYERS,
+        usage="filtergan layers (PRESET | --config FILE | --model FACTORY) [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    add_config(layers, base, everything, without=("layer",))
+
+
+def refuse(word: str, whole: argparse.ArgumentParser, command: str | None) -> NoReturn:
+    """Say that there is no such option or argument, and which may have been meant.
+
+    Raises:
+        UserError: Always.
+    """
+    known = commands_of(whole)[command] if command else whole
+    options = known._option_string_actions
+    option = word.partition("=")[0]
+    near = difflib.get_close_matches(option, options, n=1)
+    hint = f" Did you mean {near[0]}?" if near and word.startswith("-") else ""
+    kind = "option" if word.startswith("-") else "argument"
+    asked = "--help-all" if "--help-all" in options else "--help"
+    raise UserError(f"There is no {kind} {option}.{hint} See `{known.prog} {asked}`.")
