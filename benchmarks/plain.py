@@ -32,11 +32,15 @@ class PlainGame:
         ).to(images.device)
         with torch.no_grad():
             real = site.respond(site.input(images[:1000]))
-        self.judge = Discriminator(
-            real.cpu(), config.latent, config.discriminator_channels, config.spectral_norm
+        self.discriminator = Discriminator(
+            tuple(real.shape[1:]),
+            config.latent,
+            config.discriminator_channels,
+            config.spectral_norm,
         ).to(images.device)
-        trunk, latent = self.judge.trunk, self.judge.latent
-        self.of_d = [*trunk.parameters(), *self.judge.score.parameters()]
+        self.discriminator.standardise(real)
+        trunk, latent = self.discriminator.trunk, self.discriminator.latent
+        self.of_d = [*trunk.parameters(), *self.discriminator.score.parameters()]
         self.of_q = [*trunk.parameters(), *latent.parameters()]
         self.of_g = list(self.generator.parameters())
         self.optimisers = {
@@ -76,14 +80,14 @@ class PlainGame:
             group = optimiser.param_groups[0]
             group["lr"] = group["initial_lr"] * (min(1.0, 2 * left) if config.decay else 1.0)
 
-        on_real, _ = self.judge(self.real(images))
-        on_generated, _ = self.judge(self.generated(images, z).detach())
+        on_real, _ = self.discriminator(self.real(images))
+        on_generated, _ = self.discriminator(self.generated(images, z).detach())
         self._move(("d",), discriminator_loss(on_real, on_generated, config.loss))
 
-        scores, _ = self.judge(self.generated(images, z))
+        scores, _ = self.discriminator(self.generated(images, z))
         self._move(("g",), generator_loss(scores, config.loss))
 
-        _, predicted = self.judge(self.generated(images, z))
+        _, predicted = self.discriminator(self.generated(images, z))
         self._move(("q", "g of q"), config.information * information_loss(z, predicted))
         self.step += 1
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from filtergan.classifiers.fitting import predict
 from filtergan.config.fields import GanConfig, TraversalConfig
-from filtergan.game.gan import FilterGAN
+from filtergan.game.ablated import gan_type
 from filtergan.game.training import Game
 from filtergan.machine import distributed
 from filtergan.machine.files import load_tensors, save_tensors
@@ -44,7 +44,7 @@ def game(one: Site, images: Tensor, **changes: Any) -> tuple[Game, Tensor]:
     small = {"latent": 3, "hidden": 8, "discriminator_channels": 4, "steps": 40, "batch": 7}
     config = GanConfig.model_validate(small | changes)
     inputs = one.input(images)
-    return Game(FilterGAN.new(one, inputs, config, 7), config, 7), inputs
+    return Game(gan_type(config).new(one, inputs, config, 7), config, 7), inputs
 
 
 def losses(played: Game, inputs: Tensor, steps: int) -> Tensor:

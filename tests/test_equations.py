@@ -214,7 +214,8 @@ def test_start_of_the_generator() -> None:
 @pytest.mark.parametrize("spectral", [False, True])
 def test_discriminator(shape: tuple[int, ...], spectral: bool) -> None:
     real = 3 + 2 * torch.randn(50, *shape)
-    judge = Discriminator(real, latent=6, channels=8, spectral=spectral).eval()
+    judge = Discriminator(shape, latent=6, channels=8, spectral=spectral).eval()
+    judge.standardise(real)
     assert judge.shape == shape
     scores, latents = judge(real[:9])
     assert scores.shape == (9,)
@@ -229,16 +230,19 @@ def test_discriminator_does_not_mind_the_scale_of_responses() -> None:
     real = torch.randn(40, 3, 6, 6)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        judge = Discriminator(real, 2, 4)
+        judge = Discriminator((3, 6, 6), 2, 4)
         torch.manual_seed(1)
-        other = Discriminator(100 * real + 7, 2, 4)
+        other = Discriminator((3, 6, 6), 2, 4)
+    judge.standardise(real)
+    other.standardise(100 * real + 7)
     torch.testing.assert_close(other(100 * real + 7), judge(real), rtol=1e-3, atol=1e-4)
 
 
 def test_discriminator_of_a_channel_that_never_fires() -> None:
     real = torch.rand(40, 3, 6, 6)
     real[:, 1] = 0
-    judge = Discriminator(real, 2, 4)
+    judge = Discriminator((3, 6, 6), 2, 4)
+    judge.standardise(real)
     assert judge.scale.flatten()[1] >= 0.1 * real.std((0, 2, 3)).mean()
     assert judge(real + 0.1)[0].isfinite().all()
 

@@ -188,6 +188,7 @@ def test_the_files_of_tiny(whole: tuple[Path, str]) -> None:
         for file in site["figures"].values():
             assert (path / file).read_bytes().startswith(PNG)
             assert file.startswith(f"{layer}/figures/")
+        assert site["files"].pop("gan") == f"{layer}/filtergan.json"
         assert set(site["files"]) == {"generator", "discriminator", "traversal", "evidence"}
         for file in site["files"].values():
             assert load_tensors(path / file)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
 from filtergan.game import training
+from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN
 from filtergan.game.training import Diverged, Game, train
 from filtergan.machine.files import load_tensors, save_tensors
@@ -55,7 +56,7 @@ def inputs(site: Site) -> Tensor:
 
 
 def new_game(site: Site, inputs: Tensor, chosen: GanConfig) -> Game:
-    return Game(FilterGAN.new(site, inputs, chosen, 7), chosen, 7)
+    return Game(gan_type(chosen).new(site, inputs, chosen, 7), chosen, 7)
 
 
 def spy(game: Game, monkeypatch: pytest.MonkeyPatch, move: bool = True) -> list[Any]:
@@ -429,13 +430,13 @@ def test_a_game_of_filters_is_kept_whole(
     again = train(site, inputs, chosen, 3, checkpoint=game)
     assert same(whole.generator.state_dict(), again.generator.state_dict())
     whole.save(tmp_path)
-    loaded = FilterGAN.new(site, inputs[:2], chosen, 0).load(tmp_path)
+    loaded = gan_type(chosen).load(tmp_path, site.network)
     z = whole.latents(6)
     predicted = loaded.predict(inputs[:6], z)
     assert torch.equal(predicted, whole.predict(inputs[6:12], z))
     assert not torch.equal(predicted, whole.predict(inputs[:6], z.flip(0)))
-    with pytest.raises(UserError, match=r"discriminator\.safetensors does not fit"):
-        FilterGAN.new(site, inputs[:2], config(updates=updates), 0).load(tmp_path)
+    with pytest.raises(UserError, match="was shown filters, not responses"):
+        FilterGAN.load(tmp_path, site.network)
 
 
 def test_a_discriminator_of_filters_pulls_to_the_real_ones(site: Site, inputs: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from filtergan.config.fields import TraversalConfig
+from filtergan.config.fields import GanConfig, TraversalConfig
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.gan import FilterGAN
 from filtergan.game.generator import Generator
@@ -126,7 +126,8 @@ def planted(point: str = "activation") -> FilterGAN:
     network = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 144, 3).double())
     site = Site(network, "0", smooth_images(1), point)
     real = site.respond(site.input(smooth_images(8)))
-    return FilterGAN(site, Planted(site.filters), Discriminator(real, latent=2, channels=4))
+    discriminator = Discriminator(tuple(real.shape[1:]), latent=2, channels=4)
+    return FilterGAN(site, Planted(site.filters), discriminator, GanConfig(latent=2))
 
 
 def smooth_images(n: int) -> Tensor:

@@ -1,6 +1,10 @@
 """The public object: a site, its generator and its discriminator."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -8,11 +12,14 @@ from torch import Tensor, nn
 
 from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
+from filtergan.game.description import FILE, Description, Shows
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.generator import Generator
-from filtergan.machine.files import load_tensors, save_tensors
+from filtergan.machine.files import load_tensors, remedy, save_tensors, sha256
+from filtergan.machine.provenance import versions
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.sites.site import Site, untouched
+from filtergan.sites.wrappers import fingerprint
 
 AT_ONCE = 2**26  # weights drawn at once: 256 MiB, of which what uses them makes several copies
 
@@ -24,18 +31,20 @@ class FilterGAN:
         site: The site whose filters are generated.
         generator: z -> filters.
         discriminator: response -> (score, predicted z).
-        judged: What the discriminator is shown, `responses` or (an ablation) `filters`.
+        config: Sizes and choices of both.
     """
 
+    shows: ClassVar[Shows] = "responses"
+
     def __init__(
-        self,
-        site: Site,
-        generator: Generator,
-        discriminator: Discriminator,
-        judged: str = "responses",
+        self, site: Site, generator: Generator, discriminator: Discriminator, config: GanConfig
     ) -> None:
         self.site, self.generator, self.discriminator = site, generator, discriminator
-        self.judged = judged
+        self.config = config
+
+    def __repr__(self) -> str:
+        """Its site, and the dimension of z."""
+        return f"{type(self).__name__}({self.site!r}, latent {self.latent})"
 
     @classmethod
     def new(
@@ -45,24 +54,32 @@ class FilterGAN:
 
         Args:
             site: The site.
-            inputs: Some site inputs, from whose real responses the discriminator takes its scale
-                (from the real filters where it judges those).
+            inputs: Some site inputs, from whose real responses the discriminator takes its scale.
             config: Sizes and choices.
             seed: Seed of the initial weights; torch's global generator is left as it was.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            shape = tuple(site.filters.shape)
-            start = site.filters if config.start == "real" else None
-            generator = Generator(shape, config.latent, config.hidden, config.head, start)
-            with torch.no_grad():
-                judges_filters = config.judged == "filters"
-                real = as_images(site.filters[None]) if judges_filters else site.respond(inputs)
-            discriminator = Discriminator(
-                real.cpu(), config.latent, config.discriminator_channels, config.spectral_norm
-            )
-        device = inputs.device
-        return cls(site, generator.to(device), discriminator.to(device), config.judged)
+        with torch.no_grad():
+            real = cls.real(site, inputs).cpu()
+        start = site.filters if config.start == "real" else None
+        with _seeded(seed):
+            gan = cls._built(site, config, tuple(real.shape[1:]), start)
+        gan.discriminator.standardise(real)
+        return gan._to(inputs.device)
+
+    @classmethod
+    def _built(
+        cls,
+        site: Site,
+        config: GanConfig,
+        response: tuple[int, ...],
+        start: Tensor | None = None,
+    ) -> "FilterGAN":
+        shape = tuple(site.filters.shape)
+        generator = Generator(shape, config.latent, config.hidden, config.head, start)
+        discriminator = Discriminator(
+            response, config.latent, config.discriminator_channels, config.spectral_norm
+        )
+        return cls(site, generator, discriminator, config)
 
     @property
     def latent(self) -> int:
@@ -80,9 +97,14 @@ class FilterGAN:
         return z.to(self.site.filters.device)
 
     @torch.no_grad()
-    def draw(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n o i *k"]:
-        """The filters of each z, without gradient."""
-        return self.generator(z)
+    def draw(self, z: Float[Tensor, "n latent"] | int, seed: int = 0) -> Float[Tensor, "n o i *k"]:
+        """The filters of each z, without gradient.
+
+        Args:
+            z: Latents; or how many to draw, those that `latents` gives for the seed.
+            seed: Of these; the same seed gives the same filters.
+        """
+        return self.generator(self.latents(z, seed) if isinstance(z, int) else z)
 
     def respond(
         self, inputs: Float[Tensor, "n i *k"], z: Float[Tensor, "n latent"]
@@ -90,60 +112,108 @@ class FilterGAN:
         """Responses R(h, G(z)), each sample under the filters of its own z (eq. 2)."""
         return self.site.respond(inputs, self.generator(z))
 
+    @staticmethod
+    def real(site: Site, inputs: Float[Tensor, "n i *k"]) -> Float[Tensor, "m ..."]:
+        """What the discriminator is to take for real: responses under W (eq. 2)."""
+        return site.respond(inputs)
+
     def shown(
         self, inputs: Float[Tensor, "n i *k"], z: Float[Tensor, "n latent"] | None = None
     ) -> Float[Tensor, "m ..."]:
-        """What the discriminator is shown of a minibatch.
+        """What the discriminator is shown of a minibatch: responses (eq. 2).
 
         Args:
             inputs: Site inputs h, one for each sample.
             z: A latent for each sample, for what is generated; None for what is real.
-
-        Returns:
-            Responses (eq. 2), under G(z) or W. Where filters are judged: those of each z, laid out
-            by `as_images`; or the one real set, once, since losses are means over samples, which
-            copies of it would not change.
         """
-        if self.judged == "responses":
-            return self.site.respond(inputs) if z is None else self.respond(inputs, z)
-        return as_images(self.site.filters[None] if z is None else self.generator(z))
+        return self.real(self.site, inputs) if z is None else self.respond(inputs, z)
 
     @torch.no_grad()
     def predict(
         self, inputs: Float[Tensor, "n i *k"], z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n latent"]:
-        """What Q makes of the responses (or filters): its estimate of each z (eq. 3)."""
+        """What Q makes of the responses: its estimate of each z (eq. 3)."""
         # Else a look would move the estimates of spectral normalisation.
         with untouched(self.discriminator):
             return self.discriminator(self.shown(inputs, z))[1]
 
-    def save(self, folder: Path) -> None:
-        """Write generator.safetensors and discriminator.safetensors into a folder."""
-        for name, part in self._parts():
-            save_tensors(folder / f"{name}.safetensors", part.state_dict())
-
-    def load(self, folder: Path) -> "FilterGAN":
-        """Read what `save` wrote.
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write weights, and filtergan.json with all else that `load` needs, into a folder.
 
         Raises:
-            UserError: A file is missing, damaged, or of another configuration.
+            UserError: A file could not be written (exit code 1).
         """
+        folder = Path(folder)
+        weights: dict[str, str] = {}
         for name, part in self._parts():
             path = folder / f"{name}.safetensors"
+            save_tensors(path, part.state_dict())
+            weights[path.name] = sha256(path)
+        Description(
+            filtergan=versions().get("filtergan", "unknown"),
+            network=fingerprint(self.site.network),
+            image=self.site.image_shape,
+            layer=self.site.layer,
+            point=self.site.point,
+            filters=tuple(self.site.filters.shape),
+            shows=self.shows,
+            response=self.discriminator.shape,
+            convolution=self.site.backend,
+            config=self.config,
+            weights=weights,
+        ).save(folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], network: nn.Module) -> "FilterGAN":
+        """Read what `save` wrote, on the network's device.
+
+        Args:
+            folder: The folder.
+            network: The network that it was trained for, with the same weights.
+
+        Raises:
+            UserError: A file is missing, damaged or of a newer version; or the network is another.
+        """
+        folder = Path(folder)
+        said = Description.load(folder)
+        if said.network != fingerprint(network):
+            raise UserError(
+                f"{folder} holds a generator for another network, or for other weights of this "
+                f"one (their SHA-256 began with {said.network[:8]}); load that network first."
+            )
+        if said.shows != cls.shows:
+            raise UserError(
+                f"The discriminator in {folder} was shown {said.shows}, not {cls.shows}; that is "
+                "an ablation, whose object is in filtergan.game.ablated."
+            )
+        site = Site.of_shape(network, said.layer, said.image, said.point)
+        site.backend = said.convolution
+        with _seeded(0):  # of weights that are replaced
+            gan = cls._built(site, said.config, said.response)
+        for name, part in gan._parts():
+            path = folder / f"{name}.safetensors"
+            if sha256(path) != said.weights.get(path.name):
+                raise UserError(
+                    f"{path} is damaged, or was not saved with the {FILE} beside it. {remedy(path)}"
+                )
             load_weights(part, load_tensors(path), path)
-        return self
+        return gan._to(site.filters.device)
 
     def _parts(self) -> list[tuple[str, nn.Module]]:
         return [("generator", self.generator), ("discriminator", self.discriminator)]
 
+    def _to(self, device: torch.device) -> "FilterGAN":
+        for _, part in self._parts():
+            part.to(device)
+        return self
 
-def as_images(filters: Float[Tensor, "n o i *k"]) -> Float[Tensor, "n o i positions"]:
-    """Sets of filters laid out as the discriminator takes responses: a channel for each filter.
 
-    The plane of a channel has the filter's input channels as rows and the positions of its kernel
-    as columns, so that each filter is standardised by its own mean and scale.
-    """
-    return filters.flatten(3)
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Torch's global generator seeded, and put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def load_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

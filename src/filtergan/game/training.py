@@ -11,6 +11,7 @@ from torch.optim import RMSprop
 
 from filtergan.config.fields import GanConfig
 from filtergan.errors import LostProcess, UserError
+from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.game.objectives import (
     discriminator_loss,
@@ -201,7 +202,7 @@ class Game:
 
     def result(self) -> FilterGAN:
         """The players to keep: the averaged generator and the discriminator."""
-        return FilterGAN(self.gan.site, self.average, self.gan.discriminator, self.gan.judged)
+        return type(self.gan)(self.gan.site, self.average, self.gan.discriminator, self.config)
 
     def save(self, path: Path) -> None:
         """Write all state to one file."""
@@ -290,7 +291,7 @@ def train(
         UserError: The checkpoint is damaged.
     """
     first = inputs[:1000].to(site.filters.device)
-    gan = FilterGAN.new(site, first, config, derive_seed(seed, "weights"))
+    gan = gan_type(config).new(site, first, config, derive_seed(seed, "weights"))
     game = Game(gan, config, seed)
     if checkpoint is not None and distributed.lead(checkpoint.exists):
         game.load(checkpoint)

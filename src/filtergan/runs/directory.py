@@ -27,7 +27,7 @@ RUN_FILES = (
     *("events.jsonl", "report.html", "cnn.safetensors", "checkpoint/*", "figures/*.png"),
     "tensorboard/*/events.out.tfevents.*",
 )
-SITE_FILES = ("*.safetensors", "checkpoint/*", "figures/*.png")
+SITE_FILES = ("*.safetensors", "filtergan.json", "checkpoint/*", "figures/*.png")
 
 
 class RunDirectory:

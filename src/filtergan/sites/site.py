@@ -61,6 +61,7 @@ class Site:
         network: The network, unwrapped.
         layer: Dotted name of the convolution.
         point: `conv`, `activation`, or the dotted name of a later module.
+        image_shape: Shape of one input of the network.
         filters: The real filters W [o, i, *k], shared with the network, without gradient.
         tail: The site's normalisation and activation function, where the response is read behind
             them, and what moves channels to the end for these.
@@ -85,6 +86,7 @@ class Site:
         point: str = "activation",
     ) -> None:
         self.network, self.layer, self.point = unwrapped(network), layer, point
+        self.image_shape = tuple(example.shape[1:])
         self.conv = self._find(layer)
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
         self.geometry = Geometry.of(self.conv)
@@ -106,6 +108,30 @@ class Site:
                 )
         self._suffix = self._cut(example, source="response", target=None)
         self.straight = self._suffix is not None
+
+    def __repr__(self) -> str:
+        """Layer, network, response point and shape of the filters."""
+        shape = "x".join(map(str, self.filters.shape))
+        return f"Site({self.layer!r} of {type(self.network).__name__}, {self.point}, {shape})"
+
+    @classmethod
+    def of_shape(
+        cls, network: nn.Module, layer: str, image: tuple[int, ...], point: str = "activation"
+    ) -> "Site":
+        """A site where no images are at hand: the example is noise.
+
+        Args:
+            network: The network.
+            layer: Dotted name of the convolution.
+            image: Shape of one input of the network.
+            point: Where the response is read.
+
+        Raises:
+            UserError: As for any site.
+        """
+        rng = torch.Generator().manual_seed(0)
+        weight = next(network.parameters())
+        return cls(network, layer, torch.rand(2, *image, generator=rng).to(weight), point)
 
     def input(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n i *k"]:
         """h(I): what the convolution receives for these images (eq. 2)."""

@@ -1,5 +1,6 @@
 """Networks as others hand them over: what is unwrapped, what is refused, where their logits are."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -60,6 +61,19 @@ def output_of(network: Callable[[Tensor], Any], images: Tensor) -> Any:
     """Run a network; of an object that holds logits among other things, take those."""
     output = network(images)
     return output if isinstance(output, Tensor) else getattr(output, "logits", output)
+
+
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 over a network's weights and buffers: names, types, shapes and bytes.
+
+    It does not depend on the device, the layout in memory, or a wrapper.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(unwrapped(network).state_dict().items()):
+        if isinstance(value, Tensor):  # a module may add more of its own
+            digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _is_compiled(module: nn.Module) -> bool:

@@ -205,24 +205,27 @@ def estimate(
     n, shape = config.batch, tuple(site.filters.shape)
     with torch.device("meta"):  # neither memory nor time
         generator = Generator(shape, config.latent, config.hidden, config.head)
-    with torch.random.fork_rng(devices=[]):
-        judge = Discriminator(
-            response.cpu(), config.latent, config.discriminator_channels, config.spectral_norm
-        ).to("meta")
+        discriminator = Discriminator(
+            tuple(response.shape[1:]),
+            config.latent,
+            config.discriminator_channels,
+            config.spectral_norm,
+        )
     z = torch.empty(n, config.latent, device="meta")
     responses = torch.empty(n, *response.shape[1:], device="meta")
-    generating, judging = flop(lambda: generator(z)), flop(lambda: judge(responses))
+    generating, telling = flop(lambda: generator(z)), flop(lambda: discriminator(responses))
     convolving = n * convolution_flop(shape, _places(site, inputs))
-    parts = (convolving, generating, judging, flop(lambda: judge.trunk[0](responses)))
+    first = flop(lambda: discriminator.trunk[0](responses))
+    parts = (convolving, generating, telling, first)
     total = sum(k * f for k, f in zip(PASSES[config.updates], parts, strict=True))
 
     mine = sum(p.numel() for p in generator.parameters())
-    others = sum(p.numel() for p in judge.parameters())
+    others = sum(p.numel() for p in discriminator.parameters())
     draws, seen = n * math.prod(shape), responses.numel()
     one = inputs[0].numel() * FLOAT
     cached = max(config.cache_mib * MIB // one, n)
     cached = min(cached, images) if images is not None else cached
-    kept = saved(generator, z) + 3 * saved(judge, responses)
+    kept = saved(generator, z) + 3 * saved(discriminator, responses)
     weights = FLOAT * ((5 if config.updates == "algorithm1" else 4) * mine + 3 * others)
     memory = cached * one + weights + kept + FLOAT * (3 * draws + 4 * seen)
     moved = FLOAT * (TOUCHES * (mine + others) + 6 * draws)

@@ -12,6 +12,7 @@ from filtergan.classifiers.judges import Judges, get_judges
 from filtergan.classifiers.loading import check_fits, load_model
 from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
+from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.images.dataset import Dataset, Split, load_dataset
 from filtergan.machine import distributed, runtime
@@ -129,10 +130,7 @@ class Materials:
         Raises:
             UserError: They are missing or damaged.
         """
-        site = self.site(layer)
-        example = self.inputs(site, self.dataset.test, torch.arange(min(8, len(self.dataset.test))))
-        site.backend = run.site(layer).get("convolution", "grouped")
-        return FilterGAN.new(site, example, self.config.gan, 0).load(run.site_path(layer))
+        return gan_type(self.config.gan).load(run.site_path(layer), self.network)
 
     @torch.no_grad()
     def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i *k"]:

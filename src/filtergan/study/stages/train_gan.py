@@ -60,6 +60,7 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
         entry["response"] = list(site.respond(inputs[:1].to(site.filters.device)).shape[1:])
     entry["filters"], entry["convolution"] = list(site.filters.shape), site.backend
     entry["files"] |= {
+        "gan": f"{folder.name}/filtergan.json",
         "generator": f"{folder.name}/generator.safetensors",
         "discriminator": f"{folder.name}/discriminator.safetensors",
     }
