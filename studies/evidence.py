@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from filtergan.families.catalogue import explained
 from filtergan.measures.gates import findings, is_invariance
 from filtergan.measures.gates import gates as tests
 
@@ -11,14 +12,7 @@ Rows = tuple[list[str], list[list[str]]]
 
 COLUMNS = {
     "image_change": "image change",
-    "explained_photometric": "P",
-    "explained_colour": "C",
-    "explained_width": "W",
-    "explained_photometric_width": "PW",
-    "explained_affine": "A",
-    "explained_photometric_affine": "PA",
-    "explained_photometric_affine_width": "PAW",
-    "explained_spline": "spline",
+    **{f"explained_{name}": family.symbol for name, family in explained().items()},
     "topology_changed": "topology changed",
     "labels_kept_judges": "labels kept by judges",
     "on_manifold_share": "on the manifold",

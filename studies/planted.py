@@ -18,18 +18,28 @@ from evidence import over_seeds
 
 from filtergan import study
 from filtergan.config.presets import preset
+from filtergan.families.catalogue import plantable
+from filtergan.families.family import Family
 from filtergan.game.training import Diverged
 from filtergan.measures.contrasts import Estimate, difference, pool
 
 RESULTS = Path(__file__).parents[1] / "results" / "planted"
 Record = dict[str, Any]
 
-KINDS = {
-    "brightness": ("explained_photometric", "intensity", "brightness"),
-    "rotation": ("explained_affine", "slant", "affine"),
-    "width": ("explained_width", "thickness", "thickness"),
-}
-"""Of each planted kind: the share of its family, its morphometric, and its reference."""
+
+def _asked(family: Family) -> tuple[str, ...]:
+    """The share of its family, the slope of its morphometric, and the variance by its reference."""
+    known, strength = family.within or family, family.strength
+    names = (
+        known.explained and f"explained_{known.explained.name}",
+        strength and strength.morphometric and f"slope of {strength.morphometric}",
+        known.reference and f"normalized_variance_{known.reference.name}",
+    )
+    return tuple(name for name in names if name)
+
+
+KINDS = {name: _asked(family) for name, family in plantable().items()}
+"""The measures that are asked of each planted kind."""
 
 
 def main() -> None:
@@ -70,10 +80,10 @@ def rows(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
     seeds = sorted(set(found["none"]) & set().union(*(found[kind] for kind in KINDS)))
     head = ["planted", "site", "measure", *(f"seed {s}: planted; plain" for s in seeds), "right"]
     lines = []
-    for kind, (family, morphometric, reference) in KINDS.items():
+    for kind, names in KINDS.items():
         pairs = {s: (found[kind][s], found["none"][s]) for s in seeds if s in found[kind]}
         for layer in next(iter(pairs.values()))[0]["sites"] if pairs else ():
-            for name in (family, f"slope of {morphometric}", f"normalized_variance_{reference}"):
+            for name in names:
                 lines.append([kind, layer, name, *_cells(name, layer, pairs, seeds)])
     return head, lines
 
@@ -84,13 +94,14 @@ def by_kind(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
     Args:
         results: Folder of the records.
     """
-    families = [family for family, _, _ in KINDS.values()]
-    references = [f"normalized_variance_{reference}" for _, _, reference in KINDS.values()]
-    columns = [(name, part) for name in families for part in ("measures", "null")]
-    columns += [(name, "measures") for name in references]
+    studied = [kind for kind in KINDS if (results / kind).is_dir()]
+    names = list(dict.fromkeys(name for kind in studied for name in KINDS[kind]))
+    shares = [name for name in names if name.startswith("explained")]
+    columns = [(name, part) for name in shares for part in ("measures", "null")]
+    columns += [(name, "measures") for name in names if name.startswith("normalized")]
     head = [name if part == "measures" else f"its {part}" for name, part in columns]
     lines = []
-    for kind in ("none", *KINDS):
+    for kind in ("none", *studied):
         of_kind = _records(results / kind).values()
         layers = {layer: None for record in of_kind for layer in record["sites"]}
         for layer in layers:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +15,28 @@ from PIL import Image
 from scipy import ndimage
 
 from filtergan import cli
-from filtergan.config.fields import DatasetConfig, parse
+from filtergan.config.fields import DatasetConfig
 from filtergan.errors import UserError
+from filtergan.families.catalogue import FAMILIES, plantable
 from filtergan.families.transformations import width_table
 from filtergan.images import planting
 from filtergan.images.dataset import load_dataset
-from filtergan.images.planting import RANGES
 from filtergan.measures.contrasts import Estimate
 from filtergan.measures.registry import result
 
 
 def fixed(monkeypatch: pytest.MonkeyPatch, kind: str, strength: float) -> None:
     """Every image gets this strength."""
-    monkeypatch.setitem(planting.RANGES, kind, (strength, strength))
+    family = FAMILIES[kind]
+    assert family.strength is not None
+    same = replace(family.strength, low=strength, high=strength)
+    monkeypatch.setitem(FAMILIES, kind, replace(family, strength=same))
 
 
 def plant(images: np.ndarray, kind: str, seed: int) -> np.ndarray:
     """Transformed copies of images."""
     copies = torch.from_numpy(images.copy())
-    planting.plant(copies, kind, seed)
+    planting.plant(copies, FAMILIES[kind], seed)
     return copies.numpy()
 
 
@@ -54,7 +58,7 @@ def disc(radius: float, size: int = 28) -> np.ndarray:
     return (255 * grey).round().astype(np.uint8)[None, None]
 
 
-@pytest.mark.parametrize("kind", RANGES)
+@pytest.mark.parametrize("kind", plantable())
 def test_only_the_training_images_change(kind: str) -> None:
     plain = load_dataset("digits")
     augmented = load_dataset("digits", DatasetConfig.model_validate({"augmentation": kind}))
@@ -65,7 +69,7 @@ def test_only_the_training_images_change(kind: str) -> None:
     assert augmented.fingerprint != plain.fingerprint
 
 
-@pytest.mark.parametrize("kind", RANGES)
+@pytest.mark.parametrize("kind", plantable())
 def test_the_seed_of_the_split_decides(kind: str) -> None:
     images = strokes(6)
     assert np.array_equal(plant(images, kind, 0), plant(images, kind, 0))
@@ -77,7 +81,9 @@ def test_the_seed_of_the_split_decides(kind: str) -> None:
 def test_gains_are_uniform_between_their_ends(seed: int) -> None:
     white = np.full((300, 1, 1, 1), 255, dtype=np.uint8)
     gains = plant(white, "brightness", seed).ravel() / 255
-    low, high = RANGES["brightness"]
+    strength = FAMILIES["brightness"].strength
+    assert strength is not None
+    low, high = strength.low, strength.high
     assert low - 0.01 <= gains.min() < low + 0.05
     assert high - 0.05 < gains.max() <= high
     assert abs(gains.mean() - (low + high) / 2) < 0.06  # five standard errors
@@ -157,8 +163,11 @@ def test_the_kind_is_a_field_of_the_config(capsys: pytest.CaptureFixture[str]) -
     command = ["study", "planted", "--dataset.augmentation", "rotation", "--dry-run"]
     assert cli.main(command) == 0
     assert "augmentation: rotation" in capsys.readouterr().out
-    with pytest.raises(UserError, match="augmentation"):
-        parse({"dataset": {"augmentation": "shear"}}, "here")
+
+
+def test_an_unknown_kind_is_refused_before_any_image_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'shear' can be planted; choose brightness, rotation, wi"):
+        load_dataset(str(tmp_path / "missing"), DatasetConfig(augmentation="shear"))
 
 
 # -------------------------------------------------------------------------------------- the table

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from filtergan.config.fields import DatasetConfig
 from filtergan.errors import UserError
-from filtergan.families.references import REFERENCES, reference
+from filtergan.families.catalogue import FAMILIES, explained, plantable, references
+from filtergan.families.references import reference
 from filtergan.families.transformations import (
     affine,
     displace,
@@ -18,19 +19,21 @@ from filtergan.families.transformations import (
     width_table,
 )
 from filtergan.images.dataset import load_dataset
-from filtergan.measures.explained import COLOUR_FAMILIES, FAMILIES, explained_all
+from filtergan.measures.explained import explained_all
 
+GREY, COLOUR = (tuple(explained(channels)) for channels in (1, 3))
+REFERENCES = tuple(references(1))
 # What the families must and must not explain of each reference: lower and upper bounds.
 LANDS: dict[str, dict[str, tuple[float, float]]] = {
     "brightness": {"photometric": (0.95, 1.0)},
     "affine": {"affine": (0.95, 1.0), "photometric_width": (0.0, 0.6)},
     "thickness": {"width": (0.8, 1.0), "photometric": (0.0, 0.6), "affine": (0.0, 0.7)},
-    "warp": {f: (0.0, 0.6) for f in FAMILIES if f != "spline"} | {"spline": (0.8, 1.0)},
-    "noise": dict.fromkeys(FAMILIES, (0.0, 0.2)),
+    "warp": {f: (0.0, 0.6) for f in GREY if f != "spline"} | {"spline": (0.8, 1.0)},
+    "noise": dict.fromkeys(GREY, (0.0, 0.2)),
 }
 
 
-def _explained(x: Tensor, x_k: Tensor, families: tuple[str, ...] = FAMILIES) -> dict[str, Tensor]:
+def _explained(x: Tensor, x_k: Tensor, families: tuple[str, ...] = GREY) -> dict[str, Tensor]:
     return explained_all(x, x_k, torch.arange(len(x)), families=families)
 
 
@@ -123,7 +126,7 @@ def test_a_spline_warp_is_explained_by_the_spline(strokes):
 
 def test_photometric_is_the_regression_of_numpy():
     x, x_k = torch.rand(3, 2, 9, 9), torch.rand(3, 2, 9, 9)
-    found = _explained(x, x_k, COLOUR_FAMILIES)["photometric"]
+    found = _explained(x, x_k, COLOUR)["photometric"]
     for one, other, share in zip(x, x_k, found, strict=True):
         flat, wanted = (v.flatten().double().numpy() for v in (one, other))
         left = np.linalg.lstsq(np.stack([flat, np.ones_like(flat)], 1), wanted)[1][0]
@@ -132,7 +135,7 @@ def test_photometric_is_the_regression_of_numpy():
 
 def test_colour_is_the_regression_of_numpy_and_holds_the_tint():
     x, x_k = torch.rand(3, 3, 9, 9), torch.rand(3, 3, 9, 9)
-    found = _explained(x, x_k, COLOUR_FAMILIES)
+    found = _explained(x, x_k, COLOUR)
     for one, other, share in zip(x, x_k, found["colour"], strict=True):
         flat, wanted = (v.flatten(1).double().numpy().T for v in (one, other))
         design = np.concatenate([flat, np.ones_like(flat[:, :1])], 1)
@@ -140,11 +143,11 @@ def test_colour_is_the_regression_of_numpy_and_holds_the_tint():
         assert float(share) == pytest.approx(1 - left / ((flat - wanted) ** 2).sum(), abs=1e-5)
     assert bool((found["colour"] >= found["photometric"] - 1e-6).all())
     tinted = reference("tint", x, torch.full((3,), 0.2), torch.arange(3), seed=0)
-    found = _explained(x, tinted, COLOUR_FAMILIES)
+    found = _explained(x, tinted, COLOUR)
     assert float(found["colour"].min()) > 0.9999
     assert float(found["photometric"].max()) < 0.95
     grey = x[:, :1].expand(-1, 3, -1, -1)
-    assert float(_explained(grey, 0.7 * grey, COLOUR_FAMILIES)["colour"].min()) > 0.9999
+    assert float(_explained(grey, 0.7 * grey, COLOUR)["colour"].min()) > 0.9999
 
 
 def test_widths_are_at_least_as_good_as_every_width_tried(strokes):
@@ -190,7 +193,7 @@ def test_owners_share_their_images(strokes):
     x_k = (x[owner] + 0.1 * torch.rand(5, 1, 28, 28)).clamp(0, 1)
     found = explained_all(x, x_k, owner)
     alone = _explained(x[owner], x_k)
-    for family in FAMILIES:
+    for family in GREY:
         torch.testing.assert_close(found[family], alone[family], atol=2e-3, rtol=0)
 
 
@@ -202,11 +205,54 @@ def test_no_change_has_no_explanation(strokes):
         assert 0 <= float(shares[1]) < 0.3
 
 
+def test_records_keep_their_names():
+    """Numbers of old and new records are compared by these, in this order."""
+    assert GREY == (
+        "photometric",
+        "width",
+        "photometric_width",
+        "affine",
+        "photometric_affine",
+        "photometric_affine_width",
+        "spline",
+    )
+    assert COLOUR == ("photometric", "colour", "affine", "photometric_affine", "spline")
+    assert REFERENCES == ("brightness", "thickness", "affine", "warp", "noise")
+    assert tuple(references(3)) == ("brightness", "tint", "affine", "warp", "noise")
+    assert tuple(plantable()) == ("brightness", "rotation", "width")
+
+
+@pytest.mark.parametrize("name", plantable())
+def test_a_strength_decides_the_change_of_its_own_image(strokes, name):
+    family, strength = FAMILIES[name], FAMILIES[name].strength
+    assert strength is not None
+    some = strength.random(6, np.random.default_rng(0))
+    assert strength.low <= float(some.min()) < float(some.max()) <= strength.high
+    found = family.apply(strokes[:6], some)
+    assert torch.equal(found, family.apply(strokes[:6], some))
+    for i in range(6):
+        alone = family.apply(strokes[i, None], some[i, None])
+        torch.testing.assert_close(found[i], alone[0], atol=1e-5, rtol=0)
+    known = family.within or family
+    assert known.explained is not None
+    assert float(_explained(strokes[:6], found)[known.explained.name].mean()) > 0.8
+
+
+@pytest.mark.parametrize("name", ["width", "colour"])
+def test_a_family_refuses_images_that_it_is_no_change_of(name):
+    family = FAMILIES[name]
+    channels = 3 if family.grey else 1
+    assert not family.applies(channels)
+    assert family.applies(4 - channels)
+    with pytest.raises(UserError, match=rf"these have {channels} channels\. Choose another family"):
+        family.require(channels)
+
+
 def test_colour_has_the_families_without_strokes():
     x = torch.rand(4, 3, 16, 16)
     with pytest.raises(UserError, match="3 channels"):
         _explained(x, x)
-    found = _explained(x, 0.8 * x + 0.1, COLOUR_FAMILIES)
-    assert tuple(found) == COLOUR_FAMILIES
-    assert all("width" not in family for family in COLOUR_FAMILIES)
+    found = _explained(x, 0.8 * x + 0.1, COLOUR)
+    assert tuple(found) == COLOUR
+    assert all("width" not in family for family in COLOUR)
     assert float(found["photometric"].min()) > 0.999

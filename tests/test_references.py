@@ -6,8 +6,11 @@ from strokes import draw
 from torch import Tensor
 
 from filtergan.errors import UserError
-from filtergan.families.references import REFERENCES, reference
+from filtergan.families.catalogue import references
+from filtergan.families.references import reference
 from filtergan.families.transformations import affine, coordinates
+
+REFERENCES = tuple(references(1))
 
 
 def _change(x: Tensor, x_k: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class DatasetConfig(Frozen):
     memory_mib: Count = 1024
     """Memory for the images, in MiB; where both splits together take more they lie on disk, in the
     cache folder, and each is read when it is needed. The results are the same."""
-    augmentation: Literal["brightness", "rotation", "width"] | None = None
+    augmentation: str | None = None
     """Plant an invariance: every training image is transformed once, by a random strength drawn
     from split_seed, and network and game see the same images. Test images stay as they are."""
 

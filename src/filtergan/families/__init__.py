@@ -1,1 +1,1 @@
-"""Known transformations of images: their generators, references and fits."""
+"""Known transformations of images, a file and an object for each family (`catalogue`)."""

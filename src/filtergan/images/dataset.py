@@ -17,6 +17,7 @@ from torch import Tensor
 
 from filtergan.config.fields import DatasetConfig
 from filtergan.errors import UserError
+from filtergan.families.catalogue import to_plant
 from filtergan.images.planting import plant
 from filtergan.images.sources import SHARD_COLUMN, SHARD_LABELS, open_tables, read
 from filtergan.machine.runtime import progress
@@ -108,9 +109,10 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
 
     Raises:
         UserError: The dataset is missing, empty, unlabelled, damaged, of mixed sizes, or has
-            fewer than two classes; its columns cannot be told apart; or the augmentation is of
-            stroke width and the images are in colour. Or the disk is full (exit code 1).
+            fewer than two classes; its columns cannot be told apart; or what is to be planted is
+            not known, or is no change of such images. Or the disk is full (exit code 1).
     """
+    family = to_plant(config.augmentation) if config.augmentation is not None else None
     with ExitStack() as stack:
         if data == "digits":
             sources, classes = _digits()
@@ -125,8 +127,8 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
             f"The training images of {data} are all of one class; at least two are needed."
         )
     pixels = _same_shape(pixels, data, allocate)
-    if config.augmentation is not None:
-        plant(pixels[0], config.augmentation, config.split_seed)
+    if family is not None:
+        plant(pixels[0], family, config.split_seed)
     digest = hashlib.sha256()
     for images, of_them in zip(pixels, labels, strict=True):
         for part in batches(len(images), CHUNK):

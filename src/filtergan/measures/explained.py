@@ -9,37 +9,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from filtergan.families.registration import Problem, Warp, levels, register
+from filtergan.families.brightness import after_levels
+from filtergan.families.catalogue import explained
+from filtergan.families.registration import Problem, Warp, register
 from filtergan.families.transformations import coordinates, spline_basis, width_table
 from filtergan.measures.measure import Measure
 
-FAMILIES = (
-    "photometric",
-    "width",
-    "photometric_width",
-    "affine",
-    "photometric_affine",
-    "photometric_affine_width",
-    "spline",
-)
-"""Of grey images."""
-COLOUR_FAMILIES = ("photometric", "colour", "affine", "photometric_affine", "spline")
-"""Of images in colour, in which no strokes are measured."""
-
-_MEANINGS = {
-    "photometric": "a gain and an offset of all grey levels",
-    "colour": "a linear map of the colour of every pixel, with an offset",
-    "width": "wider or narrower strokes",
-    "photometric_width": "gain, offset and stroke width",
-    "affine": "an affine warp",
-    "photometric_affine": "gain, offset and an affine warp",
-    "photometric_affine_width": "gain, offset, an affine warp and stroke width",
-    "spline": "gain, offset and a smooth warp (a spline with 4 x 4 control points)",
-}
 MEASURES = tuple(
     Measure(
-        f"explained_{family}",
-        f"Share of the squared image change that {meaning} can explain.",
+        f"explained_{name}",
+        f"Share of the squared image change that {family.meaning} can explain.",
         0.0,
         1.0,
         "neither",
@@ -47,7 +26,7 @@ MEASURES = tuple(
         "share",
         "own (M5)",
     )
-    for family, meaning in _MEANINGS.items()
+    for name, family in explained().items()
 )
 
 Shares = list[tuple[Tensor, dict[str, Tensor]]]
@@ -68,7 +47,7 @@ def explained_all(
     x_k: Float[Tensor, "m c h w"],
     owner: Int64[Tensor, " m"],
     *,
-    families: tuple[str, ...] = FAMILIES,
+    families: Sequence[str] | None = None,
     widths: Float[Tensor, "n r 1 h w"] | None = None,
     over: Callable[[Callable[[Tensor], Shares], Sequence[Tensor]], list[Shares]] = in_turn,
 ) -> dict[str, Float[Tensor, " m"]]:
@@ -89,7 +68,7 @@ def explained_all(
         x: Images in [0, 1].
         x_k: Recovered images.
         owner: Index into `x` for each of them; what is made of an image is made once.
-        families: `FAMILIES`, or `COLOUR_FAMILIES` for images in colour.
+        families: Names in the record; by default all that apply to such images.
         widths: `stroke_widths` of `x`, where they are used more than once.
         over: Applies the fit to every part of the images; `distributed.spread` lets several
             processes share them.
@@ -100,11 +79,14 @@ def explained_all(
     Raises:
         UserError: Stroke width of images in colour.
     """
+    families = tuple(explained(x.shape[1]) if families is None else families)
     strokes = "width" in families
     if strokes and widths is None:
         widths = stroke_widths(x)
     # In single precision a search may end elsewhere when a sum is rounded otherwise.
     x, x_k = x.double(), x_k.double()
+    fits = {name: family.fit for name, family in explained().items()}
+    closed = {f: fit for f in families if (fit := fits[f]) is not None}
     several = max(1, 28 * 28 // x[0, 0].numel())  # times as many, where images are small
 
     def explain(owners: Tensor) -> list[tuple[Tensor, dict[str, Tensor]]]:
@@ -112,8 +94,8 @@ def explained_all(
         for pairs in torch.isin(owner, owners).nonzero()[:, 0].split(several * _PAIRS):
             own = torch.searchsorted(owners, owner[pairs])
             left = _left(x[owners], table, own, x_k[pairs])
-            if "colour" in families:
-                left["colour"] = _after_colours(x[owner[pairs]], x_k[pairs])
+            others = {f: fit for f, fit in closed.items() if f not in left}
+            left |= {f: fit(x[owner[pairs]], x_k[pairs]) for f, fit in others.items()}
             change = (x_k[pairs] - x[owner[pairs]]).flatten(1).square().sum(1)
             shares = {f: (1 - left[f] / change).clamp(min=0) for f in families}
             nan = torch.nan
@@ -164,7 +146,7 @@ def _left(
     smooth = _search(
         Problem(*fine, splines, photometric=True), (lifted, first), (rough.theta, first)
     )
-    left = {"photometric": _after_levels(x[owner], target), "affine": alone.residual}
+    left = {"photometric": after_levels(x[owner], target), "affine": alone.residual}
     left["photometric_affine"] = torch.stack([bright.residual, *left.values()]).amin(0)
     left["spline"] = torch.minimum(smooth.residual, left["photometric_affine"])
     if table is None:
@@ -186,21 +168,6 @@ def _left(
 
 def _search(problem: Problem, *starts: tuple[Tensor, Tensor]) -> Warp:
     return reduce(Warp.better, (register(problem, theta, row) for theta, row in starts))
-
-
-def _after_levels(x: Float[Tensor, "m c h w"], target: Tensor) -> Float[Tensor, " m"]:
-    """What the best gain and offset leave."""
-    gain, offset = levels(x, target)
-    return (target - gain * x - offset).flatten(1).square().sum(1)
-
-
-def _after_colours(x: Float[Tensor, "m c h w"], target: Tensor) -> Float[Tensor, " m"]:
-    """What the best linear map of colours leaves: tint, saturation and hue besides grey levels."""
-    pixels = torch.cat([x, torch.ones_like(x[:, :1])], dim=1).flatten(2)
-    wanted = target.flatten(2)
-    # Of a grey picture the colours are all alike: the smallest of its many best maps.
-    inverse = torch.linalg.pinv(pixels @ pixels.mT, hermitian=True)
-    return (wanted - wanted @ pixels.mT @ inverse @ pixels).flatten(1).square().sum(1)
 
 
 def _best_width(

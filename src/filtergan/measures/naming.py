@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.families.catalogue import LOW_LEVEL
 from filtergan.measures.morphometry import MORPHOMETRY, Slopes
 
 LEAST_SHIFT = 0.2
@@ -166,7 +167,7 @@ def _shape(shifts: dict[str, tuple[float, float, float]]) -> str:
 def _families(explained: dict[str, float]) -> str:
     """Photometric (with stroke width or colour, as there is), affine; spline if it adds."""
     known = {family: share for family, share in explained.items() if not math.isnan(share)}
-    low_level = [f for f in ("photometric_width", "colour", "photometric") if f in known]
+    low_level = [family for family in LOW_LEVEL if family in known]
     shown = [*low_level[:1], *(["affine"] if "affine" in known else [])]
     small = max((known[family] for family in shown), default=0.0)
     # A warp is told by what the spline explains beyond the small families.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from filtergan.families.catalogue import LOW_LEVEL, explained, references
 from filtergan.figures import distances_figure, latents_figure, png, shares_figure
 from filtergan.measures.gates import LABELS_KEPT, Check, failures, findings, gates, is_invariance
 from filtergan.report.text import cell, data_url
@@ -11,29 +12,6 @@ Found = Mapping[str, Mapping[str, Any]]
 Site = Mapping[str, Any]
 
 OWN, NULL = "traversals", "random changes of the filters"
-SETS = {
-    "null": NULL,
-    "brightness": "brightness",
-    "thickness": "stroke width",
-    "tint": "tint",
-    "affine": "affine map",
-    "warp": "smooth warp",
-    "noise": "noise",
-}
-"""The sets of images that are measured beside the traversals: name in the record, and in words."""
-
-FAMILIES = {
-    "photometric": "brightness,\ncontrast",
-    "colour": "colours",
-    "width": "stroke\nwidth",
-    "photometric_width": "brightness\nand width",
-    "affine": "affine\nmap",
-    "photometric_affine": "brightness\nand affine",
-    "photometric_affine_width": "all three",
-    "spline": "smooth\nwarp",
-}
-"""Families of transformations, in words that fit above a column."""
-
 COMPARED = {
     "image_change": "image change, in norms of the image",
     "labels_kept_judges": "labels kept by the judges",
@@ -45,14 +23,7 @@ COMPARED = {
     "locality_size": "patch that decides a pixel's change, in pixels across (a dash: none does)",
     "change_support": "share of pixels that hold 90 % of the change",
     "change_frequency": "frequency of the change, cycles per pixel",
-    "explained_photometric": "explained by brightness and contrast",
-    "explained_colour": "explained by a linear map of colours",
-    "explained_width": "explained by stroke width",
-    "explained_photometric_width": "explained by brightness and stroke width",
-    "explained_affine": "explained by an affine map",
-    "explained_photometric_affine": "explained by brightness and an affine map",
-    "explained_photometric_affine_width": "explained by all three together",
-    "explained_spline": "explained by brightness and a smooth warp",
+    **{f"explained_{name}": f"explained by {f.words}" for name, f in explained().items()},
 }
 """Rows of the table of kinds of change."""
 
@@ -164,12 +135,13 @@ def kinds(site: Site) -> dict[str, Any] | None:
         share was measured.
     """
     sets = {OWN: site.get("measures", {})}
-    sets |= {words: site.get("references", {}).get(name, {}) for name, words in SETS.items()}
+    others = {"null": NULL} | {name: family.words for name, family in references().items()}
+    sets |= {words: site.get("references", {}).get(name, {}) for name, words in others.items()}
     sets = {words: found for words, found in sets.items() if found}
     families = {
-        title: {words: found.get(f"explained_{family}", {}) for words, found in sets.items()}
-        for family, title in FAMILIES.items()
-        if f"explained_{family}" in site.get("measures", {})
+        family.title: {words: found.get(f"explained_{name}", {}) for words, found in sets.items()}
+        for name, family in explained().items()
+        if f"explained_{name}" in site.get("measures", {})
     }
     if not families:
         return None
@@ -216,10 +188,9 @@ def latents(site: Site) -> dict[str, Any] | None:
         MORPHOMETRICS.get(m, m): [entry["shifts"].get(m, (None,) * 3) for entry in entries]
         for m in map(str, entries[0]["shifts"])
     }
-    shown = ("photometric_width", "affine", "spline")
-    if "photometric_width" not in entries[0]["explained"]:  # colour
-        shown = ("colour", "affine", "spline")
-    shares = {FAMILIES[f]: [entry["explained"].get(f) for entry in entries] for f in shown}
+    low_level = [family for family in LOW_LEVEL if family in entries[0]["explained"]]
+    shown = {name: explained()[name].title for name in (*low_level[:1], "affine", "spline")}
+    shares = {t: [entry["explained"].get(name) for entry in entries] for name, t in shown.items()}
     names = [entry["name"].replace(" - ", " \u2212 ") for entry in entries]
     figure = latents_figure(names, shifts, shares, failures(site.get("measures", {})))
     return {

@@ -4,32 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from filtergan.config.fields import StudyConfig
+from filtergan.families.catalogue import to_plant
+from filtergan.families.family import Family
 from filtergan.measures.gates import failures
 from filtergan.report.text import cell, ends
 
 Site = Mapping[str, Any]
-
-PLANTED = {
-    "brightness": (
-        "each training image was dimmed by a factor of its own",
-        "brightness and contrast",
-        "explained_photometric",
-        "brightness",
-    ),
-    "rotation": (
-        "each training image was turned by an angle of its own",
-        "an affine map (rotation, scale, shear, shift)",
-        "explained_affine",
-        "affine",
-    ),
-    "width": (
-        "the strokes of each training image were made wider or narrower by a step of its own",
-        "stroke width",
-        "explained_width",
-        "thickness",
-    ),
-}
-"""What was planted: how, the family that explains it, its measure, and its reference."""
 
 
 def planted(config: StudyConfig, sites: Mapping[str, Site]) -> dict[str, Any] | None:
@@ -37,27 +17,30 @@ def planted(config: StudyConfig, sites: Mapping[str, Site]) -> dict[str, Any] | 
     kind = config.dataset.augmentation
     if kind is None:
         return None
-    how, family, name, reference = PLANTED[kind]
+    family = to_plant(kind)
+    assert family.strength is not None
     says = (
-        f"A known invariance was planted: {how}, and network and game saw the same images. Such a "
-        "network should ignore this change, and the traversals should show it."
+        f"A known invariance was planted: {family.strength.planted}, and network and game saw the "
+        "same images. Such a network should ignore this change, and the traversals should show it."
     )
+    known = family.within or family
     return {
         "says": says,
-        "sites": [
-            _found_again(layer, site, family, name, reference) for layer, site in sites.items()
-        ],
+        "sites": [_found_again(layer, site, known) for layer, site in sites.items()],
     }
 
 
-def _found_again(layer: str, site: Site, family: str, name: str, reference: str) -> dict[str, Any]:
+def _found_again(layer: str, site: Site, family: Family) -> dict[str, Any]:
     """One site's share of the planted family, against the null and the reference, in words."""
     measures, others = site.get("measures", {}), site.get("references", {})
+    explained = family.explained
+    name = f"explained_{explained.name}" if explained else ""
+    reference = family.reference.name if family.reference else ""
     ours, null, known = (
         found.get(name, {})
         for found in (measures, others.get("null", {}), others.get(reference, {}))
     )
-    if ours.get("value") is None:
+    if explained is None or ours.get("value") is None:
         return {"layer": layer, "tone": "open", "word": "not measured", "says": ""}
     (low, high), (null_low, null_high) = ends(ours), ends(null)
     word, tone = "open", "open"
@@ -68,9 +51,9 @@ def _found_again(layer: str, site: Site, family: str, name: str, reference: str)
     if failed := failures(measures):
         word, tone = f"not to be believed ({'; '.join(failed)})", "no"
     says = (
-        f"The share of the traversals' change that {family} can explain is {_told(ours)}. Of the "
-        f"change under random changes of the filters it is {_told(null)}, of a true change of this "
-        f"kind {_told(known)}."
+        f"The share of the traversals' change that {explained.words} can explain is "
+        f"{_told(ours)}. Of the change under random changes of the filters it is {_told(null)}, "
+        f"of a true change of this kind {_told(known)}."
     )
     return {"layer": layer, "tone": tone, "word": word, "says": says}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from filtergan.families.catalogue import explained
 from filtergan.figures import intervals_figure, png
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.registry import lookup, order
@@ -37,12 +38,7 @@ MAIN = (
     "independent_image_changes",
     "labels_kept",
     "labels_kept_judges",
-    "explained_photometric",
-    "explained_colour",
-    "explained_photometric_width",
-    "explained_affine",
-    "explained_photometric_affine_width",
-    "explained_spline",
+    *(f"explained_{name}" for name, family in explained().items() if family.main),
     "locality_r2_k1",
     "locality_size",
     "topology_changed",

@@ -11,7 +11,7 @@ from torch import Tensor
 from filtergan.classifiers.fitting import predict
 from filtergan.machine import distributed, runtime
 from filtergan.machine.storage import Subset
-from filtergan.measures.explained import COLOUR_FAMILIES, FAMILIES, explained_all, stroke_widths
+from filtergan.measures.explained import explained_all, stroke_widths
 from filtergan.measures.fidelity import two_sample
 from filtergan.measures.inversion import independent_changes
 from filtergan.measures.locality import change_frequency, change_support, locality
@@ -147,11 +147,8 @@ class ImageMeasures:
             "change_support": change_support(x, x_k),
             "change_frequency": change_frequency(x, x_k),
         }
-        families = FAMILIES if self.grey else COLOUR_FAMILIES
         widths = self.widths[:n] if self.grey else None
-        explained = explained_all(
-            x, flat, owner, families=families, widths=widths, over=distributed.spread
-        )
+        explained = explained_all(x, flat, owner, widths=widths, over=distributed.spread)
         found |= {f"explained_{f}": v.unflatten(0, (n, p)) for f, v in explained.items()}
         if self.grey:
             shape = morphometry(flat).unflatten(0, (n, p))

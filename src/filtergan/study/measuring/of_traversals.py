@@ -1,4 +1,4 @@
-"""What a site's traversals show, beside their null and five reference transformations."""
+"""What a site's traversals show, beside their null and the reference transformations."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.classifiers.fitting import predict
-from filtergan.families.references import COLOUR_REFERENCES, REFERENCES, reference
+from filtergan.families.catalogue import references
+from filtergan.families.references import reference
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime
 from filtergan.measures.invariance import invariance_gain, normalized_variance
@@ -61,7 +62,7 @@ class TraversalMeasures:
         which = torch.arange(self.compared).repeat(len(change))
         groups = self.images.groups[owner] * self.compared + which
         made = {}
-        for name in REFERENCES if self.images.grey else COLOUR_REFERENCES:
+        for name in references(self.images.x.shape[1]):
             x_k = reference(name, self.images.x[owner], change.flatten(), groups, self.seed)
             made[name] = x_k.unflatten(0, (len(change), self.compared))
         return made

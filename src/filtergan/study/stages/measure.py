@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from filtergan.errors import UserError
-from filtergan.families.references import REFERENCES
+from filtergan.families.catalogue import LOW_LEVEL, references
 from filtergan.figures import depth_figure, save
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime
@@ -105,7 +105,9 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
 def _work(tensors: dict[str, Tensor], materials: Materials) -> int:
     """Recovered images to be measured."""
     sets = [tensors[f"{name}_images"].shape[:2].numel() for name in ("points", "axes")]
-    return sum(sets) + (len(REFERENCES) + 1) * 2 * len(tensors["points_index"])
+    return sum(sets) + (len(references(materials.dataset.shape[0])) + 1) * 2 * len(
+        tensors["points_index"]
+    )
 
 
 def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
@@ -143,7 +145,7 @@ def _evidence(run: RunDirectory, layer: str) -> SiteEvidence:
     points = load_tensors(run.site_path(layer) / "evidence.safetensors")
     site = run.site(layer)
     strokes = "points/explained_width" in points
-    low = "explained_photometric_width" if strokes else "explained_colour"
+    low = next(f"explained_{f}" for f in LOW_LEVEL if f"points/explained_{f}" in points)
     high = "explained_photometric_affine_width" if strokes else "explained_photometric_affine"
     return SiteEvidence(
         layer,
