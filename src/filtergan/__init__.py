@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from filtergan.images.dataset import load_dataset
     from filtergan.pooling.pool import FilterPool2d, retrain
     from filtergan.sites.site import Site
+    from filtergan.study.opened import open_run
     from filtergan.study.order import run as run_study
     from filtergan.walks.prior import NaturalImagePrior
     from filtergan.walks.traversal import invert, latent_grid, points_around, walk, walk_grid
@@ -39,6 +40,7 @@ _PLACES = {
     "walks.prior": ("NaturalImagePrior",),
     "sites.site": ("Site",),
     "game.training": ("train",),
+    "study.opened": ("open_run",),
     "walks.traversal": ("invert", "latent_grid", "points_around", "walk", "walk_grid"),
 }
 _NAMES = {name: (module, name) for module, names in _PLACES.items() for name in names}
@@ -66,6 +68,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "mnist",
+    "open_run",
     "points_around",
     "predict",
     "retrain",

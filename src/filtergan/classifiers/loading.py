@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -82,14 +83,16 @@ def _reason(
     return f"its layer {name!r}, a {kind}, fails on {list(given.shape)}: {_told(error)}"
 
 
-def load_model(spec: str, weights: str | Path | None) -> nn.Module:
+def load_model(
+    spec: str, weights: str | os.PathLike[str] | None = None, folder: Path = Path()
+) -> nn.Module:
     """Make a network of the user's own, and load its weights.
 
     Args:
-        spec: `package.module:factory`; the working directory is searched first. The factory takes
-            no arguments.
+        spec: `package.module:factory`; the factory takes no arguments.
         weights: A .safetensors file, or a torch file that holds a state dict and nothing else (no
             pickled code is ever run); None keeps the weights that the factory gave.
+        folder: Is searched first for the module; by default the working directory.
 
     Raises:
         UserError: The factory is missing, fails, or returns no module; the weights are missing,
@@ -98,9 +101,11 @@ def load_model(spec: str, weights: str | Path | None) -> nn.Module:
     module_name, _, factory_name = spec.partition(":")
     if not module_name or not factory_name:
         raise UserError(f"{spec!r} names no network; write package.module:factory.")
-    here = str(Path.cwd())
+    folder = folder.resolve()
+    here = str(folder)
     sys.path.insert(0, here)
     try:
+        _check_place(module_name, folder)
         network = _make(spec, module_name, factory_name)
     finally:
         if here in sys.path:
@@ -108,6 +113,17 @@ def load_model(spec: str, weights: str | Path | None) -> nn.Module:
     if weights is not None:
         _load_weights(network, Path(weights))
     return network
+
+
+def _check_place(module_name: str, folder: Path) -> None:
+    """Refuse a module that Python has already loaded from elsewhere under the same name."""
+    file = folder.joinpath(*module_name.split(".")).with_suffix(".py")
+    loaded = getattr(sys.modules.get(module_name), "__file__", None)
+    if loaded is not None and file.is_file() and not file.samefile(loaded):
+        raise UserError(
+            f"Another module {module_name!r} is loaded already, from {loaded}; load the one in "
+            f"{folder} in a process of its own, or hand its network over."
+        )
 
 
 def _make(spec: str, module_name: str, factory_name: str) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class _Source:
     read: Callable[[np.ndarray, Allocate], Images]
 
 
-def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
+def load_dataset(data: str | os.PathLike[str], config: DatasetConfig = DatasetConfig()) -> Dataset:
     """Read a dataset into memory or, if it is too large, onto disk, at native size.
 
     A `test` split of the dataset's own is used where there is one, else its `validation` split,
@@ -112,6 +113,7 @@ def load_dataset(data: str, config: DatasetConfig = DatasetConfig()) -> Dataset:
             fewer than two classes; its columns cannot be told apart; or what is to be planted is
             not known, or is no change of such images. Or the disk is full (exit code 1).
     """
+    data = os.fspath(data)
     family = to_plant(config.augmentation) if config.augmentation is not None else None
     with ExitStack() as stack:
         if data == "digits":

@@ -20,6 +20,7 @@ from filtergan.machine.files import (
     writing,
 )
 from filtergan.machine.provenance import backend, git_state, machine, now, peak_memory_mib, versions
+from filtergan.runs.places import begun_in
 
 SCHEMA = "filtergan-record-1"
 # What `overwrite` may remove: these files and no others, whatever else lies in the directory.
@@ -129,6 +130,8 @@ class RunDirectory:
                     f"{name} lies in {path}, which is to be cleared; move it elsewhere first."
                 )
         run = cls(path, config, _new_record(config))
+        if (folder := begun_in(path, config)) is not None:
+            run.record["begun_in"] = folder
         run.record["clearing"] = sorted({*layers, *config.layer})
         run.save()
         write_atomic(path / "config.yaml", dump(config).encode())

@@ -1,6 +1,7 @@
 """What the stages work on: device, images, network, judges, sites, trained generators."""
 
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -44,18 +45,7 @@ class Materials:
     @cached_property
     def network(self) -> nn.Module:
         """The studied network: the user's, or one of ours before training."""
-        if self.config.model is not None:
-            network = load_model(self.config.model, self.config.weights)
-        else:
-            seed = runtime.derive_seed(self.config.seed, "cnn weights")
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                shape, classes = self.dataset.shape, len(self.dataset.classes)
-                network = networks.make(self.config.cnn, shape, classes)
-        network = network.to(self.device).eval()
-        # Not the user's: a `view` in its forward would not take what is laid out so.
-        ours = self.config.model is None and self.device.type == "cpu"
-        return channels_last(network) if ours else network
+        return make_network(self.config, self.dataset.shape, self.dataset.classes, self.device)
 
     @cached_property
     def judges(self) -> Judges:
@@ -139,3 +129,34 @@ class Materials:
         return torch.cat(
             [site.input(to_float(split.images[part].to(self.device))) for part in parts]
         )
+
+
+def make_network(
+    config: StudyConfig,
+    shape: tuple[int, int, int],
+    classes: tuple[str, ...],
+    device: torch.device,
+    folder: Path = Path(),
+) -> nn.Module:
+    """The user's network, or one of ours before training, in evaluation mode.
+
+    Args:
+        config: Which network; its weights.
+        shape: Channels, height and width of an image.
+        classes: Their names.
+        device: Where it is to lie.
+        folder: Where the factory of a user's network is looked for first.
+
+    Raises:
+        UserError: The factory or the weights are missing or damaged.
+    """
+    if config.model is not None:
+        network = load_model(config.model, config.weights, folder)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(runtime.derive_seed(config.seed, "cnn weights"))
+            network = networks.make(config.cnn, shape, len(classes))
+    network = network.to(device).eval()
+    # Not the user's: a `view` in its forward would not take what is laid out so.
+    ours = config.model is None and device.type == "cpu"
+    return channels_last(network) if ours else network

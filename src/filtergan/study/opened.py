@@ -1,0 +1,222 @@
+"""A run directory as an object: its record, its images and what was trained in it."""
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from filtergan.errors import UserError
+from filtergan.game.ablated import gan_type
+from filtergan.game.gan import FilterGAN
+from filtergan.images.dataset import Dataset, load_dataset
+from filtergan.machine import runtime
+from filtergan.machine.files import load_tensors
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.places import data_from
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import unwrapped
+from filtergan.study.materials import make_network
+
+
+def open_run(
+    path: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | Dataset | None = None,
+    network: nn.Module | None = None,
+    device: str | None = None,
+) -> "OpenedRun":
+    """Open the run that lies in a folder, to work with what it found; nothing is written.
+
+    Images and network are found again from any working directory, as long as they lie where they
+    did as seen from the run.
+
+    Args:
+        path: The run directory.
+        data: Its images, where they have moved: as for `load_dataset`, or what that gave.
+        network: Its network, where the factory of `--model` has moved; the weights are the run's.
+        device: Another device than its config says.
+
+    Raises:
+        UserError: There is no run, or its record is damaged; or there is no such device.
+    """
+    return OpenedRun(RunDirectory.open(Path(path).absolute()), data, network, device)
+
+
+class OpenedRun:
+    """What a run has, each part read when it is first asked for.
+
+    Attributes:
+        path: The run directory.
+        config: The study's config.
+        record: Content of record.json.
+        sites: The layers studied.
+        device: Where the network lies.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        data: str | os.PathLike[str] | Dataset | None = None,
+        network: nn.Module | None = None,
+        device: str | None = None,
+    ) -> None:
+        """Hold the parts; callers use `open_run`."""
+        self._directory, self._data, self._network = directory, data, network
+        self.path, self.config, self.record = directory.path, directory.config, directory.record
+        self.sites = self.config.layer
+        self.device = runtime.device(device or self.config.device)
+        self._gans: dict[str, FilterGAN] = {}
+
+    def __repr__(self) -> str:
+        """Folder, images, layers and state."""
+        what = f"{self.config.data}, {', '.join(self.sites)}, {self.record['status']}"
+        return f"OpenedRun({str(self.path)!r}: {what})"
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images.
+
+        Raises:
+            UserError: They are not found, or are others than those studied.
+        """
+        if isinstance(self._data, Dataset):
+            found = self._data
+        elif self._data is not None:
+            found = load_dataset(self._data, self.config.dataset)
+        else:
+            found = self._found_again()
+        if found.fingerprint != self._images()["fingerprint"]:
+            raise UserError(
+                f"{found.name} holds other images than those of the run in {self.path}; name "
+                "theirs with open_run(path, data=...)."
+            )
+        return found
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The trained network, frozen and in evaluation mode.
+
+        Raises:
+            UserError: It is not trained yet, its file is damaged, or its factory is not found.
+        """
+        images = self._images()
+        if self._network is None:
+            plain = self.config.model_copy(update={"weights": None})  # the run has kept them
+            c, h, w = images["shape"]
+            classes = tuple(images["classes"])
+            network = make_network(plain, (c, h, w), classes, self.device, self._folder)
+        else:
+            network = copy.deepcopy(unwrapped(self._network)).to(self.device).eval()
+        path = self.path / "cnn.safetensors"
+        try:
+            network.load_state_dict(load_tensors(path))
+        except RuntimeError as error:
+            raise UserError(
+                f"The network does not fit the weights in {path}; give the one that was studied "
+                "with open_run(path, network=...)."
+            ) from error
+        return network.requires_grad_(False)
+
+    def site(self, layer: str) -> Site:
+        """The site of a layer.
+
+        Raises:
+            UserError: The run has no such site, or its network is not found.
+        """
+        self._check(layer)
+        if self._done("train-gan", layer):
+            return self.gan(layer).site
+        shape = tuple(self._images()["shape"])
+        return Site.of_shape(self.network, layer, shape, self.config.response)
+
+    def gan(self, layer: str) -> FilterGAN:
+        """The trained generator of a site with its discriminator.
+
+        Raises:
+            UserError: The run has no such site, or has not trained it; or a file is damaged.
+        """
+        self._check(layer, "train-gan")
+        if layer not in self._gans:
+            kind = gan_type(self.config.gan)
+            self._gans[layer] = kind.load(self._directory.site_path(layer), self.network)
+        return self._gans[layer]
+
+    def traversals(self, layer: str) -> "Traversals":
+        """All that was found at a site's points: latents, images, residuals.
+
+        Raises:
+            UserError: The run has no such site, or no traversals of it; or the file is damaged.
+        """
+        self._check(layer, "traverse")
+        path = self._directory.site_path(layer) / "traversal.safetensors"
+        return Traversals(layer, load_tensors(path))
+
+    def _found_again(self) -> Dataset:
+        try:
+            return load_dataset(data_from(self._folder, self.config), self.config.dataset)
+        except UserError as error:
+            raise UserError(
+                f"The images of the run in {self.path} were not found again: {error} Name their "
+                "place with open_run(path, data=...)."
+            ) from error
+
+    @property
+    def _folder(self) -> Path:
+        """The working directory in which the run was begun."""
+        return (self.path / self.record.get("begun_in", ".")).resolve()
+
+    def _images(self) -> Mapping[str, Any]:
+        """What the record says of the images, from which the network was trained."""
+        if not self._directory.stage_done("train-cnn"):
+            raise UserError(
+                f"The run in {self.path} has no trained network yet; continue it with --resume."
+            )
+        return self.record["dataset"]
+
+    def _done(self, stage: str, layer: str) -> bool:
+        return self._directory.site_done(stage, layer)
+
+    def _check(self, layer: str, stage: str | None = None) -> None:
+        if layer not in self.sites:
+            there = ", ".join(self.sites)
+            raise UserError(f"The run in {self.path} has no site {layer!r}; it has {there}.")
+        if stage is not None and not self._done(stage, layer):
+            raise UserError(
+                f"The run in {self.path} has not finished {stage} at {layer!r} yet; continue it "
+                "with --resume."
+            )
+
+
+class Traversals(Mapping[str, Tensor]):
+    """Tensors of a site's traversals by name, as `study/stages/traverse.py` lists them.
+
+    Walks from measured images are in `points_*` (and from their null in `null_*`), the grids shown
+    in `grid_*`.
+
+    Attributes:
+        layer: The site's.
+    """
+
+    def __init__(self, layer: str, tensors: Mapping[str, Tensor]) -> None:
+        """Hold the tensors of a site."""
+        self.layer, self._tensors = layer, tensors
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The tensor of that name."""
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(sorted(self._tensors))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        """The layer and how many tensors there are."""
+        return f"Traversals({self.layer!r}, {len(self)} tensors)"
