@@ -43,7 +43,7 @@ def run(subject: Subject, machine: Machine) -> dict[str, Any]:
         plain.play()
         if step in AFTER:
             with torch.no_grad():
-                draws = {"ours": game.average(z), "plain": plain.generator(z)}
+                draws = {"ours": game.result().generator(z), "plain": plain.generator(z)}
             accuracies[step] = {k: _accuracy(subject, v) for k, v in draws.items()}
     return {
         "batch": config.batch,

@@ -180,7 +180,7 @@ def row(channels: int, head: str, steps: int) -> Row:
         assert all(bool(loss.isfinite()) for loss in losses.values())
     return {
         **_named(channels, head),
-        "generator_weights": sum(p.numel() for p in game.generator_weights),
+        "generator_weights": sum(p.numel() for p in game.gan.generator.parameters()),
         "peak_mib": round(peak_memory_mib() - before, 1),
         **_timed(seconds),
         "gflop": flop / 1e9,

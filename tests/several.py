@@ -58,7 +58,9 @@ def found() -> dict[str, Tensor]:
     for name, changes in GAMES.items():
         played, inputs = game(one, images, **changes)
         tensors[f"losses {name}"] = losses(played, inputs, STEPS)
-        tensors[f"average {name}"] = nn.utils.parameters_to_vector(played.average.parameters())
+        tensors[f"average {name}"] = nn.utils.parameters_to_vector(
+            played.result().generator.parameters()
+        )
     gan = game(one, images)[0].gan
     z = gan.latents(5, 3)
     prior = NaturalImagePrior.measured(images, 0.1, 0.1)
@@ -90,7 +92,7 @@ def first_losses() -> dict[str, Tensor]:
     for name, changes in GAMES.items():
         played, inputs = game(one, images, batch=64, **changes)
         tensors[name] = losses(played, inputs, STEPS)
-        assert all(w.dtype == torch.float32 for w in played.generator_weights)
+        assert all(w.dtype == torch.float32 for w in played.gan.generator.parameters())
     return tensors
 
 

@@ -15,6 +15,7 @@ from filtergan.errors import UserError
 from filtergan.game import training
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN
+from filtergan.game.players import Player
 from filtergan.game.training import Diverged, Game, train
 from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.sites.site import Site
@@ -62,15 +63,17 @@ def new_game(site: Site, inputs: Tensor, chosen: GanConfig) -> Game:
 def spy(game: Game, monkeypatch: pytest.MonkeyPatch, move: bool = True) -> list[Any]:
     """Note the name and the gradients of every update; without `move` nothing is changed."""
     seen: list[Any] = []
-    for name, optimiser in game.optimisers.items():
+    for player in game.players:
 
-        def step(name: str = name, step: Callable[[], object] = optimiser.step) -> None:
-            weights = game.optimisers[name].param_groups[0]["params"]
-            seen.append((name, [w.grad.clone() for w in weights]))
+        def step(
+            player: Player = player, step: Callable[[], object] = player.optimiser.step
+        ) -> None:
+            weights = player.optimiser.param_groups[0]["params"]
+            seen.append((player.name, [w.grad.clone() for w in weights]))
             if move:
                 step()
 
-        monkeypatch.setattr(optimiser, "step", step)
+        monkeypatch.setattr(player.optimiser, "step", step)
     return seen
 
 
@@ -172,7 +175,7 @@ def test_each_update_of_algorithm1_has_its_own_state(site: Site, inputs: Tensor)
     game = new_game(site, inputs, config(updates="algorithm1", share_trunk=True))
     game.play(inputs)
     for one, other in (("generator", "information"), ("discriminator", "q")):
-        states = [game.optimisers[name].state for name in (one, other)]
+        states = [game.players[name].optimiser.state for name in (one, other)]
         shared = [weight for weight in states[0] if weight in states[1]]
         assert shared  # the generator's weights; the trunk's
         for weight in shared:
@@ -191,9 +194,9 @@ def test_the_third_update_descends_the_information_term_only(
     scores, predicted, z = by_hand(game, *latents[0])
     adversarial = F.softplus(-scores).mean()
     information = LAMBDA * (z - predicted).square().mean()
-    equal(found["generator"], adversarial, game.generator_weights)
-    equal(found["information"], information, game.generator_weights)
-    equal(found["q"], information, game.q_weights)
+    equal(found["generator"], adversarial, game.players["generator"].weights)
+    equal(found["information"], information, game.players["information"].weights)
+    equal(found["q"], information, game.players["q"].weights)
 
 
 def by_hand(game: Game, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -225,13 +228,16 @@ def test_summed_gradients_by_hand(
     on_real, _ = game.gan.discriminator(F.relu(site.conv(h)))
     judged = F.softplus(-on_real).mean() + F.softplus(scores).mean()
     adversarial, information = F.softplus(-scores).mean(), (z - predicted).square().mean()
-    equal(found["discriminator"], judged, game.judge_weights)
-    equal(found["generator"], adversarial + LAMBDA * information, game.generator_weights)
-    equal(found["q"], LAMBDA * information, game.q_weights)
+    equal(found["discriminator"], judged, game.players["discriminator"].weights)
+    equal(found["generator"], adversarial + LAMBDA * information, game.players["generator"].weights)
+    equal(found["q"], LAMBDA * information, game.players["q"].weights)
     named = {"discriminator": judged, "generator": adversarial, "information": information}
     for name, value in named.items():
         assert float(losses[name]) == pytest.approx(float(value.detach()), rel=1e-5)
-    assert all(weight.grad is None for weight in game.generator_weights + game.judge_weights)
+    assert all(
+        weight.grad is None
+        for weight in game.players["generator"].weights + game.players["discriminator"].weights
+    )
 
 
 @pytest.mark.parametrize("updates", ["algorithm1", "summed"])
@@ -261,14 +267,14 @@ def test_whether_the_q_update_moves_the_trunk(
     game = new_game(site, inputs, config(updates=updates, share_trunk=shared))
     judge = game.gan.discriminator
     moved: list[dict[str, bool]] = []
-    step = game.optimisers["q"].step
+    step = game.players["q"].optimiser.step
 
     def watched() -> None:
         before = {name: w.detach().clone() for name, w in judge.named_parameters()}
         step()
         moved.append({n: not torch.equal(w, before[n]) for n, w in judge.named_parameters()})
 
-    monkeypatch.setattr(game.optimisers["q"], "step", watched)
+    monkeypatch.setattr(game.players["q"].optimiser, "step", watched)
     game.play(inputs)
     (once,) = moved
     assert all(value for name, value in once.items() if name.startswith("latent"))
@@ -329,7 +335,7 @@ def test_rates_fall_over_the_second_half(site: Site, inputs: Tensor) -> None:
         rates[decay] = []
         for _ in range(12):
             game.play(inputs)
-            rates[decay].append(game.optimisers["generator"].param_groups[0]["lr"])
+            rates[decay].append(game.players["generator"].optimiser.param_groups[0]["lr"])
     assert rates[False] == [0.1] * 12
     assert rates[True] == pytest.approx([0.1] * 7 + [0.1 * k / 6 for k in (5, 4, 3, 2, 1)])
 
@@ -337,13 +343,13 @@ def test_rates_fall_over_the_second_half(site: Site, inputs: Tensor) -> None:
 def test_what_is_kept_is_the_average(site: Site, inputs: Tensor) -> None:
     none = new_game(site, inputs, config(average=0.0))
     some = new_game(site, inputs, config(average=0.2))
-    mean = [w.detach().clone() for w in some.generator_weights]
+    mean = [w.detach().clone() for w in some.players["generator"].weights]
     for share in (1 / 11, 2 / 12, 0.2, 0.2):  # early on it forgets the start faster
         none.play(inputs)
         some.play(inputs)
         mean = [
             share * old + (1 - share) * new.detach()
-            for old, new in zip(mean, some.generator_weights, strict=True)
+            for old, new in zip(mean, some.players["generator"].weights, strict=True)
         ]
     assert same(none.result().generator.state_dict(), none.gan.generator.state_dict())
     assert same(none.gan.generator.state_dict(), some.gan.generator.state_dict())
@@ -377,11 +383,12 @@ def test_the_network_is_left_alone(site: Site, inputs: Tensor) -> None:
 @pytest.mark.parametrize("head", ["shared", "dense"])
 def test_all_losses_and_heads_play(site: Site, inputs: Tensor, loss: str, head: str) -> None:
     game = new_game(site, inputs, config(loss=loss, head=head))
-    before = [w.detach().clone() for w in game.generator_weights]
+    before = [w.detach().clone() for w in game.players["generator"].weights]
     losses = game.play(inputs)
     assert all(value.isfinite() for value in losses.values())
     assert all(
-        not torch.equal(w, old) for w, old in zip(game.generator_weights, before, strict=True)
+        not torch.equal(w, old)
+        for w, old in zip(game.players["generator"].weights, before, strict=True)
     )
 
 
@@ -409,8 +416,8 @@ def test_judged_filters_by_hand(
     judged = F.softplus(-on_real).mean() + F.softplus(scores).mean()
     adversarial, information = F.softplus(-scores).mean(), (z - predicted).square().mean()
     assert float(losses["discriminator"]) == pytest.approx(float(judged.detach()), rel=1e-5)
-    equal(found["generator"], adversarial + LAMBDA * information, game.generator_weights)
-    equal(found["q"], LAMBDA * information, game.q_weights)
+    equal(found["generator"], adversarial + LAMBDA * information, game.players["generator"].weights)
+    equal(found["q"], LAMBDA * information, game.players["q"].weights)
 
 
 @pytest.mark.parametrize("updates", ["algorithm1", "summed"])
@@ -504,7 +511,7 @@ def test_weights_that_are_no_numbers_are_not_kept(
         losses = play(game, inputs)
         if game.step == last:
             with torch.no_grad():
-                game.generator_weights[0].fill_(torch.nan)
+                game.players["generator"].weights[0].fill_(torch.nan)
         return losses
 
     monkeypatch.setattr(Game, "play", spoilt)

@@ -6,19 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.optim import RMSprop
+from torch import Tensor
 
 from filtergan.config.fields import GanConfig
 from filtergan.errors import LostProcess, UserError
 from filtergan.game.ablated import gan_type
-from filtergan.game.gan import FilterGAN, load_weights
+from filtergan.game.gan import FilterGAN
+from filtergan.game.minibatch import Minibatch
 from filtergan.game.objectives import (
     discriminator_loss,
     generator_loss,
     information_loss,
     r1_penalty,
 )
+from filtergan.game.players import players_of
 from filtergan.machine import distributed
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
 from filtergan.machine.runtime import derive_seed
@@ -48,176 +49,145 @@ class Game:
     """Everything that changes while the game is played, and one step of it.
 
     Attributes:
-        gan: The players as they are trained.
-        average: Moving average of the generator's weights: the generator that is kept.
+        gan: What is trained.
+        players: Who moves it, and the averages that are kept.
         step: Steps done.
     """
 
     def __init__(self, gan: FilterGAN, config: GanConfig, seed: int) -> None:
         self.gan, self.config, self.seed, self.step = gan, config, seed, 0
-        self.share = distributed.share(config.batch)
-        self.weight = (self.share.stop - self.share.start) / config.batch
-        self.average = copy.deepcopy(gan.generator)
+        self.players = players_of(gan, config)
         self.dtype = next(gan.generator.parameters()).dtype
-        judge = gan.discriminator
-        trunk, score = list(judge.trunk.parameters()), list(judge.score.parameters())
-        self.generator_weights = list(gan.generator.parameters())
-        self.judge_weights = trunk + score
-        self.q_weights = list(judge.latent.parameters()) + (trunk if config.share_trunk else [])
-        # Algorithm 1 keeps a state per update, so the generator has one in each of its two.
-        self.optimisers = {
-            "discriminator": RMSprop(self.judge_weights, config.discriminator_rate, alpha=0.9),
-            "generator": RMSprop(self.generator_weights, config.generator_rate, alpha=0.9),
-            "q": RMSprop(self.q_weights, config.information_rate, alpha=0.9),
-        }
-        if config.updates == "algorithm1":
-            self.optimisers["information"] = RMSprop(
-                self.generator_weights, config.information_rate, alpha=0.9
-            )
-        self.rates = {name: o.param_groups[0]["lr"] for name, o in self.optimisers.items()}
 
     def play(self, inputs: Rows) -> dict[str, Tensor]:
         """One step of Algorithm 1 on a minibatch drawn from site inputs; returns losses.
 
         Each of several processes draws the whole minibatch and computes its share of it.
         """
-        rng = random_generator(self.seed, "step", self.step)
-        chosen = torch.randint(len(inputs), (self.config.batch,), generator=rng)[self.share]
-        device = self.gan.site.filters.device
-        z = torch.randn(self.config.batch, self.gan.latent, generator=rng)[self.share].to(device)
-        h = inputs[chosen].to(device)
-        self._set_rates()
-
+        minibatch = self._minibatch(inputs)
+        self.players.set_rates(self._rates_left())
         with torch.no_grad():
-            real = self._shown(h)
-        generated = self._shown(h, z)
-        losses = self._update_discriminator(real, generated.detach())
+            real = self._shown(minibatch.inputs)
+        generated = self._shown(minibatch.inputs, minibatch.z)
+        losses = self._update_discriminator(minibatch, real, generated.detach())
         if self.config.updates == "algorithm1":
-            losses |= self._update_generator(generated)
-            losses |= self._update_information(self._shown(h, z), z)
+            losses |= self._update_generator(minibatch, generated)
+            losses |= self._update_information(minibatch)
         else:
-            losses |= self._update_summed(generated, z)
-        self._update_average()
+            losses |= self._update_summed(minibatch, generated)
+        losses |= self._update_others(minibatch)
+        self.players.update_averages(self._kept())
         self.step += 1
-        means = distributed.mean(list(losses.values()), self.weight)
+        means = distributed.mean(list(losses.values()), minibatch.weight)
         return dict(zip(losses, means, strict=True))
+
+    def _minibatch(self, inputs: Rows) -> Minibatch:
+        rng = random_generator(self.seed, "step", self.step)
+        device = self.gan.site.filters.device
+        return Minibatch.drawn(inputs, self.config.batch, self.gan.latent, rng, device)
 
     def _shown(self, h: Tensor, z: Tensor | None = None) -> Tensor:
         with distributed.autocast():
             return self.gan.shown(h, z)
 
-    def _judge(self, responses: Tensor) -> tuple[Tensor, Tensor]:
+    def _discriminate(self, responses: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and predicted latents, of which losses are taken in full precision."""
         with distributed.autocast():
             scores, predicted = self.gan.discriminator(responses)
         return scores.to(self.dtype), predicted.to(self.dtype)
 
-    def _update_discriminator(self, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
+    def _update_discriminator(
+        self, minibatch: Minibatch, real: Tensor, generated: Tensor
+    ) -> dict[str, Tensor]:
         """D ascends eq. 1."""
         penalised = self.config.r1 > 0 and self.step % R1_EVERY == 0
         real.requires_grad_(penalised)
-        scores, _ = self._judge(torch.cat([real, generated]))
+        scores, _ = self._discriminate(torch.cat([real, generated]))
         on_real, on_generated = scores.split([len(real), len(generated)])
         loss = total = discriminator_loss(on_real, on_generated, self.config.loss)
         if penalised:
             penalty = r1_penalty(on_real, real, self.gan.discriminator.scale)
             total = loss + self.config.r1 / 2 * R1_EVERY * penalty
-        self._move("discriminator", self.judge_weights, total)
+        self._descend("discriminator", total, minibatch)
         return {
             "discriminator": loss.detach(),
             "score_real": on_real.mean().detach(),
             "score_generated": on_generated.mean().detach(),
         }
 
-    def _update_generator(self, generated: Tensor) -> dict[str, Tensor]:
+    def _update_generator(self, minibatch: Minibatch, generated: Tensor) -> dict[str, Tensor]:
         """G descends eq. 1."""
-        scores, _ = self._judge(generated)
+        scores, _ = self._discriminate(generated)
         loss = generator_loss(scores, self.config.loss)
-        self._move("generator", self.generator_weights, loss)
+        self._descend("generator", loss, minibatch)
         return {"generator": loss.detach()}
 
-    def _update_information(self, generated: Tensor, z: Tensor) -> dict[str, Tensor]:
+    def _update_information(self, minibatch: Minibatch) -> dict[str, Tensor]:
         """Q and G together descend the information term (eq. 3)."""
-        _, predicted = self._judge(generated)
-        loss = information_loss(z, predicted)
+        q, generator = self.players["q"], self.players["information"]
+        _, predicted = self._discriminate(self._shown(minibatch.inputs, minibatch.z))
+        loss = information_loss(minibatch.z, predicted)
         weighted = self._information_weight() * loss
         # Both gradients first: G descends the same loss as Q, not what Q's move has made of it.
-        both = torch.autograd.grad(weighted, self.q_weights + self.generator_weights)
-        self._apply("q", self.q_weights, both[: len(self.q_weights)])
-        self._apply("information", self.generator_weights, both[len(self.q_weights) :])
+        both = torch.autograd.grad(weighted, q.weights + generator.weights)
+        q.move(both[: len(q.weights)], minibatch.weight)
+        generator.move(both[len(q.weights) :], minibatch.weight)
         return {"information": loss.detach()}
 
-    def _update_summed(self, generated: Tensor, z: Tensor) -> dict[str, Tensor]:
+    def _update_summed(self, minibatch: Minibatch, generated: Tensor) -> dict[str, Tensor]:
         """G descends eq. 4 at once, so that lambda weighs its two gradients; Q its own part."""
-        scores, predicted = self._judge(generated)
+        q, generator = self.players["q"], self.players["generator"]
+        scores, predicted = self._discriminate(generated)
         adversarial = generator_loss(scores, self.config.loss)
-        information = information_loss(z, predicted)
+        information = information_loss(minibatch.z, predicted)
         weighted = self._information_weight() * information
-        # Both gradients first: moving Q in between would change what G is judged by.
-        for_q = torch.autograd.grad(weighted, self.q_weights, retain_graph=True)
-        for_g = torch.autograd.grad(adversarial + weighted, self.generator_weights)
-        self._apply("generator", self.generator_weights, for_g)
-        self._apply("q", self.q_weights, for_q)
+        # Both gradients first: moving Q in between would change what G is scored by.
+        for_q = torch.autograd.grad(weighted, q.weights, retain_graph=True)
+        for_g = torch.autograd.grad(adversarial + weighted, generator.weights)
+        generator.move(for_g, minibatch.weight)
+        q.move(for_q, minibatch.weight)
         return {"generator": adversarial.detach(), "information": information.detach()}
 
-    def _move(self, name: str, weights: list[nn.Parameter], loss: Tensor) -> None:
-        self._apply(name, weights, torch.autograd.grad(loss, weights))
+    def _update_others(self, minibatch: Minibatch) -> dict[str, Tensor]:
+        """Players with a loss of their own descend it."""
+        losses: dict[str, Tensor] = {}
+        for player in self.players:
+            if player.loss is not None:
+                loss = player.loss(minibatch)
+                self._descend(player.name, loss, minibatch)
+                losses[player.name] = loss.detach()
+        return losses
 
-    def _apply(self, name: str, weights: list[nn.Parameter], gradients: tuple[Tensor, ...]) -> None:
-        gradients = distributed.mean(gradients, self.weight)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
-        self.optimisers[name].step()
-        for weight in weights:
-            weight.grad = None
+    def _descend(self, name: str, loss: Tensor, minibatch: Minibatch) -> None:
+        player = self.players[name]
+        player.move(torch.autograd.grad(loss, player.weights), minibatch.weight)
 
-    def _set_rates(self) -> None:
+    def _rates_left(self) -> float:
         left = 1 - self.step / self.config.steps
-        factor = min(1.0, 2 * left) if self.config.decay else 1.0
-        for name, optimiser in self.optimisers.items():
-            optimiser.param_groups[0]["lr"] = self.rates[name] * factor
+        return min(1.0, 2 * left) if self.config.decay else 1.0
 
     def _information_weight(self) -> float:
         warmup = self.config.information_warmup
         return self.config.information * (min(1.0, (self.step + 1) / warmup) if warmup else 1.0)
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # Early on the average must forget the start faster than its decay would.
-        keep = min(self.config.average, (self.step + 1) / (self.step + 11))
-        if self.config.average == 0:
-            keep = 0.0
-        for kept, weight in zip(self.average.parameters(), self.generator_weights, strict=True):
-            kept.lerp_(weight, 1 - keep)
-
-    def agree(self) -> None:
-        """Let all processes go on from the first one's weights."""
-        for module in self._modules().values():
-            distributed.agree(module)
-
-    def finite(self) -> bool:
-        """Whether all weights are numbers."""
-        modules = self._modules().values()
-        return all(bool(w.isfinite().all()) for module in modules for w in module.parameters())
+    def _kept(self) -> float:
+        """What the averages keep of themselves: early on they forget the start faster."""
+        return min(self.config.average, (self.step + 1) / (self.step + 11))
 
     def result(self) -> FilterGAN:
-        """The players to keep: the averaged generator and the discriminator."""
-        return type(self.gan)(self.gan.site, self.average, self.gan.discriminator, self.config)
+        """What is kept: the players' averages, and those who have none as they are."""
+        kept = copy.copy(self.gan)
+        for player in self.players:
+            if player.average is not None:
+                setattr(kept, player.name, player.average)
+        return kept
 
     def save(self, path: Path) -> None:
         """Write all state to one file."""
-        tensors = {
-            f"{part}.{key}": value
-            for part, module in self._modules().items()
-            for key, value in module.state_dict().items()
-        }
-        for name, optimiser in self.optimisers.items():
-            for index, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{name}.{index}.{k}": v for k, v in state.items()}
         progress = {"step": self.step, "threads": torch.get_num_threads()}
         progress["processes"] = distributed.size()
         progress["convolution"] = self.gan.site.backend
-        save_tensors(path, tensors, {"progress": json.dumps(progress)})
+        save_tensors(path, self.players.tensors(), {"progress": json.dumps(progress)})
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote; as many processes as then compute with as many threads.
@@ -230,32 +200,11 @@ class Game:
             progress = json.loads(load_metadata(path)["progress"])
         except (KeyError, json.JSONDecodeError) as error:
             raise UserError(f"{path} is no checkpoint of this program; remove it.") from error
-        for part, module in self._modules().items():
-            prefix = f"{part}."
-            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            load_weights(module, own, path)
-        states: dict[str, dict[int, dict[str, Tensor]]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimiser."):
-                name, index, field = key.split(".")[1:]
-                states.setdefault(name, {}).setdefault(int(index), {})[field] = value
-        groups = {name: o.state_dict()["param_groups"] for name, o in self.optimisers.items()}
-        weights = {name: set(group[0]["params"]) for name, group in groups.items()}
-        if weights != {name: set(state) for name, state in states.items()}:
-            raise UserError(f"{path} is of other updates than this configuration's; remove it.")
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict({"state": states[name], "param_groups": groups[name]})
+        self.players.load(tensors, path)
         self.step = progress["step"]
         self.gan.site.backend = progress.get("convolution", "grouped")
         if progress.get("processes", 1) == distributed.size():
             torch.set_num_threads(progress["threads"])
-
-    def _modules(self) -> dict[str, nn.Module]:
-        return {
-            "generator": self.gan.generator,
-            "discriminator": self.gan.discriminator,
-            "average": self.average,
-        }
 
 
 def train(
@@ -295,7 +244,7 @@ def train(
     game = Game(gan, config, seed)
     if checkpoint is not None and distributed.lead(checkpoint.exists):
         game.load(checkpoint)
-    game.agree()
+    game.players.agree()
     on_start(game.step)
 
     try:
@@ -320,7 +269,7 @@ def _play(
         keep = game.step % config.checkpoint_every == 0 or game.step == config.steps
         finite = torch.stack(list(losses.values())).isfinite().all()
         # Losses are those before the update, so what is kept is looked at itself.
-        if not finite or (keep and not game.finite()):
+        if not finite or (keep and not game.players.finite()):
             raise Diverged(game.step, checkpoint if _is_kept(checkpoint) else None)
 
         if game.step % config.log_every == 0 or game.step == config.steps:
