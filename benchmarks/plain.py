@@ -82,7 +82,7 @@ class PlainGame:
 
         on_real, _ = self.discriminator(self.real(images))
         on_generated, _ = self.discriminator(self.generated(images, z).detach())
-        self._move(("d",), discriminator_loss(on_real, on_generated, config.loss))
+        self._move(("d",), discriminator_loss(on_real, on_generated))
 
         scores, _ = self.discriminator(self.generated(images, z))
         self._move(("g",), generator_loss(scores, config.loss))

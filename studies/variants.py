@@ -1,7 +1,9 @@
 """Alternatives for the game, each measured over seeds on the bundled digits (`make variants`).
 
 `variants.py SEED` writes results/variants/seed<SEED>/record.json after every run, so that an
-interrupted queue goes on where it was; `make results` puts it into RESULTS.md.
+interrupted queue goes on where it was; `make results` puts it into RESULTS.md. The records there
+also hold runs with settings that measured no benefit and are gone since: the hinge loss, R1, a
+rising lambda, a Q that does not move the trunk.
 """
 
 import json
@@ -33,15 +35,11 @@ VARIANTS: dict[str, dict[str, object]] = {
     "preset": {},
     "algorithm1": {"updates": "algorithm1"},
     "minimax": {"loss": "minimax"},
-    "hinge": {"loss": "hinge"},
     "no spectral norm": {"spectral_norm": False},
-    "R1 0.01, no spectral norm": {"spectral_norm": False, "r1": 0.01},
     "no average": {"average": 0.0},
     "no decay": {"decay": False},
-    "information warm-up 100": {"information_warmup": 100},
     "information 1": {"information": 1.0},
     "information 50": {"information": 50.0},
-    "Q does not move the trunk": {"share_trunk": False},
     "dense head": {"head": "dense"},
 }
 

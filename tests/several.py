@@ -20,9 +20,9 @@ from filtergan.walks.traversal import points_around, walk
 
 STEPS = 20
 GAMES: dict[str, dict[str, Any]] = {
-    "summed": {"r1": 1.0},
-    "algorithm1": {"updates": "algorithm1", "loss": "hinge"},
-    "filters": {"judged": "filters", "spectral_norm": False, "r1": 1.0},
+    "summed": {},
+    "algorithm1": {"updates": "algorithm1", "loss": "minimax"},
+    "filters": {"judged": "filters", "spectral_norm": False},
 }
 
 

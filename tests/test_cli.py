@@ -150,7 +150,7 @@ def test_kinds_of_values(capsys: pytest.CaptureFixture[str]) -> None:
         capsys,
         *("mnist", "--layer", "0", "--layer", "features.3,1.0", "--cnn.channels", "8, 16"),
         *("--gan.decay", "false", "--gan.generator-rate=1e-3", "--traversal.dims", "1,2"),
-        *("--dataset.image-column", "img", "--seed", "010", "--gan.loss", "hinge"),
+        *("--dataset.image-column", "img", "--seed", "010", "--gan.loss", "minimax"),
         *("--data", "a,b: c"),
     )
     assert found["layer"] == ["0", "features.3", "1.0"]
@@ -160,7 +160,7 @@ def test_kinds_of_values(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["traversal"]["dims"] == [1, 2]
     assert found["dataset"]["image_column"] == "img"
     assert found["seed"] == 10
-    assert found["gan"]["loss"] == "hinge"
+    assert found["gan"]["loss"] == "minimax"
     assert found["data"] == "a,b: c"
 
 
@@ -272,7 +272,7 @@ def test_help_all_explains_every_field(capsys: pytest.CaptureFixture[str]) -> No
         if name != "preset":
             assert f"--{name.replace('_', '-')} " in text
     assert "[default: ylecun/mnist]" in text
-    assert "Weight of the R1 gradient penalty" in text
+    assert "Spectral normalisation of the discriminator's layers" in text
     assert cli.main(["study", "--help", "digits"]) == 0
     assert "ylecun" not in capsys.readouterr().out
 

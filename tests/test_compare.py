@@ -149,6 +149,14 @@ def test_holm(p: list[float], undefined: int) -> None:
 # ------------------------------------------------------------------------------------------- runs
 
 
+def test_a_setting_that_is_gone_makes_no_other_configuration(tmp_path: Path) -> None:
+    now, before = write_run(tmp_path / "now"), write_run(tmp_path / "before", 1, gan__r1=0.0)
+    other = write_run(tmp_path / "other", 2, gan__r1=1.0)
+    assert len(compare([now, before]).configurations) == 1
+    found = compare([now, before, other]).configurations
+    assert [c.settings for c in found] == [{"gan.r1": None}, {"gan.r1": 1.0}]
+
+
 def test_seeds_are_pooled_and_configurations_tested(tmp_path: Path) -> None:
     found = compare(pairs(tmp_path))
     assert [list(c.runs) for c in found.configurations] == [[0, 1, 2], [0, 1, 2]]

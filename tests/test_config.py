@@ -1,13 +1,24 @@
 """Every config is validated, every fault is named, and YAML brings back what was written."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel, ValidationError
 
-from filtergan.config.fields import DatasetConfig, StudyConfig, TraversalConfig, dump, load, parse
-from filtergan.config.presets import PRESETS, preset
+from filtergan.config.fields import (
+    DatasetConfig,
+    GanConfig,
+    StudyConfig,
+    TraversalConfig,
+    dump,
+    load,
+    parse,
+)
+from filtergan.config.older import renewed
+from filtergan.config.presets import PRESETS, preset, tiny
 from filtergan.errors import UserError
 
 
@@ -68,8 +79,8 @@ def test_unknown_preset() -> None:
         ({"gan": {"information": -1}}, r"gan.information.*given: -1"),
         ({"gan": {"information_rate": 0}}, "gan.information_rate"),
         ({"gan": {"generator_rate": float("nan")}}, "gan.generator_rate"),
-        ({"gan": {"r1": float("inf")}}, "gan.r1"),
-        ({"gan": {"loss": "wasserstein"}}, "gan.loss.*hinge"),
+        ({"gan": {"information": float("inf")}}, "gan.information"),
+        ({"gan": {"loss": "wasserstein"}}, "gan.loss.*non_saturating"),
         ({"gan": {"average": 1}}, "gan.average"),
         ({"gan": 3}, "gan"),
         ({"cnn": {"channels": []}}, "cnn.channels"),
@@ -98,6 +109,43 @@ def test_nonsense_is_named(values: dict[str, Any], words: str) -> None:
 def test_all_faults_are_named_at_once() -> None:
     with pytest.raises(UserError, match=r"seed.*gan\.steps"):
         parse({"seed": -1, "gan": {"steps": 0}}, "the test")
+
+
+def written_before(**gan: Any) -> dict[str, Any]:
+    """As an earlier version wrote the config of `tiny`."""
+    values = yaml.safe_load(dump(tiny()))
+    values["gan"] |= {"r1": 0.0, "share_trunk": True, "information_warmup": 0} | gan
+    return values
+
+
+def test_settings_that_are_gone_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(written_before()))
+    for name in ("r1", "share_trunk", "information_warmup"):
+        with pytest.raises(UserError, match=rf"config\.yaml is .*gan\.{name} is no setting"):
+            load(file)
+
+
+def test_configs_of_earlier_records_are_read(tmp_path: Path) -> None:
+    """Where settings that are gone had the value that stands for what is done now."""
+    file, values = tmp_path / "config.yaml", written_before()
+    file.write_text(yaml.safe_dump(values))
+    assert load(file, earlier=True) == parse(renewed(values), "a record") == tiny()
+    assert values == written_before()
+    with pytest.raises(UserError, match=r"not valid: gan\.r1 is no setting [^;]*; leave it out\.$"):
+        parse(renewed(written_before(r1=0.1)), "a record")
+    with pytest.raises(UserError, match=r"gan\.loss.*hinge"):
+        parse(renewed(written_before(loss="hinge")), "a record")
+    assert renewed({"gan": 3}) == {"gan": 3}
+    assert renewed({}) == {}
+
+
+def test_games_of_our_own_records_are_read() -> None:
+    """Their inversions may be of another kind, which nothing of now stands for."""
+    for path in (Path(__file__).parents[1] / "results").rglob("record.json"):
+        record = json.loads(path.read_bytes())
+        if "config" in record:
+            GanConfig.model_validate(renewed(record["config"])["gan"])
 
 
 @pytest.mark.parametrize(

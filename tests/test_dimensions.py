@@ -18,9 +18,7 @@ from filtergan.pooling.pool import FilterPool2d
 from filtergan.sites.site import Site
 from filtergan.walks.traversal import matched_noise
 
-CONFIG = GanConfig(
-    latent=2, hidden=8, discriminator_channels=4, steps=4, batch=6, log_every=1, r1=1.0
-)
+CONFIG = GanConfig(latent=2, hidden=8, discriminator_channels=4, steps=4, batch=6, log_every=1)
 
 
 class Tokens(nn.Module):

@@ -63,13 +63,13 @@ def test_tensors_round_trip(tmp_path: Path) -> None:
         "last": shared.to(memory_format=torch.channels_last),
     }
     tensors |= {"turned": shared.mT, "state": torch.get_rng_state()}
-    save_tensors(tmp_path / "t", tensors, {"step": "3", "loss": "hinge"})
+    save_tensors(tmp_path / "t", tensors, {"step": "3", "loss": "minimax"})
     back = load_tensors(tmp_path / "t")
     assert back.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert torch.equal(back[name], tensor)
         assert back[name].dtype == tensor.dtype
-    assert load_metadata(tmp_path / "t") == {"step": "3", "loss": "hinge"}
+    assert load_metadata(tmp_path / "t") == {"step": "3", "loss": "minimax"}
 
 
 def test_metadata_may_be_absent(tmp_path: Path) -> None:

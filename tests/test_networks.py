@@ -126,9 +126,7 @@ def test_game_inversion_and_pooling(
     network, x = MAKE[make](), images(10)
     before = traces(network)
     site = Site(network, layer, x[:2])
-    config = GanConfig(
-        latent=2, hidden=8, discriminator_channels=4, steps=3, batch=4, log_every=1, r1=1.0
-    )
+    config = GanConfig(latent=2, hidden=8, discriminator_channels=4, steps=3, batch=4, log_every=1)
     losses: list[dict[str, float]] = []
     gan = train(site, site.input(x), config, log=lambda _, values: losses.append(values))
     assert len(losses) == 3

@@ -124,6 +124,18 @@ def test_a_config_changed_by_hand_is_noticed(tmp_path: Path) -> None:
         RunDirectory.open(tmp_path)
 
 
+def test_a_study_of_an_earlier_version_is_opened(tmp_path: Path) -> None:
+    """Its config has settings that are gone, at the values that stand for what is done now."""
+    run = RunDirectory.create(tmp_path, tiny())
+    file, text = tmp_path / "config.yaml", (tmp_path / "config.yaml").read_text()
+    file.write_text(text.replace("gan:\n", "gan:\n  r1: 0.0\n  share_trunk: true\n"))
+    record = json.loads((tmp_path / "record.json").read_bytes())
+    record["config"]["gan"] |= {"r1": 0.0, "share_trunk": True}
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    assert RunDirectory.open(tmp_path).config == tiny()
+    assert RunDirectory.create(tmp_path, tiny(), resume=True).config == run.config
+
+
 def test_overwrite_removes_what_filtergan_wrote_and_nothing_else(tmp_path: Path) -> None:
     config = tiny().model_copy(update={"layer": ("conv1", "conv3")})
     run = RunDirectory.create(tmp_path, config)

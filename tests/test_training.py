@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
-from filtergan.game import training
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN
 from filtergan.game.players import Player
@@ -100,12 +99,11 @@ def whole_state(game: Game, path: Path) -> dict[str, Tensor]:
     return load_tensors(path)
 
 
-@pytest.mark.parametrize("r1", [0.0, 2.0])
 @pytest.mark.parametrize("updates", ["algorithm1", "summed"])
 def test_resumed_equals_uninterrupted(
-    site: Site, inputs: Tensor, tmp_path: Path, updates: str, r1: float
+    site: Site, inputs: Tensor, tmp_path: Path, updates: str
 ) -> None:
-    chosen = config(updates=updates, r1=r1)
+    chosen = config(updates=updates)
     one, other = (new_game(site, inputs, chosen) for _ in range(2))
     for _ in range(12):
         one.play(inputs)
@@ -172,7 +170,7 @@ def test_algorithm1_makes_three_updates_in_order(
 
 
 def test_each_update_of_algorithm1_has_its_own_state(site: Site, inputs: Tensor) -> None:
-    game = new_game(site, inputs, config(updates="algorithm1", share_trunk=True))
+    game = new_game(site, inputs, config(updates="algorithm1"))
     game.play(inputs)
     for one, other in (("generator", "information"), ("discriminator", "q")):
         states = [game.players[name].optimiser.state for name in (one, other)]
@@ -260,72 +258,27 @@ def test_every_sample_has_its_own_latent(
 
 
 @pytest.mark.parametrize("updates", ["algorithm1", "summed"])
-@pytest.mark.parametrize("shared", [True, False])
-def test_whether_the_q_update_moves_the_trunk(
-    site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch, updates: str, shared: bool
+def test_the_q_update_moves_the_trunk_as_well(
+    site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch, updates: str
 ) -> None:
-    game = new_game(site, inputs, config(updates=updates, share_trunk=shared))
-    judge = game.gan.discriminator
+    game = new_game(site, inputs, config(updates=updates))
+    discriminator = game.gan.discriminator
     moved: list[dict[str, bool]] = []
     step = game.players["q"].optimiser.step
 
     def watched() -> None:
-        before = {name: w.detach().clone() for name, w in judge.named_parameters()}
+        before = {name: w.detach().clone() for name, w in discriminator.named_parameters()}
         step()
-        moved.append({n: not torch.equal(w, before[n]) for n, w in judge.named_parameters()})
+        moved.append(
+            {n: not torch.equal(w, before[n]) for n, w in discriminator.named_parameters()}
+        )
 
     monkeypatch.setattr(game.players["q"].optimiser, "step", watched)
     game.play(inputs)
     (once,) = moved
     assert all(value for name, value in once.items() if name.startswith("latent"))
-    trunk = [value for name, value in once.items() if name.startswith("trunk")]
-    assert trunk == [shared] * len(trunk)
+    assert all(value for name, value in once.items() if name.startswith("trunk"))
     assert not any(value for name, value in once.items() if name.startswith("score"))
-
-
-def test_lambda_rises_from_zero(
-    site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The gradient of Q is proportional to lambda, so their ratio is the share that has risen."""
-    shares = []
-    for step in (0, 1, 3, 4, 9):
-        sizes = []
-        for warmup in (4, 0):
-            game = new_game(site, inputs, config(information_warmup=warmup, spectral_norm=False))
-            game.step = step
-            seen = spy(game, monkeypatch, move=False)
-            game.play(inputs)
-            sizes.append(dict(seen)["q"][0].norm())
-        shares.append(float(sizes[0] / sizes[1]))
-    assert shares == pytest.approx([0.25, 0.5, 1, 1, 1], rel=1e-4)
-
-
-def test_r1_acts_every_fourth_step_on_the_discriminator(
-    site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[int] = []
-    penalty = training.r1_penalty
-
-    def counted(scores: Tensor, responses: Tensor, scale: Tensor) -> Tensor:
-        calls.append(game.step)
-        assert not responses.isnan().any()
-        return penalty(scores, responses, scale)
-
-    monkeypatch.setattr(training, "r1_penalty", counted)
-    game = new_game(site, inputs, config(r1=1.0))
-    for _ in range(9):
-        game.play(inputs)
-    assert calls == [0, 4, 8]
-    gradients = []
-    for r1 in (0.0, 1.0, 2.0):
-        game = new_game(site, inputs, config(r1=r1))
-        seen = spy(game, monkeypatch, move=False)
-        game.play(inputs)
-        gradients.append(torch.cat([g.flatten() for g in dict(seen)["discriminator"]]))
-    assert calls == [0, 4, 8, 0, 0]
-    plain, once, twice = gradients
-    assert not torch.allclose(plain, once)
-    torch.testing.assert_close(twice - plain, 2 * (once - plain), rtol=1e-3, atol=1e-6)
 
 
 def test_rates_fall_over_the_second_half(site: Site, inputs: Tensor) -> None:
@@ -371,7 +324,7 @@ def test_the_network_is_left_alone(site: Site, inputs: Tensor) -> None:
     flags = [
         (m.training, *(p.requires_grad for p in m.parameters())) for m in site.network.modules()
     ]
-    train(site, inputs, config(updates="algorithm1", r1=1.0))
+    train(site, inputs, config(updates="algorithm1"))
     assert same(before, site.network.state_dict())
     assert flags == [
         (m.training, *(p.requires_grad for p in m.parameters())) for m in site.network.modules()
@@ -379,7 +332,7 @@ def test_the_network_is_left_alone(site: Site, inputs: Tensor) -> None:
     assert all(p.grad is None for p in site.network.parameters())
 
 
-@pytest.mark.parametrize("loss", ["minimax", "non_saturating", "hinge"])
+@pytest.mark.parametrize("loss", ["minimax", "non_saturating"])
 @pytest.mark.parametrize("head", ["shared", "dense"])
 def test_all_losses_and_heads_play(site: Site, inputs: Tensor, loss: str, head: str) -> None:
     game = new_game(site, inputs, config(loss=loss, head=head))
@@ -392,15 +345,14 @@ def test_all_losses_and_heads_play(site: Site, inputs: Tensor, loss: str, head: 
     )
 
 
-@pytest.mark.parametrize("r1", [0.0, 1.0])
 def test_judged_filters_by_hand(
-    site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch, r1: float
+    site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The discriminator meets the one real set and the filters of every z; images play no part.
 
     A set of real filters for every image would give the same means.
     """
-    game = new_game(site, inputs, config(judged="filters", spectral_norm=False, r1=r1))
+    game = new_game(site, inputs, config(judged="filters", spectral_norm=False))
     judge, z = game.gan.discriminator, game.gan.latents(6, 4)
     monkeypatch.setattr(torch, "randn", lambda *size, generator: z)
     given: list[Tensor] = []
@@ -547,7 +499,6 @@ def test_a_damaged_checkpoint(site: Site, inputs: Tensor, tmp_path: Path, harm: 
     "changes",
     [
         {"updates": "algorithm1"},
-        {"share_trunk": False},
         {"latent": 4},
         {"head": "dense"},
         {"spectral_norm": False},

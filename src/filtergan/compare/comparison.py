@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filtergan.config.older import renewed
 from filtergan.errors import UserError
 from filtergan.measures.contrasts import Difference, Estimate, difference, holm, pool
 from filtergan.measures.measure import Measure
@@ -153,7 +154,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
 
     It is not given its default, since the code was another one then.
     """
-    flat = _flat(record["config"])
+    flat = _flat(renewed(record["config"]))
     kept = {n: v for n, v in flat.items() if n not in _CIRCUMSTANCES and v is not None}
     return dict(sorted(kept.items())) | {"images": str(record["dataset"].get("fingerprint"))[:12]}
 

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from filtergan.config.older import REMOVED, renewed
 from filtergan.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
@@ -119,17 +121,13 @@ class GanConfig(Frozen):
     """Steps of Algorithm 1."""
     batch: Count = 64
     """Images, and as many draws, in a minibatch."""
-    loss: Literal["minimax", "non_saturating", "hinge"] = "non_saturating"
+    loss: Literal["minimax", "non_saturating"] = "non_saturating"
     """Form of the adversarial loss of eq. 1."""
     updates: Literal["algorithm1", "summed"] = "summed"
     """Three updates a step as in Algorithm 1 (D; G; Q with G), or the generator moved once by the
     sum of both gradients, in which lambda weighs them."""
     information: NonNegative = 10.0
     """Lambda of eq. 4, the weight of the information term."""
-    information_warmup: Annotated[int, Field(ge=0)] = 0
-    """Steps over which lambda rises from zero."""
-    share_trunk: bool = True
-    """Whether the Q update moves the layers it shares with the discriminator as well."""
     discriminator_rate: Positive = 2e-4
     """RMSProp rate of the discriminator."""
     generator_rate: Positive = 5e-4
@@ -140,8 +138,6 @@ class GanConfig(Frozen):
     """Let all rates fall linearly to zero over the second half of the steps."""
     spectral_norm: bool = True
     """Spectral normalisation of the discriminator's layers."""
-    r1: NonNegative = 0.0
-    """Weight of the R1 gradient penalty on real responses, applied every fourth step."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.998
     """Decay of the moving average of the generator's weights, which is what is kept; 0: none."""
     cache_mib: Count = 384
@@ -309,17 +305,24 @@ def parse(values: dict[str, Any], source: str) -> StudyConfig:
     try:
         return StudyConfig.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(
-            (f"{'.'.join(map(str, e['loc']))}: " if e["loc"] else "")
-            + e["msg"].removeprefix("Value error, ")
-            + ("" if isinstance(e["input"], dict | BaseModel) else f" (given: {e['input']!r})")
-            for e in error.errors()
-        )
+        faults = "; ".join(map(_fault, error.errors()))
         raise UserError(f"The config from {source} is not valid: {faults}.") from error
 
 
-def load(path: Path) -> StudyConfig:
+def _fault(error: ErrorDetails) -> str:
+    name = ".".join(map(str, error["loc"]))
+    if name in REMOVED:
+        return f"{name} is no setting any more, since it measured no benefit; leave it out"
+    given = "" if isinstance(error["input"], dict | BaseModel) else f" (given: {error['input']!r})"
+    return (name and f"{name}: ") + error["msg"].removeprefix("Value error, ") + given
+
+
+def load(path: Path, *, earlier: bool = False) -> StudyConfig:
     """Read a config.yaml.
+
+    Args:
+        path: The file.
+        earlier: Whether an earlier version may have written it, whose settings may be gone now.
 
     Raises:
         UserError: The file is missing, is no YAML mapping, or is not valid.
@@ -332,7 +335,7 @@ def load(path: Path) -> StudyConfig:
         raise UserError(f"The config {path} is not valid YAML; mend or replace it.") from error
     if not isinstance(values, dict):
         raise UserError(f"The config {path} holds no settings; expected `field: value` lines.")
-    return parse(values, str(path))
+    return parse(renewed(values) if earlier else values, str(path))
 
 
 def dump(config: StudyConfig) -> str:

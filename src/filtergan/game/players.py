@@ -69,7 +69,7 @@ def players_of(gan: FilterGAN, config: GanConfig) -> "Players":
     generator, discriminator = gan.generator, gan.discriminator
     mine = list(generator.parameters())
     trunk, score = list(discriminator.trunk.parameters()), list(discriminator.score.parameters())
-    q = list(discriminator.latent.parameters()) + (trunk if config.share_trunk else [])
+    q = list(discriminator.latent.parameters()) + trunk
     players = [
         Player("discriminator", discriminator, trunk + score, config.discriminator_rate),
         Player("generator", generator, mine, config.generator_rate, keeps="average"),

@@ -13,12 +13,7 @@ from filtergan.errors import LostProcess, UserError
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN
 from filtergan.game.minibatch import Minibatch
-from filtergan.game.objectives import (
-    discriminator_loss,
-    generator_loss,
-    information_loss,
-    r1_penalty,
-)
+from filtergan.game.objectives import discriminator_loss, generator_loss, information_loss
 from filtergan.game.players import players_of
 from filtergan.machine import distributed
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
@@ -26,8 +21,6 @@ from filtergan.machine.runtime import derive_seed
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.machine.storage import Rows
 from filtergan.sites.site import Site
-
-R1_EVERY = 4  # the penalty is strong and slow: apply it every fourth step, four times as strong
 
 Log = Callable[[int, dict[str, float]], None]
 
@@ -100,15 +93,10 @@ class Game:
         self, minibatch: Minibatch, real: Tensor, generated: Tensor
     ) -> dict[str, Tensor]:
         """D ascends eq. 1."""
-        penalised = self.config.r1 > 0 and self.step % R1_EVERY == 0
-        real.requires_grad_(penalised)
         scores, _ = self._discriminate(torch.cat([real, generated]))
         on_real, on_generated = scores.split([len(real), len(generated)])
-        loss = total = discriminator_loss(on_real, on_generated, self.config.loss)
-        if penalised:
-            penalty = r1_penalty(on_real, real, self.gan.discriminator.scale)
-            total = loss + self.config.r1 / 2 * R1_EVERY * penalty
-        self._descend("discriminator", total, minibatch)
+        loss = discriminator_loss(on_real, on_generated)
+        self._descend("discriminator", loss, minibatch)
         return {
             "discriminator": loss.detach(),
             "score_real": on_real.mean().detach(),
@@ -127,7 +115,7 @@ class Game:
         q, generator = self.players["q"], self.players["information"]
         _, predicted = self._discriminate(self._shown(minibatch.inputs, minibatch.z))
         loss = information_loss(minibatch.z, predicted)
-        weighted = self._information_weight() * loss
+        weighted = self.config.information * loss
         # Both gradients first: G descends the same loss as Q, not what Q's move has made of it.
         both = torch.autograd.grad(weighted, q.weights + generator.weights)
         q.move(both[: len(q.weights)], minibatch.weight)
@@ -140,7 +128,7 @@ class Game:
         scores, predicted = self._discriminate(generated)
         adversarial = generator_loss(scores, self.config.loss)
         information = information_loss(minibatch.z, predicted)
-        weighted = self._information_weight() * information
+        weighted = self.config.information * information
         # Both gradients first: moving Q in between would change what G is scored by.
         for_q = torch.autograd.grad(weighted, q.weights, retain_graph=True)
         for_g = torch.autograd.grad(adversarial + weighted, generator.weights)
@@ -165,10 +153,6 @@ class Game:
     def _rates_left(self) -> float:
         left = 1 - self.step / self.config.steps
         return min(1.0, 2 * left) if self.config.decay else 1.0
-
-    def _information_weight(self) -> float:
-        warmup = self.config.information_warmup
-        return self.config.information * (min(1.0, (self.step + 1) / warmup) if warmup else 1.0)
 
     def _kept(self) -> float:
         """What the averages keep of themselves: early on they forget the start faster."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from filtergan.config.fields import StudyConfig, dump, load, parse
+from filtergan.config.older import renewed
 from filtergan.errors import UserError
 from filtergan.machine.distributed import apart, first, lead, size
 from filtergan.machine.files import (
@@ -110,8 +111,9 @@ class RunDirectory:
                 f"The study in {path} was stopped before it began; start it with "
                 f"`filtergan study PRESET --out {path} --resume`."
             )
-        config = load(path / "config.yaml")
-        if changed := _differing(parse(record["config"], str(path / "record.json")), config):
+        config = load(path / "config.yaml", earlier=True)
+        begun = parse(renewed(record["config"]), str(path / "record.json"))
+        if changed := _differing(begun, config):
             raise UserError(
                 f"{path / 'config.yaml'} was changed after its study had begun ({changed}): put it "
                 "back, or run the changed one in another folder (`study --config`, `--out`)."
@@ -338,7 +340,7 @@ def _layers_there(path: Path) -> tuple[str, ...]:
         record = read_record(path)
     except UserError:
         try:
-            return load(path / "config.yaml").layer
+            return load(path / "config.yaml", earlier=True).layer
         except UserError as error:
             raise UserError(
                 f"{path} cannot be recognised as a study, so nothing is removed there; name "

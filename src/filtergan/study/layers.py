@@ -286,7 +286,7 @@ def _played(
     config: GanConfig, channels: int, side: int, device: torch.device
 ) -> tuple[float, Cost]:
     """Seconds of a step at a site of that size, and its cost by arithmetic."""
-    sizes = {"batch": channels, "latent": 8, "hidden": 2 * channels, "r1": 0.0}
+    sizes = {"batch": channels, "latent": 8, "hidden": 2 * channels}
     small = config.model_copy(update=sizes | {"discriminator_channels": 2 * channels})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
