@@ -49,7 +49,7 @@ class ImageMeasures:
     index: Int64[Tensor, " n"]
     groups: Int64[Tensor, " n"]
     seed: int
-    tick: runtime.Tick
+    tick: runtime.Tick = lambda images: None
 
     def __post_init__(self) -> None:  # noqa: D105
         test = self.materials.dataset.test
