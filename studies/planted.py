@@ -59,7 +59,7 @@ def main() -> None:
 
 def _study(kind: str, seed: int, data: str, path: Path) -> None:
     base = preset("planted")
-    dataset = base.dataset.model_copy(update={"augmentation": None if kind == "none" else kind})
+    dataset = base.dataset.model_copy(update={"planted": None if kind == "none" else kind})
     config = base.model_copy(update={"data": data, "seed": seed, "dataset": dataset})
     try:
         study.run(config, path, resume=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from strokes import draw
 from torch import Tensor, nn
 
 from filtergan.classifiers.fitting import predict
@@ -13,6 +14,7 @@ from filtergan.game.ablated import gan_type
 from filtergan.game.training import Game
 from filtergan.machine import distributed
 from filtergan.machine.files import load_tensors, save_tensors
+from filtergan.measures.explained import explained_all
 from filtergan.pooling.pool import draw_accuracy
 from filtergan.sites.site import Site
 from filtergan.walks.prior import NaturalImagePrior
@@ -69,7 +71,16 @@ def found() -> dict[str, Tensor]:
         inverted = walk(gan, prior, images[:5], z, points_around(z, 3, 2.0, 1), config, seed)
         tensors |= {f"{name} {key}": value for key, value in vars(inverted).items()}
     tensors["logits"] = predict(one.network, images, batch=7, prepare=lambda x: x)
-    return tensors | classified()
+    return tensors | classified() | shares()
+
+
+def shares() -> dict[str, Tensor]:
+    """What families explain of a shift that dims, of more images than are worked on at once."""
+    x = draw(torch.linspace(1.2, 2.0, 17), curves=2)
+    pairs = torch.arange(17).flip(0)
+    x_k = 0.8 * x[pairs].roll(1, -1)
+    found = explained_all(x, x_k, pairs, over=distributed.spread)
+    return {f"explained {name}": values for name, values in found.items()}
 
 
 def classified() -> dict[str, Tensor]:

@@ -140,12 +140,23 @@ def test_configs_of_earlier_records_are_read(tmp_path: Path) -> None:
     assert renewed({}) == {}
 
 
-def test_games_of_our_own_records_are_read() -> None:
+def test_settings_that_have_another_name_are_read_by_it() -> None:
+    values = {"dataset": {"augmentation": "width", "test_limit": 5}}
+    found = parse(renewed(values), "a record").dataset
+    assert (found.planted, found.test_limit) == ("width", 5)
+    assert values["dataset"]["augmentation"] == "width"
+    with pytest.raises(UserError, match=r"augmentation is called dataset\.planted now\.$"):
+        parse(values, "the test")
+
+
+def test_games_and_images_of_our_own_records_are_read() -> None:
     """Their inversions may be of another kind, which nothing of now stands for."""
     for path in (Path(__file__).parents[1] / "results").rglob("record.json"):
         record = json.loads(path.read_bytes())
         if "config" in record:
-            GanConfig.model_validate(renewed(record["config"])["gan"])
+            config = renewed(record["config"])
+            GanConfig.model_validate(config["gan"])
+            DatasetConfig.model_validate(config["dataset"])
 
 
 @pytest.mark.parametrize(

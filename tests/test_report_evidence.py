@@ -7,6 +7,7 @@ import pytest
 from test_report import PIXEL, check, site_measures
 
 from filtergan.config.fields import DatasetConfig, StudyConfig, parse
+from filtergan.config.older import renewed
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result
@@ -231,7 +232,7 @@ def test_a_failed_gate_is_said_wherever_traversals_are_shown(run, site, name, va
     site["measures"][name]["value"] = value
     (run.path / "traversal.png").write_bytes(PIXEL)
     site["figures"] = {"traversal": "traversal.png"}
-    run.config = StudyConfig(dataset=DatasetConfig(augmentation="width"))
+    run.config = StudyConfig(dataset=DatasetConfig(planted="width"))
     page = written(run)
     assert f"conv4, traversals: not to be believed.</b> {failure.capitalize()}." in page
     assert f'<p class="warning">Not to be believed: {failure}.</p>' in section(page, "conv4")
@@ -309,7 +310,7 @@ def test_colour_images_have_no_strokes_and_the_page_says_so(run, site):
 )
 def test_a_planted_invariance_is_looked_for(site, kind, name, reference):
     def said():
-        found = planted(StudyConfig(dataset=DatasetConfig(augmentation=kind)), {"conv4": site})
+        found = planted(StudyConfig(dataset=DatasetConfig(planted=kind)), {"conv4": site})
         assert found is not None
         return found["sites"][0]
 
@@ -330,7 +331,7 @@ def test_a_planted_invariance_is_looked_for(site, kind, name, reference):
 @pytest.mark.parametrize("folder", ["digits/seed0", "mnist/seed0"])
 def test_the_report_of_a_committed_record(tmp_path, folder):
     record = read_record(ROOT / "results" / folder)
-    run = RunDirectory(tmp_path, parse(record["config"], folder), record)
+    run = RunDirectory(tmp_path, parse(renewed(record["config"]), folder), record)
     page = written(run)
     assert "not to be believed" in page
     assert "What kind of change" in page

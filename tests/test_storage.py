@@ -182,16 +182,16 @@ def test_a_cache_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # ------------------------------------------------------------------------------ datasets
 
 
-@pytest.mark.parametrize("augmentation", [None, "rotation"])
+@pytest.mark.parametrize("planted", [None, "rotation"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_images_on_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, augmentation: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, planted: Any
 ) -> None:
     """More than a chunk of planting, and a table that is opened anew many times."""
     monkeypatch.setattr("filtergan.images.sources.PART", 2**15)
     folder = str(write(tmp_path / "data", kind, 700, side=24))
     inside, outside = (
-        load_dataset(folder, DatasetConfig(memory_mib=m, augmentation=augmentation)) for m in (2, 1)
+        load_dataset(folder, DatasetConfig(memory_mib=m, planted=planted)) for m in (2, 1)
     )
     assert inside.fingerprint == outside.fingerprint
     assert inside.classes == outside.classes
@@ -203,7 +203,7 @@ def test_the_same_images_on_disk(
         assert torch.equal(one.labels, other.labels)
         index = torch.tensor([7, 3, 3])
         assert torch.equal(one.pixels(index), other.pixels(index))
-    if augmentation is None:
+    if planted is None:
         both = torch.cat([inside.train.images[:], inside.test.images[:]])
         labels = torch.cat([inside.train.labels, inside.test.labels]).tolist()
         found = sorted(zip(labels, (x.numpy().tobytes() for x in both), strict=True))

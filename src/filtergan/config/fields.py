@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from filtergan.config.older import REMOVED, renewed
+from filtergan.config.older import REMOVED, RENAMED, renewed
 from filtergan.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
@@ -48,9 +48,10 @@ class DatasetConfig(Frozen):
     memory_mib: Count = 1024
     """Memory for the images, in MiB; where both splits together take more they lie on disk, in the
     cache folder, and each is read when it is needed. The results are the same."""
-    augmentation: str | None = None
-    """Plant an invariance: every training image is transformed once, by a random strength drawn
-    from split_seed, and network and game see the same images. Test images stay as they are."""
+    planted: str | None = None
+    """Plant an invariance, such as brightness, rotation or width: every training image is
+    transformed once, by a random strength drawn from split_seed, and network and game see the same
+    images. Test images stay as they are."""
 
 
 class CnnConfig(Frozen):
@@ -163,7 +164,7 @@ class TraversalConfig(Frozen):
     """The two latent dimensions of a grid; by default two drawn at random per image (the paper)."""
     measured_images: Count = 256
     """Test images from which the traversal's numbers come."""
-    measured_points: Annotated[int, Field(ge=2)] = 8
+    measured_points: Count = 8
     """Points per measured image: independent draws z_k around its z."""
     radius: Positive = 4.0
     """Distance of the measured points from z, in standard deviations of z. Two draws of eight
@@ -313,6 +314,8 @@ def _fault(error: ErrorDetails) -> str:
     name = ".".join(map(str, error["loc"]))
     if name in REMOVED:
         return f"{name} is no setting any more, since it measured no benefit; leave it out"
+    if name in RENAMED:
+        return f"{name} is called {RENAMED[name]} now"
     given = "" if isinstance(error["input"], dict | BaseModel) else f" (given: {error['input']!r})"
     return (name and f"{name}: ") + error["msg"].removeprefix("Value error, ") + given
 

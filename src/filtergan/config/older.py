@@ -11,12 +11,16 @@ REMOVED: dict[str, Any] = {
 }
 """Settings that measured no benefit, each with the value that stands for what is done now."""
 
+RENAMED = {"dataset.augmentation": "dataset.planted"}
+"""Settings that have another name now."""
+
 
 def renewed(values: Mapping[str, Any]) -> dict[str, Any]:
     """A config that an earlier version wrote, as one of now.
 
     Settings that are gone are left out where they had the value that stands for what is done now;
-    with another value they stay, and `fields.parse` will name them.
+    with another value they stay, and `fields.parse` will name them. Those that have another name
+    now get it.
 
     Args:
         values: Nested mapping of field names to values, which is left as it is.
@@ -27,4 +31,9 @@ def renewed(values: Mapping[str, Any]) -> dict[str, Any]:
         group = found.get(part)
         if isinstance(group, dict) and group.get(field) == value:
             del group[field]
+    for name, now in RENAMED.items():
+        part, field = name.split(".")
+        group = found.get(part)
+        if isinstance(group, dict) and field in group:
+            group[now.removeprefix(f"{part}.")] = group.pop(field)
     return found

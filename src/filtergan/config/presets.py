@@ -141,7 +141,7 @@ def ablation() -> StudyConfig:
 def planted() -> StudyConfig:
     """Planted truth: layer 4 of a network that must have learned a known invariance, in minutes.
 
-    Plain as it stands; `--dataset.augmentation` plants one. A third of MNIST, whose test images
+    Plain as it stands; `--dataset.planted` plants one. A third of MNIST, whose test images
     remain untouched, so that all kinds are studied on the same images.
     """
     return StudyConfig(

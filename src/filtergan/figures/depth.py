@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from filtergan.families.affine import AFFINE
+from filtergan.families.brightness import BRIGHTNESS
 from filtergan.figures.style import BLUE, GREY, page, styled
 
 Found = Mapping[str, Mapping[str, Any]]
@@ -19,8 +21,8 @@ TRAVERSALS = {
     "compensation": "compensation",
     "image_change": "image change / ‖x‖",
     "labels_kept": "labels kept",
-    "explained_photometric": "change that is photometric",
-    "explained_affine": "change that is affine",
+    "explained_photometric": f"change explained: {BRIGHTNESS.words}",
+    "explained_affine": f"change explained: {AFFINE.words}",
     "on_manifold_share": "images on the manifold",
 }
 """Measures of the panels and their titles: those of the filters, then those of the images."""

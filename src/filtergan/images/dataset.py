@@ -21,7 +21,7 @@ from filtergan.errors import UserError
 from filtergan.families.catalogue import to_plant
 from filtergan.images.planting import plant
 from filtergan.images.sources import SHARD_COLUMN, SHARD_LABELS, open_tables, read
-from filtergan.machine import runtime
+from filtergan.machine.runtime import progress
 from filtergan.machine.storage import MIB, DiskTensor, batches
 
 if TYPE_CHECKING:  # takes seconds to import, and `digits` needs none of it
@@ -100,7 +100,7 @@ def load_dataset(data: str | os.PathLike[str], config: DatasetConfig = DatasetCo
     A `test` split of the dataset's own is used where there is one, else its `validation` split,
     else a share of the images of every class is held out. Each split is shuffled once by
     `config.split_seed`, so that its first n images are a fair sample of it.
-    The training images are transformed where `config.augmentation` says so; the fingerprint is of
+    The training images are transformed where `config.planted` says so; the fingerprint is of
     what comes out.
 
     Args:
@@ -114,7 +114,7 @@ def load_dataset(data: str | os.PathLike[str], config: DatasetConfig = DatasetCo
             not known, or is no change of such images. Or the disk is full (exit code 1).
     """
     data = os.fspath(data)
-    family = to_plant(config.augmentation) if config.augmentation is not None else None
+    family = to_plant(config.planted) if config.planted is not None else None
     with ExitStack() as stack:
         if data == "digits":
             sources, classes = _digits()
@@ -300,7 +300,7 @@ def _read_images(
     raw = table.select_columns([column]).cast_column(column, datasets.Image(decode=False))
     values = itertools.chain.from_iterable(part.to_pylist() for part in read(raw, rows[order]))
     pixels: Images | None = None
-    with runtime.progress(len(rows), "reading images", "images") as advance:
+    with progress(len(rows), "reading images", "images") as advance:
         for place, value in zip(order.tolist(), values, strict=True):
             picture = _decode(value, f"row {rows[place]} of {data}")
             if pixels is None:

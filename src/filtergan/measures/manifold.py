@@ -72,7 +72,6 @@ MEASURES = (
         NULL,
         "share",
         "own",
-        centre="median",
     ),
     Measure(
         "on_manifold_share",

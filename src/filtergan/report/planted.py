@@ -14,7 +14,7 @@ Site = Mapping[str, Any]
 
 def planted(config: StudyConfig, sites: Mapping[str, Site]) -> dict[str, Any] | None:
     """Whether the invariance that was planted in the network is found; None: none was."""
-    kind = config.dataset.augmentation
+    kind = config.dataset.planted
     if kind is None:
         return None
     family = to_plant(kind)

@@ -61,12 +61,12 @@ def disc(radius: float, size: int = 28) -> np.ndarray:
 @pytest.mark.parametrize("kind", plantable())
 def test_only_the_training_images_change(kind: str) -> None:
     plain = load_dataset("digits")
-    augmented = load_dataset("digits", DatasetConfig.model_validate({"augmentation": kind}))
-    assert torch.equal(augmented.test.images[:], plain.test.images[:])
-    assert torch.equal(augmented.train.labels, plain.train.labels)
-    changed = (augmented.train.images[:] != plain.train.images[:]).flatten(1).any(1)
+    transformed = load_dataset("digits", DatasetConfig.model_validate({"planted": kind}))
+    assert torch.equal(transformed.test.images[:], plain.test.images[:])
+    assert torch.equal(transformed.train.labels, plain.train.labels)
+    changed = (transformed.train.images[:] != plain.train.images[:]).flatten(1).any(1)
     assert changed.float().mean() > 0.95
-    assert augmented.fingerprint != plain.fingerprint
+    assert transformed.fingerprint != plain.fingerprint
 
 
 @pytest.mark.parametrize("kind", plantable())
@@ -153,21 +153,21 @@ def test_colour_has_no_stroke_width(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(array).save(path)
     for kind in ("brightness", "rotation"):
-        config = DatasetConfig.model_validate({"augmentation": kind})
+        config = DatasetConfig.model_validate({"planted": kind})
         assert load_dataset(str(tmp_path), config).shape == (3, 9, 7)
     with pytest.raises(UserError, match="3 channels"):
-        load_dataset(str(tmp_path), DatasetConfig(augmentation="width"))
+        load_dataset(str(tmp_path), DatasetConfig(planted="width"))
 
 
 def test_the_kind_is_a_field_of_the_config(capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["study", "planted", "--dataset.augmentation", "rotation", "--dry-run"]
+    command = ["study", "planted", "--dataset.planted", "rotation", "--dry-run"]
     assert cli.main(command) == 0
-    assert "augmentation: rotation" in capsys.readouterr().out
+    assert "planted: rotation" in capsys.readouterr().out
 
 
 def test_an_unknown_kind_is_refused_before_any_image_is_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'shear' can be planted; choose brightness, rotation, wi"):
-        load_dataset(str(tmp_path / "missing"), DatasetConfig(augmentation="shear"))
+        load_dataset(str(tmp_path / "missing"), DatasetConfig(planted="shear"))
 
 
 # -------------------------------------------------------------------------------------- the table
