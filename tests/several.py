@@ -134,4 +134,3 @@ if __name__ == "__main__":
         save_tensors(folder / "agreed", agreed(folder))
     else:
         save_tensors(folder / "mixed", first_losses())
-    distributed.leave()

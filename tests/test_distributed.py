@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import ending
 import pytest
 import several
 import stopped
@@ -77,6 +80,9 @@ CONFIG = StudyConfig(
 )
 
 
+PATIENCE = 900
+"""Seconds after which a process is taken to hang; on a busy machine all take their time."""
+
 LONG = CONFIG.model_copy(update={"gan": CONFIG.gan.model_copy(update={"steps": 100_000})})
 
 
@@ -91,17 +97,24 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"} | more
 
 
-def run_script(processes: int, folder: Path, precision: str) -> None:
-    """Run `several` in so many processes, and wait for all."""
+def start_script(
+    processes: int, script: ModuleType, *arguments: str
+) -> list[subprocess.Popen[str]]:
+    """So many processes of a script, that know of each other as torchrun's do."""
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "GROUP_RANK": "0"}
     shared |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-    command = [sys.executable, several.__file__, str(folder), precision]
+    command = [sys.executable, str(script.__file__), *arguments]
     started = []
     for rank in range(processes):
         own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        one = environment(**shared, **own) if processes > 1 else environment()
-        started.append(subprocess.Popen(command, env=one))
-    assert [process.wait(300) for process in started] == [0] * processes
+        started.append(start(command, **(shared | own if processes > 1 else {})))
+    return started
+
+
+def run_script(processes: int, folder: Path, precision: str) -> None:
+    """Run `several` in so many processes, and wait for all."""
+    for process in start_script(processes, several, str(folder), precision):
+        finish(process, 0)
 
 
 @pytest.fixture
@@ -163,7 +176,7 @@ def begin(folder: Path, config: StudyConfig, *more: str | Path) -> list[str]:
 
 
 def finish(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, out + err
     return out, err
 
@@ -185,7 +198,7 @@ def record_of(run: Path) -> dict[str, Any]:
 
 
 def until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + PATIENCE
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -291,7 +304,7 @@ def test_any_number_goes_on(alone: Path, tmp_path: Path) -> None:
     run, torchrun = tmp_path / "run", [sys.executable, "-m", "torch.distributed.run"]
     torchrun += ["--nproc-per-node", "2", "--master-port", free_port(), stopped.__file__]
     arguments = begin(tmp_path, CONFIG, "--until", "train-gan")[3:]
-    start([*torchrun, "15", *arguments]).communicate(timeout=300)
+    start([*torchrun, "15", *arguments]).communicate(timeout=PATIENCE)
     assert losses_of(run)[-1]["step"] == 15
     arguments.append("--resume")
     finish(start([sys.executable, stopped.__file__, "25", *arguments]), 130)
@@ -319,6 +332,30 @@ def test_two_machines_and_one_mistake(tmp_path: Path) -> None:
     assert "holds an unfinished study; continue it with --resume" in err
 
 
+# ---------------------------------------------------------------------------------- their end
+
+
+@pytest.mark.parametrize(
+    ("way", "codes", "words"),
+    [
+        ("success", (0, 0), ("", "")),
+        ("mistake", (2, 2), ("filtergan: A mistake.", "")),
+        ("interrupt", (130, 130), ("filtergan: interrupted", "filtergan: interrupted")),
+        ("told to end", (1, 1), ("The run was told to end", "Another process of this run has")),
+        ("killed", (-signal.SIGKILL, 1), ("", "Another process of this run has")),
+        ("bug", (1, 1), ("AssertionError: a bug", "AssertionError: a bug")),
+    ],
+)
+def test_no_thread_outlives_the_command(
+    way: str, codes: tuple[int, int], words: tuple[str, str]
+) -> None:
+    """Where a thread of the process group lives when Python ends, a busy machine's aborts."""
+    for process, code, word in zip(start_script(2, ending, way), codes, words, strict=True):
+        _, err = finish(process, code)
+        assert word in err
+        assert bool(word) == bool(err)
+
+
 # --------------------------------------------------------------------------------------- mistakes
 
 
@@ -342,7 +379,7 @@ def test_mistakes(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(launcher, "serve", lambda: None)  # it takes SIGTERM
+    monkeypatch.setattr(launcher, "serving", nullcontext)  # it takes SIGTERM
     if variables:
         variables = {"RANK": "0", "LOCAL_WORLD_SIZE": variables["WORLD_SIZE"]} | variables
     for name, value in variables.items():

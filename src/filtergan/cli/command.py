@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 for a misfortune of the world's; 2 for a mistake of the user's; 130 if interrupted.
     """
     try:
-        launcher.serve()
-        _run(list(sys.argv[1:] if argv is None else argv))
+        with launcher.serving():
+            _run(list(sys.argv[1:] if argv is None else argv))
     except UserError as error:
         launcher.tell(error)
         return error.exit_code

@@ -155,9 +155,11 @@ def _interruptible() -> Iterator[None]:
 # ------------------------------------------------------------------------- in each process
 
 
-def serve() -> None:
-    """As one of several processes: end where told to, and with the launcher."""
+@contextmanager
+def serving() -> Iterator[None]:
+    """As one of several processes: inside, end where told to, and with the launcher."""
     if "RANK" not in os.environ:
+        yield
         return
 
     def end(*_: Any) -> NoReturn:
@@ -166,6 +168,11 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, end)
     if TOLD in os.environ:
         threading.Thread(target=_outlive_not, args=(os.getppid(),), daemon=True).start()
+    try:
+        yield
+    finally:
+        # It ends by itself: told to, it would raise amid the interpreter's last work.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _outlive_not(parent: int) -> None:
@@ -178,8 +185,6 @@ def tell(error: UserError) -> None:
     """Say why this process ends: to its launcher, or on stderr, once for each machine."""
     lost = isinstance(error, LostProcess)
     if TOLD in os.environ:
-        # It ends by itself: told to, it would raise amid the interpreter's last work.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         word = {"message": str(error), "exit_code": error.exit_code, "lost": lost}
         word["where"] = error.where if isinstance(error, LostProcess) else ""
         with suppress(OSError):

@@ -1,11 +1,11 @@
 """Several processes at one study: which is first, which share is whose, how results come together.
 
 All processes run the same stages on the same data. What is divided is divided by `share` and
-`spread`, everything else is done by each alike; only the first process writes. Fabric sets up the
-devices, the process group and the precision. In a single process every function here is trivial.
+`spread`, everything else is done by each alike; only the first process writes. In a single process
+every function here is trivial.
 """
 
-import logging
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -26,8 +26,8 @@ process that ends is noticed at once, not by this."""
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-_fabric: Any = None
-_made: tuple[str, str] | None = None
+_joined = False
+_mixed: str | None = None  # the kind of device that computes in bfloat16
 _apart = False
 
 
@@ -49,62 +49,46 @@ def local_rank() -> int:
 def start(accelerator: str, precision: str) -> None:
     """Join the other processes that the environment tells of, and set the precision.
 
-    Nothing happens, and Fabric is not imported, for a single process in 32 bits.
+    They are left when Python ends, in whatever way.
 
     Args:
         accelerator: `cpu` (gloo) or `cuda` (NCCL, one card for each process).
-        precision: As Fabric names it: `32-true`, `bf16-mixed`.
+        precision: `32-true`, or `bf16-mixed` for what is inside `autocast`.
 
     Raises:
         LostProcess: The others did not come.
     """
-    global _fabric, _made
-    if _made == (accelerator, precision):
+    global _joined, _mixed
+    _mixed = accelerator if precision == "bf16-mixed" else None
+    if wanted() == 1 or _joined:
         return
-    _made = (accelerator, precision)
-    if wanted() == 1 and precision == "32-true":
-        _fabric = None
-        return
-    from lightning.fabric import Fabric  # takes seconds to import
-    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-    from lightning.fabric.strategies.ddp import DDPStrategy
-
-    for name in ("lightning.fabric", "lightning.pytorch"):  # it announces every start
-        logging.getLogger(name).setLevel(logging.WARNING)
-    values: Any = {"accelerator": accelerator, "precision": precision}
-    if wanted() == 1:
-        _fabric = Fabric(devices=1, **values)
-        return
-    machines = wanted() // local_size()
-    strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), timeout=TIMEOUT)
-    fabric = Fabric(devices=local_size(), num_nodes=machines, strategy=strategy, **values)
-    with _together():
-        if not dist.is_initialized():
-            fabric.launch()
-    _fabric = fabric
+    if accelerator == "cuda":
+        torch.cuda.set_device(local_rank())  # NCCL's objects are sent from there
+    if not dist.is_initialized():
+        with _together():
+            dist.init_process_group("nccl" if accelerator == "cuda" else "gloo", timeout=TIMEOUT)
+        atexit.register(_leave)
+    _joined = True
 
 
 def size() -> int:
     """How many processes there are."""
-    return 1 if _fabric is None else _fabric.world_size
+    return dist.get_world_size() if _joined else 1
 
 
 def first() -> bool:
     """Whether this process is the one that writes."""
-    return _fabric is None or _fabric.global_rank == 0
+    return _rank() == 0
 
 
 def autocast() -> AbstractContextManager[Any]:
     """Compute what is inside in the precision of `start`."""
-    return nullcontext() if _fabric is None else _fabric.autocast()
+    return nullcontext() if _mixed is None else torch.autocast(_mixed, torch.bfloat16)
 
 
 def share(n: int) -> slice:
     """This process's part of n things: parts are contiguous and differ by one at most."""
-    if _fabric is None:
-        return slice(0, n)
-    rank = _fabric.global_rank
-    return slice(rank * n // size(), (rank + 1) * n // size())
+    return slice(_rank() * n // size(), (_rank() + 1) * n // size())
 
 
 def spread(function: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
@@ -144,7 +128,7 @@ def mean(tensors: Sequence[Tensor], weight: float) -> tuple[Tensor, ...]:
         return tuple(tensors)
     flat = torch.cat([tensor.flatten() for tensor in tensors]) * weight
     with _together():
-        flat = _fabric.all_reduce(flat, reduce_op="sum")
+        dist.all_reduce(flat)
     parts = flat.split([tensor.numel() for tensor in tensors])
     return tuple(part.view(t.shape) for part, t in zip(parts, tensors, strict=True))
 
@@ -162,15 +146,16 @@ def lead(function: Callable[[], Found]) -> Found:
         return function()
     if _apart:
         return function() if first() else cast(Found, None)
-    outcome: tuple[Any, UserError | None] = (None, None)
+    outcome: list[Any] = [None, None]
     if first():
         with apart():
             try:
-                outcome = (function(), None)
+                outcome = [function(), None]
             except UserError as error:
-                outcome = (None, error)
+                outcome = [None, error]
     with _together():
-        found, error = _fabric.broadcast(outcome, src=0)
+        dist.broadcast_object_list(outcome, src=0)
+    found, error = outcome
     if error is not None:
         raise error
     return found
@@ -210,12 +195,19 @@ def pace(tick: Callable[[int], object]) -> Callable[[int], object]:
     return lambda n: tick(n * (1 if _apart_or_alone() else size()))
 
 
-def leave() -> None:
-    """End the process group, if there is one."""
-    global _fabric, _made
-    if dist.is_available() and dist.is_initialized():
+def _leave() -> None:
+    """End the process group and its threads, while Python has not yet begun to end.
+
+    After a collective a thread of gloo's lets go of its tensors, for which it needs Python's lock.
+    Where Python has begun to end by then, as on a busy machine, it ends that thread in the midst of
+    a destructor instead, and the process aborts. Destroying the group waits for the threads.
+    """
+    if dist.is_initialized():
         dist.destroy_process_group()
-    _fabric = _made = None
+
+
+def _rank() -> int:
+    return dist.get_rank() if _joined else 0
 
 
 def _apart_or_alone() -> bool:
@@ -232,4 +224,6 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise LostProcess("Another process of this run has ended or cannot be reached") from error
+        reason = "Another process of this run has ended or cannot be reached"
+        # Torch's frames hold the process group, which `_leave` could not end then.
+        raise LostProcess(reason) from error.with_traceback(None)

@@ -1,0 +1,56 @@
+"""A command in which processes meet, and end in some WAY; does a thread of theirs outlive it?"""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import torch
+
+from filtergan import cli
+from filtergan.cli import command
+from filtergan.errors import UserError
+from filtergan.machine import distributed
+
+LEFT = 70
+"""The exit code where a thread is left."""
+
+
+def threads() -> set[str]:
+    """Names of the process group's threads, of those that run now."""
+    names = {(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+    return {name for name in names if name.startswith(("gloo_", "pt_gloo_", "pt_tcpstore_"))}
+
+
+def check() -> None:
+    if left := threads():
+        print(f"left: {left}", file=sys.stderr, flush=True)
+        os._exit(LEFT)
+
+
+def end(arguments: list[str]) -> None:
+    distributed.start("cpu", "32-true")
+    distributed.mean([torch.ones(3)], 0.5)
+    distributed.lead(lambda: None)
+    assert threads() >= {"gloo_tcp_loop", "pt_gloo_runloop"}
+    match arguments[0]:
+        case "mistake":
+            raise UserError("A mistake.")
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "told to end" | "killed" as way:
+            if distributed.first():  # most likely in the midst of what follows
+                word = signal.SIGTERM if way == "told to end" else signal.SIGKILL
+                threading.Timer(0.2, os.kill, (os.getpid(), word)).start()
+            while True:
+                distributed.lead(lambda: None)
+        case "bug":
+            raise AssertionError("a bug")
+
+
+if __name__ == "__main__":
+    atexit.register(check)  # what is registered later, as by `start`, is called before
+    command._run = end
+    sys.exit(cli.main(sys.argv[1:]))
