@@ -67,6 +67,16 @@ def test_clusters_widen_the_interval_as_they_should():
     )
 
 
+def test_mean_interval_is_of_the_counts_that_resample_gives():
+    """So a seed means the same resamples for every measure."""
+    values, clusters = torch.randn(90, generator=seeded()), torch.arange(90) % 40
+    total, members = (np.bincount(clusters, w) for w in (values.double(), torch.ones(90)))
+    (counts,) = stats.resample(40, 300, 4)
+    ends = np.quantile(counts @ total / (counts @ members), (0.025, 0.975))
+    found = stats.interval(values, clusters, resamples=300, seed=4)
+    assert found == pytest.approx(tuple(ends), rel=1e-14)
+
+
 def test_median_interval_matches_a_plain_bootstrap_and_the_normal_law():
     values = torch.randn(301, generator=seeded(3))
     low, high = stats.interval(values, statistic="median", resamples=4000, seed=0)

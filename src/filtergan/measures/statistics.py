@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
+from scipy.stats import bootstrap
 from torch import Tensor
 
 CELLS = 4_000_000
@@ -62,14 +63,21 @@ def interval(
     if size < 2:
         return math.nan, math.nan
     if statistic == "mean":
-        total, members = np.bincount(member, array), np.bincount(member).astype(np.float64)
-        found = [(c @ total) / (c @ members) for c in resample(size, resamples, seed)]
+        found = bootstrap(
+            (np.bincount(member, array), np.bincount(member)),
+            lambda total, members, axis: total.sum(axis) / members.sum(axis),
+            n_resamples=resamples,
+            batch=max(1, CELLS // size),
+            paired=True,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution
     else:
         order = np.argsort(array)
         # Columns of the blocks follow the values, of which there may be many to a cluster.
-        blocks = resample(size, resamples, seed)
-        found = [_weighted_median(array[order], c[:, member[order]]) for c in blocks]
-    return _ends(np.concatenate(found))
+        blocks = (counts[:, member[order]] for counts in resample(size, resamples, seed))
+        found = np.concatenate([_weighted_median(array[order], block) for block in blocks])
+    return _ends(found)
 
 
 def two_way_interval(
