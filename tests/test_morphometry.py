@@ -25,7 +25,7 @@ from filtergan.measures.morphometry import (
     topology_changed,
     within_class_sd,
 )
-from filtergan.measures.strokes import length
+from filtergan.measures.strokes import _Ties, length
 
 SIZE = 28
 GRID = (np.mgrid[: 4 * SIZE, : 4 * SIZE] + 0.5) / 4
@@ -395,3 +395,26 @@ def test_every_slope_is_registered():
         assert "latent z11: joint" in lookup(f"slope_{name}_z11").meaning
         assert name in lookup(f"morphometry_r2_{name}").meaning
     assert lookup("topology_changed").unit == "share"
+
+
+def test_ties_are_broken_in_the_order_that_is_given():
+    """A block turned about, with its order, has its axis turned about; another order, another axis.
+
+    scikit-image does not promise where its random order comes from.
+    """
+    asked = []
+
+    class Asked(_Ties):
+        def permutation(self, x, axis=0):
+            asked.append(len(x))
+            return super().permutation(x, axis)
+
+    block = np.pad(np.ones((6, 14), dtype=bool), 1)
+    order = np.arange(6 * 14.0)
+    orders = (order, order, order[::-1])
+    first, again, turned = (np.asarray(medial_axis(block, rng=Asked(one))) for one in orders)
+    change = "medial_axis breaks ties in another way: strokes._Ties must follow, or keep the bound"
+    assert asked == [6 * 14] * 3, change
+    assert np.array_equal(first, again), change
+    assert np.array_equal(turned, np.rot90(first, 2)), change
+    assert not np.array_equal(turned, first), change
