@@ -11,13 +11,16 @@ cd runs/$(1) && for record in */seed*/record.json; do \
   mkdir -p $$folder && cp $$record $$folder/ || exit; done
 endef
 
-.PHONY: demo test lint hooks variants ablations planted large-layers bench results clean
+.PHONY: demo test stress lint hooks variants ablations planted large-layers bench results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
 
 test: .venv/installed  ## all tests but those that need MNIST
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not mnist"
+
+stress: .venv/installed  ## several processes on a busy machine, 20 times, two hours
+	OMP_NUM_THREADS=1 $(BIN)/python tests/stress.py 20
 
 lint: .venv/installed
 	$(BIN)/ruff check
