@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from filtergan.sites.site import Site
     from filtergan.study.opened import open_run
     from filtergan.study.order import run as run_study
+    from filtergan.study.site_inputs import SiteInputs
     from filtergan.walks.prior import NaturalImagePrior
     from filtergan.walks.traversal import invert, latent_grid, points_around, walk, walk_grid
 
@@ -41,6 +42,7 @@ _PLACES = {
     "sites.site": ("Site",),
     "game.training": ("train",),
     "study.opened": ("open_run",),
+    "study.site_inputs": ("SiteInputs",),
     "walks.traversal": ("invert", "latent_grid", "points_around", "walk", "walk_grid"),
 }
 _NAMES = {name: (module, name) for module, names in _PLACES.items() for name in names}
@@ -57,6 +59,7 @@ __all__ = [
     "PaperCNN",
     "ResNet",
     "Site",
+    "SiteInputs",
     "StudyConfig",
     "TraversalConfig",
     "UserError",
@@ -78,6 +81,10 @@ __all__ = [
     "walk",
     "walk_grid",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from filtergan.errors import UserError
 from filtergan.machine.distributed import spread
-from filtergan.machine.storage import Rows, batches
+from filtergan.machine.storage import RowsLike, batches, rows_of
 from filtergan.sites.wrappers import output_of
 
 Prepare = Callable[[Tensor], Tensor]
@@ -62,7 +62,7 @@ def augmented(images: Float[Tensor, "n c h w"], flip: bool, shift: int) -> Float
 def fit(
     network: nn.Module,
     parameters: Iterable[nn.Parameter],
-    inputs: Rows,
+    inputs: RowsLike,
     labels: Int64[Tensor, " n"],
     *,
     epochs: int,
@@ -85,7 +85,7 @@ def fit(
     Args:
         network: Maps prepared inputs to logits [n, classes].
         parameters: Those to train; all others stay as they are.
-        inputs: Training inputs [n, ...], as `prepare` takes them.
+        inputs: Training inputs [n, ...], as `prepare` takes them and as `rows_of` makes rows.
         labels: Their classes.
         epochs: Passes over the inputs.
         batch: Inputs in a minibatch.
@@ -100,6 +100,7 @@ def fit(
     Raises:
         UserError: The loss is not finite (exit code 1); the weights are those before that step.
     """
+    inputs = rows_of(inputs)
     assert len(inputs) == len(labels) > 0
     trained = list(parameters)
     network.to(device)
@@ -129,7 +130,7 @@ def fit(
 
 def predict(
     network: Callable[[Tensor], Tensor],
-    inputs: Rows,
+    inputs: RowsLike,
     *,
     batch: int = 1000,
     device: torch.device | str = "cpu",
@@ -141,11 +142,12 @@ def predict(
 
     Args:
         network: Maps prepared inputs to logits; a module or any other callable.
-        inputs: Inputs [n, ...], as `prepare` takes them.
+        inputs: Inputs [n, ...], as `prepare` takes them and as `rows_of` makes rows.
         batch: Inputs in a pass.
         device: Where to compute.
         prepare: Applied to each minibatch on the device.
     """
+    inputs = rows_of(inputs)
     module = network.to(device) if isinstance(network, nn.Module) else nn.Module()
     with _mode(module, training=False), torch.no_grad():
         parts = spread(

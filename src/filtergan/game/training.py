@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from filtergan.machine import distributed
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
 from filtergan.machine.runtime import derive_seed
 from filtergan.machine.runtime import generator as random_generator
-from filtergan.machine.storage import Rows
+from filtergan.machine.storage import Rows, RowsLike, rows_of
 from filtergan.sites.site import Site
 
 Log = Callable[[int, dict[str, float]], None]
@@ -193,11 +194,11 @@ class Game:
 
 def train(
     site: Site,
-    inputs: Rows,
+    inputs: RowsLike,
     config: GanConfig,
     seed: int = 0,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     log: Log = lambda step, values: None,
     on_start: Callable[[int], object] = lambda step: None,
     on_step: Callable[[], object] = lambda: None,
@@ -207,7 +208,7 @@ def train(
     Args:
         site: The site whose filters are to be generated.
         inputs: Site inputs h [n, i, h, w] of the training images: a tensor (`site.input(images)`),
-            or anything else that gives tensors of its rows.
+            or anything else that `rows_of` takes; `SiteInputs` computes them in batches.
         config: Sizes, rates and choices.
         seed: Seed of weights, minibatches and latents; the same seed gives the same generator.
         checkpoint: File for the state; where it exists, the game goes on from it.
@@ -223,6 +224,7 @@ def train(
         LostProcess: Another process of the run has ended.
         UserError: The checkpoint is damaged.
     """
+    inputs, checkpoint = rows_of(inputs), None if checkpoint is None else Path(checkpoint)
     first = inputs[:1000].to(site.filters.device)
     gan = gan_type(config).new(site, first, config, derive_seed(seed, "weights"))
     game = Game(gan, config, seed)

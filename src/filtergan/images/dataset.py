@@ -55,6 +55,10 @@ class Split:
         """Return the number of images."""
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        """How many images, and their shape."""
+        return f"Split({len(self)} images of {'x'.join(map(str, self.images.shape[1:]))})"
+
     def pixels(self, index: Tensor | slice | None = None) -> Float[Tensor, "m c h w"]:
         """Return the images, or those at `index`, as float32 from 0 to 1."""
         chosen = self.images[slice(None) if index is None else index]
@@ -78,6 +82,11 @@ class Dataset:
     test: Split
     classes: tuple[str, ...]
     fingerprint: str
+
+    def __repr__(self) -> str:
+        """Name, splits and classes."""
+        classes = f"{len(self.classes)} classes"
+        return f"Dataset({self.name!r}: train {self.train}, test {self.test}, {classes})"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import data
 
 from filtergan.errors import UserError
 
@@ -103,6 +105,84 @@ class Rows(Protocol):
     def __getitem__(self, index: slice | Tensor, /) -> Tensor:
         """The rows of a slice, or of a tensor of numbers [n]."""
         ...
+
+
+RowsLike = Rows | data.Dataset[Any] | data.DataLoader[Any] | np.ndarray
+"""What `rows_of` makes rows of."""
+
+
+def rows_of(given: RowsLike) -> Rows:
+    """What people have, as rows.
+
+    Args:
+        given: A tensor, or anything else that has rows of its own; a NumPy array; a torch dataset
+            of tensors, or of tuples whose first entry is one, as in (image, label); or a torch
+            DataLoader, of which only the dataset is taken, in the dataset's own order: batches,
+            shuffling, samplers and `collate_fn` play no part.
+
+    Raises:
+        UserError: It is none of these, or its items are no tensors.
+    """
+    if isinstance(given, data.DataLoader):
+        given = given.dataset
+    if isinstance(given, np.ndarray):
+        return torch.from_numpy(given)
+    if isinstance(given, data.TensorDataset):
+        return given.tensors[0]
+    if isinstance(given, Rows):
+        return given
+    if isinstance(given, data.IterableDataset) or not (
+        hasattr(given, "__len__") and hasattr(given, "__getitem__")
+    ):
+        raise UserError(
+            f"A {type(given).__name__} cannot be asked for some of its rows; give a tensor, a "
+            "torch Dataset with a length, or a DataLoader of one."
+        )
+    return Items(given)
+
+
+class Items:
+    """The items of a torch dataset as rows, each fetched when it is asked for.
+
+    Args:
+        dataset: Gives tensors of one shape, or tuples whose first entry is one.
+
+    Raises:
+        UserError: It is empty, or gives something else (also on asking for rows).
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+        if not len(dataset):
+            raise UserError(f"The {type(dataset).__name__} is empty; give one with items.")
+        first = self._item(0)
+        self.shape, self.dtype = torch.Size((len(dataset), *first.shape)), first.dtype
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | Tensor, /) -> Tensor:
+        """The rows of a slice, or of a tensor of numbers."""
+        rows = [self._item(row) for row in row_numbers(index, len(self)).tolist()]
+        if odd := [list(row.shape) for row in rows if row.shape != self.shape[1:]]:
+            raise UserError(
+                f"The items of the {type(self._dataset).__name__} have different shapes "
+                f"({list(self.shape[1:])}, {odd[0]}); bring them to one first."
+            )
+        return torch.stack(rows) if rows else torch.empty((0, *self.shape[1:]), dtype=self.dtype)
+
+    def _item(self, row: int) -> Tensor:
+        item = self._dataset[row]
+        item = item[0] if isinstance(item, tuple | list) else item
+        if isinstance(item, np.ndarray):
+            return torch.from_numpy(item)
+        if not isinstance(item, Tensor):
+            raise UserError(
+                f"The items of the {type(self._dataset).__name__} are no tensors but "
+                f"{type(item).__name__}; let it give tensors, or tuples that begin with one."
+            )
+        return item
 
 
 class Subset:

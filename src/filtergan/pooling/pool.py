@@ -14,7 +14,7 @@ from filtergan.config.fields import MeasureConfig
 from filtergan.errors import UserError
 from filtergan.machine.distributed import pace, spread
 from filtergan.machine.runtime import Tick
-from filtergan.machine.storage import Rows, batches
+from filtergan.machine.storage import Rows, RowsLike, batches, rows_of
 from filtergan.sites.convolution import Geometry, convolve
 from filtergan.sites.site import Site
 from filtergan.sites.tracing import LAYOUTS, RELU
@@ -232,8 +232,8 @@ def draw_accuracy(
 def retrain(
     site: Site,
     filters: Float[Tensor, "k o j *d"],
-    train: tuple[Rows, Int64[Tensor, " n"]],
-    test: Rows,
+    train: tuple[RowsLike, Int64[Tensor, " n"]],
+    test: RowsLike,
     config: MeasureConfig,
     *,
     seed: int,
@@ -248,8 +248,8 @@ def retrain(
     Args:
         site: The site; its network stays as it is.
         filters: K sets; one, for the real filters.
-        train: Training images, bytes [n, c, h, w], and labels.
-        test: Test images.
+        train: Training images [n, c, h, w], bytes or from 0 to 1, and labels.
+        test: Test images. All as `rows_of` makes rows.
         config: Epochs and rate.
         seed: Of the shuffles; the same for all that are to be compared.
         device: Where to compute.
@@ -258,7 +258,7 @@ def retrain(
     Returns:
         Logits of the test images.
     """
-    inputs, labels = train
+    inputs, labels, test = rows_of(train[0]), train[1], rows_of(test)
     if site.suffix is not None:
         network = copy.deepcopy(site.suffix)
         parameters = list(network.parameters())

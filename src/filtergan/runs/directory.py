@@ -47,6 +47,10 @@ class RunDirectory:
         self.config = config
         self.record = record
 
+    def __repr__(self) -> str:
+        """The folder, and how far its study is."""
+        return f"RunDirectory({str(self.path)!r}, {self.record['status']})"
+
     @classmethod
     def create(
         cls, path: Path, config: StudyConfig, *, resume: bool = False, overwrite: bool = False

@@ -1,5 +1,6 @@
 """A whole study: the only file that knows the order of the stages."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +36,7 @@ STAGES: dict[str, Stage] = {
 
 def run(
     config: StudyConfig,
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     until: str | None = None,
     resume: bool = False,
@@ -61,7 +62,7 @@ def run(
     """
     materials = _begin(config)
     materials.check()
-    directory = RunDirectory.create(out, materials.config, resume=resume, overwrite=overwrite)
+    directory = RunDirectory.create(Path(out), materials.config, resume=resume, overwrite=overwrite)
     if materials.left_out:
         directory.record["left_out"] = materials.left_out
         directory.save()
@@ -79,7 +80,9 @@ def run(
     return directory
 
 
-def run_stage(name: str, run_path: Path, device: str | None = None) -> RunDirectory:
+def run_stage(
+    name: str, run_path: str | os.PathLike[str], device: str | None = None
+) -> RunDirectory:
     """Run one stage on an existing run directory, anew; later ones are to be run again.
 
     Args:
@@ -90,7 +93,7 @@ def run_stage(name: str, run_path: Path, device: str | None = None) -> RunDirect
     Raises:
         UserError: The directory holds no study, an earlier stage is missing, or as `run`.
     """
-    directory = RunDirectory.open(run_path)
+    directory = RunDirectory.open(Path(run_path))
     names = list(STAGES)
     # A report can be written of what there is.
     needed = [] if name == "report" else names[: names.index(name)]

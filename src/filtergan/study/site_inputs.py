@@ -8,7 +8,16 @@ from torch import Tensor
 
 from filtergan.classifiers.fitting import to_float
 from filtergan.machine import runtime
-from filtergan.machine.storage import MIB, DiskTensor, Rows, batches, room_on_disk, row_numbers
+from filtergan.machine.storage import (
+    MIB,
+    DiskTensor,
+    Rows,
+    RowsLike,
+    batches,
+    room_on_disk,
+    row_numbers,
+    rows_of,
+)
 from filtergan.sites.site import Site
 
 Kept = Literal["memory", "disk", "recomputed"]
@@ -22,14 +31,14 @@ class SiteInputs:
 
     Args:
         site: Computes them: what lies before it is frozen.
-        images: Pixels [n, c, h, w].
+        images: Pixels [n, c, h, w], as `rows_of` makes rows.
         batch: Images in a pass.
     """
 
-    def __init__(self, site: Site, images: Rows, batch: int) -> None:
-        self.site, self.images, self.batch = site, images, batch
+    def __init__(self, site: Site, images: RowsLike, batch: int = 64) -> None:
+        self.site, self.images, self.batch = site, rows_of(images), batch
         one = self[:1]
-        self.shape, self.dtype = torch.Size((len(images), *one.shape[1:])), one.dtype
+        self.shape, self.dtype = torch.Size((len(self.images), *one.shape[1:])), one.dtype
 
     def __len__(self) -> int:
         """Number of images."""

@@ -50,6 +50,12 @@ class NaturalImagePrior:
             variation_weight,
         )
 
+    def __repr__(self) -> str:
+        """Scales and weights."""
+        norm = f"norm {self.norm:.3g} by {self.alpha_weight:g}"
+        variation = f"variation {self.variation:.3g} by {self.variation_weight:g}"
+        return f"NaturalImagePrior({norm}, {variation})"
+
     def norm_term(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """R_alpha: mean over pixels of (|x_p| / B)^6."""
         return (images.square().sum(1) / self.norm**2).pow(ALPHA / 2).mean((1, 2))

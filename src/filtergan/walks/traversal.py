@@ -36,6 +36,12 @@ class Inversion:
     before: Float[Tensor, " n"]
     after: Float[Tensor, " n"]
 
+    def __repr__(self) -> str:
+        """How many images, and their mean residuals."""
+        shape = "x".join(map(str, self.images.shape[1:]))
+        residuals = f"residual {float(self.before.mean()):.3g} -> {float(self.after.mean()):.3g}"
+        return f"Inversion({len(self.images)} images of {shape}, {residuals})"
+
 
 def latent_grid(
     z: Float[Tensor, " latent"], dims: tuple[int, int], offsets: Float[Tensor, " g"]
