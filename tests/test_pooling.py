@@ -15,6 +15,7 @@ from filtergan.pooling.pool import (
     later_parameters,
     pooled_response,
     retrain,
+    retraining,
 )
 from filtergan.sites.convolution import convolve
 from filtergan.sites.site import Site
@@ -266,7 +267,11 @@ def test_retraining_the_real_filters_at_no_rate(name: str, layer: str) -> None:
     network, test = make(name), dataset(20, seed=1)[0]
     site = Site(network, layer, images(2))
     config = MeasureConfig(retrain_epochs=1, retrain_rate=1e-12)
-    got = retrain(site, site.filters[None], dataset(128), test, config, seed=0, device=CPU)
+    train, ticks = dataset(150), list[int]()  # 22 more than a minibatch
+    got = retrain(
+        *(site, site.filters[None], train, test, config), seed=0, device=CPU, tick=ticks.append
+    )
+    assert sum(ticks) == retraining(site, 150, 20, config)
     close = 2e-3 if site.straight else 1e-5
     torch.testing.assert_close(got, predict(network, test), rtol=close, atol=close)
 
@@ -282,7 +287,7 @@ def test_nothing_left_to_retrain() -> None:
         tick=ticks.append,
     )
     torch.testing.assert_close(got, predict(network, test), rtol=2e-3, atol=2e-3)
-    assert sum(ticks) == 8 + 9
+    assert sum(ticks) == retraining(site, 8, 9, MeasureConfig())
 
 
 def test_a_network_that_views_its_planes() -> None:

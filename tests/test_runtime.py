@@ -1,6 +1,13 @@
 """Devices, threads, seeds and progress."""
 
+import contextlib
+import functools
+import importlib.machinery
 import io
+import re
+import sys
+import types
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from filtergan.errors import UserError
-from filtergan.machine import runtime
+from filtergan.machine import distributed, runtime
 
 
 def test_cpu_is_always_there() -> None:
@@ -78,11 +85,113 @@ def test_generators_are_their_own() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_progress_is_quiet_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+class Clock:
+    """Stands for `time`: moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    fake = Clock()
+    monkeypatch.setattr(runtime, "time", fake)
+    return fake
+
+
+def work(clock: Clock, total: int, seconds: float, step: int = 1, done: int = 0) -> None:
+    """Work of so many seconds a unit, of which some may have been done earlier."""
+    with runtime.progress(total, "training", "steps") as advance:
+        advance(done)
+        for _ in range(done, total, step):
+            clock.now += seconds * step
+            advance(step)
+
+
+def test_progress_is_told_in_lines_without_a_terminal(
+    capfd: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    work(clock, 2000, 0.0625)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"[ -~\n]*", err)  # no control codes
+    lines = err.splitlines()
+    assert len(lines) == 10  # one for each tenth, which takes twelve seconds
+    assert lines[0] == "  training: 200 of 2,000 steps, 12 s, about 1 min 52 s left"
+    assert lines[-1] == "  training: 2,000 of 2,000 steps, 2 min 05 s"
+
+
+def test_lines_are_no_flood_and_no_long_silence(
+    capfd: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    work(clock, 1000, 0.009)  # nine seconds
+    assert capfd.readouterr().err == "  training: 1,000 of 1,000 steps, 9.0 s\n"
+    work(clock, 1000, 0.0625)  # a minute: a tenth takes less than lines are apart
+    assert len(capfd.readouterr().err.splitlines()) == 6 + 1
+    work(clock, 1000, 7.25)  # two hours: a tenth takes twelve minutes, nine steps one minute
+    assert len(capfd.readouterr().err.splitlines()) == 999 // 9 + 1
+    work(clock, 100, 1.0, done=50)  # what was done earlier took no time
+    first = capfd.readouterr().err.splitlines()[0]
+    assert first == "  training: 60 of 100 steps, 10 s, about 40 s left"
+
+
+def test_only_the_first_process_tells(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    monkeypatch.setattr(distributed, "size", lambda: 2)
     with runtime.progress(10, "training", "steps") as advance:
-        advance()
-        advance(9)
+        advance(8)  # what it counts for the others is a guess
+    assert capfd.readouterr().err == "  training: 10 of 10 steps, 0.0 s\n"
+    monkeypatch.setattr(distributed, "first", lambda: False)
+    work(clock, 100, 1.0)
+    runtime.say("something")
     assert capfd.readouterr() == ("", "")
+    monkeypatch.undo()
+    runtime.say("something")
+    assert capfd.readouterr() == ("", "filtergan: something\n")
+
+
+class Notebook:
+    """Stands for ipywidgets and IPython: notes what is displayed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[str] = []
+        notebook = self
+
+        class Output(contextlib.nullcontext[None]):
+            def clear_output(self, wait: bool) -> None:
+                notebook.shown.append("")
+
+        def display(*parts: Any, **_: Any) -> None:
+            self.shown += [str(getattr(part, "text", "")) for part in parts]
+
+        widgets, display_module = types.ModuleType("ipywidgets"), types.ModuleType("display")
+        widgets.__dict__["Output"] = Output
+        widgets.__spec__ = importlib.machinery.ModuleSpec("ipywidgets", None)
+        display_module.__dict__["display"] = display
+        monkeypatch.setitem(sys.modules, "ipywidgets", widgets)
+        monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+        monkeypatch.setitem(sys.modules, "IPython.display", display_module)
+        monkeypatch.setattr("rich.jupyter.display", lambda _, text: self.shown.append(text))
+
+
+@pytest.mark.parametrize("widgets", [True, False])
+def test_progress_in_a_notebook(
+    widgets: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A bar, which ends at its total, where there are widgets to show it; else lines."""
+    notebook = Notebook(monkeypatch)
+    if not widgets:
+        monkeypatch.delitem(sys.modules, "ipywidgets")
+    made = functools.partial(Console, force_jupyter=True, width=100)
+    monkeypatch.setattr(runtime, "Console", made)
+    with runtime.progress(10, "training", "steps") as advance:
+        advance(10)
+    assert ("10/10" in "".join(notebook.shown)) == widgets
+    assert ("10 of 10 steps" in capfd.readouterr().err) != widgets
 
 
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

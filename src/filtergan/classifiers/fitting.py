@@ -59,6 +59,11 @@ def augmented(images: Float[Tensor, "n c h w"], flip: bool, shift: int) -> Float
     return wide[which, rows[:, :, None], columns[:, None, :]].movedim(3, 1).contiguous()
 
 
+def steps_of(inputs: int, epochs: int, batch: int) -> int:
+    """Steps of `fit` with so many inputs: the last, shorter minibatch of an epoch is dropped."""
+    return epochs * max(1, inputs // batch)
+
+
 def fit(
     network: nn.Module,
     parameters: Iterable[nn.Parameter],
@@ -104,8 +109,7 @@ def fit(
     assert len(inputs) == len(labels) > 0
     trained = list(parameters)
     network.to(device)
-    batch = min(batch, len(inputs))
-    steps = epochs * (len(inputs) // batch)
+    steps, batch = steps_of(len(inputs), epochs, batch), min(batch, len(inputs))
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
     minibatches = _minibatches(len(inputs), batch, epochs, seed)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from filtergan.classifiers.fitting import channels_last, fit, predict
+from filtergan.classifiers.fitting import channels_last, fit, predict, steps_of
 from filtergan.config.fields import JudgeConfig
 from filtergan.errors import UserError
 from filtergan.images.dataset import Dataset
@@ -179,7 +179,7 @@ def train_judges(
     """
     train, test, started = dataset.train, dataset.test, time.monotonic()
     networks = [_make(i, dataset) for i in range(config.networks)]
-    steps = config.networks * config.epochs * max(1, len(train) // config.batch)
+    steps = config.networks * steps_of(len(train), config.epochs, config.batch)
     with runtime.progress(steps, "judges", "steps") as advance:
         for i, network in enumerate(networks):
             fit(

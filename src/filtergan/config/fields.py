@@ -164,7 +164,7 @@ class TraversalConfig(Frozen):
     """The two latent dimensions of a grid; by default two drawn at random per image (the paper)."""
     measured_images: Count = 256
     """Test images from which the traversal's numbers come."""
-    measured_points: Count = 8
+    measured_points: Annotated[int, Field(ge=2)] = 8
     """Points per measured image: independent draws z_k around its z."""
     radius: Positive = 4.0
     """Distance of the measured points from z, in standard deviations of z. Two draws of eight

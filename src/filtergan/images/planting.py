@@ -5,7 +5,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from filtergan.families.family import Family
-from filtergan.machine.runtime import derive_seed, progress
+from filtergan.machine import runtime
 from filtergan.machine.storage import DiskTensor, batches
 
 _CHUNK = 500
@@ -26,9 +26,9 @@ def plant(images: UInt8[Tensor, "n c h w"] | DiskTensor, family: Family, seed: i
     assert family.strength is not None
     family.require(images.shape[1])
     # The stream keeps the name it had, so that a seed still gives the same images.
-    rng = np.random.default_rng(derive_seed(seed, "augmentation", family.name))
+    rng = np.random.default_rng(runtime.derive_seed(seed, "augmentation", family.name))
     strengths = family.strength.random(len(images), rng)
-    with progress(len(images), f"random {family.words}", "images") as advance:
+    with runtime.progress(len(images), f"random {family.words}", "images") as advance:
         for part in batches(len(images), _CHUNK):
             x = images[part].float() / 255
             changed = family.apply(x, strengths[part])

@@ -191,8 +191,12 @@ def agree(module: torch.nn.Module) -> None:
 
 
 def pace(tick: Callable[[int], object]) -> Callable[[int], object]:
-    """A tick that counts this process's work for all: they go at about the same pace."""
-    return lambda n: tick(n * (1 if _apart_or_alone() else size()))
+    """A tick that counts this process's work for all, which go at about the same pace.
+
+    To be made where work is about to be divided: within its own share each is apart.
+    """
+    times = 1 if _apart_or_alone() else size()
+    return lambda n: tick(n * times)
 
 
 def _leave() -> None:

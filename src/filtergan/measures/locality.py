@@ -49,6 +49,7 @@ MEASURES = (
         "random changes of the filters of the same norm, inverted alike",
         "share of pixels",
         "own",
+        lambda x, x_k: change_support(x, x_k),
     ),
     Measure(
         "change_frequency",
@@ -60,6 +61,7 @@ MEASURES = (
         "white noise",
         "cycles per pixel",
         "spectral centroid; own",
+        lambda x, x_k: change_frequency(x, x_k),
     ),
 )
 

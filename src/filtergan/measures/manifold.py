@@ -72,6 +72,7 @@ MEASURES = (
         NULL,
         "share",
         "own",
+        centre="median",
     ),
     Measure(
         "on_manifold_share",

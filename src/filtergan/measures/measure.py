@@ -1,10 +1,20 @@
 """What a measure is: the meaning of one number of the record."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from jaxtyping import Float
+from torch import Tensor
+
 PAPER = "Kilcher et al. 2017"
+
+OfImages = Callable[
+    [Float[Tensor, "n c h w"], Float[Tensor, "n p c h w"]],
+    Float[Tensor, "n p"],
+]
+"""Images x and those recovered from each -> a number for every recovered image."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,9 @@ class Measure:
             such thing.
         unit: Of the value.
         source: Where the definition comes from.
+        of_images: How it is computed, where it takes nothing but x and the images recovered from
+            it: it is then measured of every set of images, the null's and the references' too.
+        centre: Of a measure that every image has, whether the record tells the mean or the median.
     """
 
     name: str
@@ -32,6 +45,8 @@ class Measure:
     null_meaning: str
     unit: str
     source: str
+    of_images: OfImages | None = None
+    centre: Literal["mean", "median"] = "mean"
 
     def named(self, name: str) -> "Measure | None":
         """This measure under a name of the record, its braces filled in; None: not this one."""

@@ -59,6 +59,8 @@ MEASURES = (
         "random changes of the filters of the same norm, inverted alike",
         "norms of x",
         "own",
+        lambda x, x_k: image_change(x[:, None], x_k),
+        "median",
     ),
     Measure(
         "labels_kept",

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from filtergan.classifiers.fitting import fit, predict, to_float
+from filtergan.classifiers.fitting import fit, predict, steps_of, to_float
 from filtergan.config.fields import MeasureConfig
 from filtergan.errors import UserError
 from filtergan.machine.distributed import pace, spread
@@ -20,6 +20,7 @@ from filtergan.sites.site import Site
 from filtergan.sites.tracing import LAYOUTS, RELU
 
 BATCH = 100  # images in a pass: ten times as many fall out of a processor's caches, half the speed
+TRAINED = 128  # images in a minibatch of a re-training
 
 
 def pooled_response(
@@ -229,6 +230,12 @@ def draw_accuracy(
     )
 
 
+def retraining(site: Site, train: int, test: int, config: MeasureConfig) -> int:
+    """What `retrain` has to do with so many images: those pooled, trained on, and classified."""
+    shown = steps_of(train, config.retrain_epochs, TRAINED) * min(TRAINED, train)
+    return shown + test + (train if site.suffix is not None else 0)
+
+
 def retrain(
     site: Site,
     filters: Float[Tensor, "k o j *d"],
@@ -253,7 +260,7 @@ def retrain(
         config: Epochs and rate.
         seed: Of the shuffles; the same for all that are to be compared.
         device: Where to compute.
-        tick: Called with the number of images that went through training or pooling.
+        tick: Called with the number of images done, of those that `retraining` counts.
 
     Returns:
         Logits of the test images.
@@ -276,15 +283,19 @@ def retrain(
             inputs,
             labels,
             epochs=config.retrain_epochs,
-            batch=128,
+            batch=TRAINED,
             rate=config.retrain_rate,
             weight_decay=1e-2,
             seed=seed,
             device=device,
-            on_step=lambda step, steps, loss, samples: tick(128),
+            on_step=lambda *_: tick(min(TRAINED, len(inputs))),
         )
+    else:
+        tick(steps_of(len(inputs), config.retrain_epochs, TRAINED) * min(TRAINED, len(inputs)))
     if site.suffix is None:
-        return predict(network, test, device=device)
+        logits = predict(network, test, device=device)
+        tick(len(test))
+        return logits
     parts = (test[part] for part in batches(len(test), 1000))
     return torch.cat(
         [

@@ -1,8 +1,8 @@
 """A whole study: the only file that knows the order of the stages."""
 
 import os
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from filtergan.config.fields import StudyConfig, parse
 from filtergan.errors import UserError
 from filtergan.game.training import Diverged
 from filtergan.machine import distributed, runtime
+from filtergan.machine.wording import duration
 from filtergan.report import write_report
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
@@ -66,13 +67,16 @@ def run(
     if materials.left_out:
         directory.record["left_out"] = materials.left_out
         directory.save()
-        for layer, reason in materials.left_out.items() if distributed.first() else ():
-            print(f"filtergan: {layer} is left out: {reason}", file=sys.stderr)
+        for layer, reason in materials.left_out.items():
+            runtime.say(f"{layer} is left out: {reason}")
     for begun in directory.record["stages"].values():
         if begun.get("processes", 1) == distributed.size():
             torch.set_num_threads(begun["threads"])  # other numbers add up in other orders
     names = list(STAGES)
-    for name in names[: names.index(until) + 1] if until else names:
+    names = names[: names.index(until) + 1] if until else names
+    if directory.record["stages"]:
+        runtime.say(_goes_on(directory, names))
+    for name in names:
         if not directory.stage_done(name):
             _perform(name, directory, materials)
         elif name == "train-cnn":
@@ -133,8 +137,22 @@ def _begin(config: StudyConfig) -> Materials:
     return Materials(config)
 
 
+def _goes_on(directory: RunDirectory, names: Sequence[str]) -> str:
+    """From where a study that was begun earlier goes on, in a sentence."""
+    left = [name for name in names if not directory.stage_done(name)]
+    if not left:
+        page = directory.path / "report.html"
+        where = f"the report: {page}" if page.exists() else f"the run directory: {directory.path}"
+        return f"everything was done already; {where}"
+    done = [layer for layer in directory.config.layer if directory.site_done(left[0], layer)]
+    there = f", of which {' and '.join(done)} is done" if done else ""
+    return f"the study goes on with stage {left[0]}{there}"
+
+
 def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
     """Run one stage; the record tells what came of it."""
+    begun = time.monotonic()
+    runtime.say(f"{name} begins")
     try:
         with directory.stage(name):
             STAGES[name](directory, materials)
@@ -147,5 +165,6 @@ def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
                 lambda: write_report(directory)
             )  # the page must not show an earlier success
         raise
+    runtime.say(f"{name} took {duration(time.monotonic() - begun)}")
     if name == "train-cnn":
         materials.load_trained(directory)

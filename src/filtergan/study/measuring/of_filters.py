@@ -29,7 +29,7 @@ from filtergan.measures.latents import (
 )
 from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval, quantiles, two_way_interval
-from filtergan.pooling.pool import draw_accuracy, retrain
+from filtergan.pooling.pool import draw_accuracy, retrain, retraining
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 
@@ -182,8 +182,9 @@ def _retrained(
     }
     chosen = runtime.sample(len(data.train), config.retrain_limit, seed, "retrain images")
     train = Subset(data.train.images, chosen), data.train.labels[chosen]
-    images = len(sets) * (len(chosen) * (1 + config.retrain_epochs) + len(data.test))
+    images = len(sets) * retraining(site, len(chosen), len(data.test), config)
     with runtime.progress(images, f"re-training after {site.layer}", "images") as advance:
+        tick = distributed.pace(advance)
 
         def retrained(filters: Tensor) -> Tensor:
             logits = retrain(
@@ -194,7 +195,7 @@ def _retrained(
                 config,
                 seed=seed,
                 device=materials.device,
-                tick=advance,
+                tick=tick,
             )
             return (logits.argmax(1) == data.test.labels).float()
 

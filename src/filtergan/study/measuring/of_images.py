@@ -14,12 +14,12 @@ from filtergan.machine.storage import Subset
 from filtergan.measures.explained import explained_all, stroke_widths
 from filtergan.measures.fidelity import two_sample
 from filtergan.measures.inversion import independent_changes
-from filtergan.measures.locality import change_frequency, change_support, locality
+from filtergan.measures.locality import locality
 from filtergan.measures.manifold import divergence, judges_agree, manifold_percentile
 from filtergan.measures.morphometry import morphometry, topology_changed, within_class_sd
-from filtergan.measures.registry import result
+from filtergan.measures.registry import REGISTRY, lookup, result
 from filtergan.measures.statistics import interval, quantiles
-from filtergan.measures.traversals import image_change, labels_kept
+from filtergan.measures.traversals import labels_kept
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 
@@ -27,7 +27,6 @@ NEIGHBOURS = 20000  # training images among which the nearest is sought
 HELD_OUT = 2000  # test images whose distances to these are the scale of the manifold's percentiles
 SPREAD = 1000  # test images from which the spread of a morphometric within a class is taken
 LEAST = 20  # other test images without which recovered ones cannot be told from them
-MEDIANS = ("image_change", "manifold_percentile")
 Found = dict[str, dict[str, Any]]
 PerPoint = dict[str, Float[Tensor, "n p"]]
 
@@ -50,7 +49,7 @@ class ImageMeasures:
     index: Int64[Tensor, " n"]
     groups: Int64[Tensor, " n"]
     seed: int
-    tick: runtime.Tick
+    tick: runtime.Tick = lambda images: None
 
     def __post_init__(self) -> None:  # noqa: D105
         test = self.materials.dataset.test
@@ -141,12 +140,10 @@ class ImageMeasures:
         x, flat = self.x[:n], x_k.flatten(0, 1)
         owner = torch.arange(n).repeat_interleave(p)
         features = self.materials.judges.features(flat).unflatten(0, (n, p))
-        found = self.labels_of(x_k) | {
-            "image_change": image_change(x[:, None], x_k),
-            "manifold_percentile": manifold_percentile(features, self.labels[:n], *self.manifold),
-            "change_support": change_support(x, x_k),
-            "change_frequency": change_frequency(x, x_k),
-        }
+        found = self.labels_of(x_k)
+        found |= {m.name: m.of_images(x, x_k) for m in REGISTRY.values() if m.of_images}
+        percentile = manifold_percentile(features, self.labels[:n], *self.manifold)
+        found["manifold_percentile"] = percentile
         widths = self.widths[:n] if self.grey else None
         explained = explained_all(x, flat, owner, widths=widths, over=distributed.spread)
         found |= {f"explained_{f}": v.unflatten(0, (n, p)) for f, v in explained.items()}
@@ -177,7 +174,7 @@ class ImageMeasures:
         self, name: str, values: Float[Tensor, "n p"], null: float | None = None
     ) -> dict[str, Any]:
         """One measure in the record's form, images as clusters."""
-        statistic = "median" if name in MEDIANS else "mean"
+        statistic = lookup(name).centre
         n, p = values.shape
         flat = values.flatten()
         clusters = torch.arange(n).repeat_interleave(p)

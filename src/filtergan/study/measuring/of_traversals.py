@@ -55,6 +55,12 @@ class TraversalMeasures:
         self.compared = min(COMPARED, self.tensors["points_images"].shape[1])
         self.sets = {"null": self.tensors["null_images"][:, : self.compared]} | self._references()
 
+    @property
+    def work(self) -> int:
+        """Recovered images to be measured."""
+        tensors = (self.tensors["points_images"], self.tensors["axes_images"], *self.sets.values())
+        return sum(images.shape[:2].numel() for images in tensors)
+
     def _references(self) -> dict[str, Float[Tensor, "n p c h w"]]:
         """The reference transformations of x, each as large as the change at the same point."""
         change = self.tensors["points_image_change"][:, : self.compared]

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from filtergan.errors import UserError
-from filtergan.families.catalogue import LOW_LEVEL, references
+from filtergan.families.catalogue import LOW_LEVEL
 from filtergan.figures import depth_figure, save
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime
@@ -86,9 +86,9 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
         raise UserError(f"{path} is missing; run `filtergan traverse {run.path}` first.")
     tensors = load_tensors(path)
     index, groups = tensors["points_index"], tensors["points_groups"]
-    with runtime.progress(_work(tensors, materials), f"images of {layer}", "images") as advance:
-        images = ImageMeasures(run, materials, index, groups, seed, advance)
-        measures = TraversalMeasures(run, materials, gan, tensors, images, seed)
+    images = ImageMeasures(run, materials, index, groups, seed)
+    measures = TraversalMeasures(run, materials, gan, tensors, images, seed)
+    with runtime.progress(measures.work, f"images of {layer}", "images") as images.tick:
         found, others = measures.measure()
         failed = gates.failures(found)
         entry = run.site(layer)
@@ -100,14 +100,6 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
     entry["files"]["evidence"] = f"{folder.name}/evidence.safetensors"
     plot_traversals(run, layer, tensors, test, failed)
     return found
-
-
-def _work(tensors: dict[str, Tensor], materials: Materials) -> int:
-    """Recovered images to be measured."""
-    sets = [tensors[f"{name}_images"].shape[:2].numel() for name in ("points", "axes")]
-    return sum(sets) + (len(references(materials.dataset.shape[0])) + 1) * 2 * len(
-        tensors["points_index"]
-    )
 
 
 def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from filtergan.classifiers.fitting import augmented, fit, predict, to_float
+from filtergan.classifiers.fitting import augmented, fit, predict, steps_of, to_float
 from filtergan.figures import curves_figure, save
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import save_tensors, sha256
@@ -57,7 +57,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
 def _train(run: RunDirectory, materials: Materials) -> None:
     """Train the network, each of several processes alike: batch norm needs the whole minibatch."""
     config, train = run.config.cnn, materials.dataset.train
-    steps = config.epochs * max(1, len(train) // config.batch)
+    steps = steps_of(len(train), config.epochs, config.batch)
     every = max(1, steps // 200)
     with (
         EventLog(run) as log,

@@ -35,6 +35,10 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
 
         def on_start(step: int) -> None:
             log.cut_back(stage, step)
+            if step:
+                runtime.say(
+                    f"the generator of {layer} goes on from step {step:,} of {config.steps:,}"
+                )
             advance(step)
 
         def on_log(step: int, values: dict[str, float]) -> None:

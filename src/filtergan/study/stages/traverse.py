@@ -47,10 +47,12 @@ def _traverse_site(run: RunDirectory, materials: Materials, layer: str) -> Tenso
     gan = materials.gan(layer, run)
     rng = runtime.generator(run.config.seed, STAGE, "images")
     measured = torch.randperm(len(test), generator=rng)[: config.measured_images]
+    shown = one_of_each_class(test, config.images)
     seed = runtime.derive_seed(run.config.seed, STAGE, layer)
-    with runtime.progress(_work(run, len(measured)), f"traversals of {layer}", "points") as advance:
+    work = _work(run, len(measured), len(shown))
+    with runtime.progress(work, f"traversals of {layer}", "evaluations") as advance:
         walks = _Walks(run, materials, gan, seed, advance)
-        return walks.measured(measured) | walks.shown(one_of_each_class(test, config.images))
+        return walks.measured(measured) | walks.shown(shown)
 
 
 def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:
@@ -63,9 +65,9 @@ def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:
     return torch.tensor(order[:n])
 
 
-def _work(run: RunDirectory, measured: int) -> int:
+def _work(run: RunDirectory, measured: int, shown: int) -> int:
     """Evaluations of all inversions of one site."""
-    config, shown = run.config.traversal, run.config.traversal.images
+    config = run.config.traversal
     axes = run.config.gan.latent + min(config.combinations, run.config.gan.latent)
     points = 2 * measured * config.measured_points + shown * config.grid**2
     points += min(measured, config.path_images) * len(config.path_radii)

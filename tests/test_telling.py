@@ -1,0 +1,171 @@
+"""What a study tells who waits for it: bars that end at their total, stages, where it goes on."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from filtergan import study
+from filtergan.config.fields import StudyConfig, parse
+from filtergan.config.presets import tiny
+from filtergan.figures import style
+from filtergan.machine import distributed, runtime
+
+CHANGES: dict[str, Any] = {
+    "threads": 1,
+    "dataset": {"augmentation": "rotation", "train_limit": None, "test_limit": None},
+    "cnn": {"epochs": 2, "batch": 32},
+    "judges": {"networks": 2, "epochs": 2, "batch": 50},
+    "gan": {"latent": 3, "steps": 11, "batch": 7, "checkpoint_every": 4, "hidden": 8},
+    "traversal": {
+        "images": 100,  # more than there are
+        "grid": 3,
+        "measured_images": 9,
+        "measured_points": 3,
+        "group": 3,
+        "path_images": 4,
+        "path_radii": (1, 2, 3),
+        "axis_images": 5,
+        "repeat_images": 4,
+        "evaluations": 3,
+    },
+    "measure": {"draws": 3, "pooled": 2, "pooled_sizes": (1, 2), "retrain_epochs": 2},
+}
+"""What differs from `tiny`: no minibatch divides its images, no number is that of another."""
+
+
+@dataclass
+class Bar:
+    """Stands for a bar of `runtime.progress`."""
+
+    total: int
+    description: str
+    done: int = 0
+
+
+class Bars:
+    """All bars of a study, in their order."""
+
+    def __init__(self) -> None:
+        self.shown: list[Bar] = []
+        self.stop_at: tuple[str, int] | None = None
+
+    @contextmanager
+    def progress(self, total: int, description: str, unit: str) -> Iterator[Callable[..., None]]:
+        bar = Bar(total, description)
+        self.shown.append(bar)
+
+        def advance(n: int = 1) -> None:
+            bar.done += n
+            if (description, bar.done) == self.stop_at:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> Bars:
+    fake = Bars()
+    monkeypatch.setattr(runtime, "progress", fake.progress)
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pictures are not painted, and threads are afterwards what they were."""
+    monkeypatch.setattr(style, "png", lambda figure: b"\x89PNG\r\n\x1a\n")
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def config_of(data: str) -> StudyConfig:
+    values: dict[str, Any] = tiny().model_dump() | {"data": data}
+    for name, change in CHANGES.items():
+        values[name] = values[name] | change if isinstance(change, dict) else change
+    return parse(values, "the test")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StudyConfig:
+    """A study of 150 small images in a folder, 37 of them held out."""
+    rng = np.random.default_rng(0)
+    for number in range(150):
+        folder = tmp_path / "images" / f"class{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return config_of(str(tmp_path / "images"))
+
+
+def test_every_bar_ends_at_its_total(config: StudyConfig, bars: Bars, tmp_path: Path) -> None:
+    bars.stop_at = ("generator of conv2", 6)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(config, tmp_path / "run")
+    stopped = bars.shown.pop()
+    assert (stopped.description, stopped.done, stopped.total) == ("generator of conv2", 6, 11)
+    bars.stop_at = None
+    study.run(config, tmp_path / "run", resume=True)
+    for bar in bars.shown:
+        assert bar.done == bar.total > 0, bar.description
+    of_sites = ("inputs of", "generator of", "traversals of", "single draws of")
+    of_sites += ("re-training after", "images of")
+    expected = {f"{what} {layer}" for what in of_sites for layer in ("conv4", "conv2")}
+    expected |= {"reading images", "network", "judges"}
+    found = {bar.description for bar in bars.shown}
+    assert found - expected == {found_one for found_one in found if found_one.startswith("random ")}
+    assert expected < found
+
+
+def test_a_share_of_the_work_counts_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "size", lambda: 3)
+    counted: list[int] = []
+    tick = distributed.pace(counted.append)
+    with distributed.apart():  # as `spread` computes its share
+        tick(2)
+        distributed.pace(counted.append)(5)  # divided no further
+    assert counted == [6, 5]
+
+
+def test_stages_and_from_where_they_go_on(
+    config: StudyConfig, bars: Bars, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line as each stage begins and ends; a resumed study says stage, sites and step."""
+    run = tmp_path / "run"
+
+    def told() -> list[str]:
+        out, err = capsys.readouterr()
+        assert out == ""
+        lines = [line.removeprefix("filtergan: ") for line in err.splitlines()]
+        return [re.sub(r"took [\d.]+ (s|min .*)$", "took a time", line) for line in lines]
+
+    study.run(config, run, until="train-cnn")
+    assert told() == ["train-cnn begins", "train-cnn took a time"]
+
+    bars.stop_at = ("generator of conv2", 6)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(config, run, until="train-gan", resume=True)
+    assert told() == ["the study goes on with stage train-gan", "train-gan begins"]
+
+    bars.stop_at = None
+    study.run(config, run, until="train-gan", resume=True)
+    assert told() == [
+        "the study goes on with stage train-gan, of which conv4 is done",
+        "train-gan begins",
+        "the generator of conv2 goes on from step 4 of 11",
+        "train-gan took a time",
+    ]
+
+    study.run(config, run, until="train-gan", resume=True)
+    assert told() == [f"everything was done already; the run directory: {run}"]
+    study.run_stage("report", run)
+    assert told() == ["report begins", "report took a time"]
+    study.run(config, run, until="train-gan", resume=True)
+    assert told() == [f"everything was done already; the report: {run / 'report.html'}"]
