@@ -9,7 +9,7 @@ from strokes import draw
 from torch import Tensor, nn
 
 from filtergan.classifiers.fitting import predict
-from filtergan.config.fields import GanConfig, TraversalConfig
+from filtergan.config.fields import GanConfig, Shown, TraversalConfig
 from filtergan.game.ablated import gan_type
 from filtergan.game.training import Game
 from filtergan.machine import distributed
@@ -24,7 +24,7 @@ STEPS = 20
 GAMES: dict[str, dict[str, Any]] = {
     "summed": {},
     "algorithm1": {"updates": "algorithm1", "loss": "minimax"},
-    "filters": {"judged": "filters", "spectral_norm": False},
+    "filters": {"shown": "filters", "spectral_norm": False},
 }
 
 
@@ -41,12 +41,14 @@ def site() -> Site:
     return Site(network, "2", torch.rand(2, 1, 6, 6))
 
 
-def game(one: Site, images: Tensor, **changes: Any) -> tuple[Game, Tensor]:
+def game(
+    one: Site, images: Tensor, shown: Shown = "responses", **changes: Any
+) -> tuple[Game, Tensor]:
     """A small game whose minibatch of 7 no number of processes divides evenly."""
     small = {"latent": 3, "hidden": 8, "discriminator_channels": 4, "steps": 40, "batch": 7}
     config = GanConfig.model_validate(small | changes)
     inputs = one.input(images)
-    return Game(gan_type(config).new(one, inputs, config, 7), config, 7), inputs
+    return Game(gan_type(shown).new(one, inputs, config, 7), config, 7), inputs
 
 
 def losses(played: Game, inputs: Tensor, steps: int) -> Tensor:

@@ -30,7 +30,7 @@ from filtergan.runs.directory import RunDirectory
 
 CHANGES = {
     "base": {},
-    "filters_judged": {"gan.judged": "filters"},
+    "filters_judged": {"ablation.shown": "filters"},
     "no_information": {"gan.information": 0.0},
     "dense_head": {"gan.head": "dense"},
     "conv_response": {"response": "conv"},
@@ -272,7 +272,7 @@ def test_the_command(studies: Studies, tmp_path: Path, capsys: pytest.CaptureFix
         (["tiny", "--only", "bsae"], "no ablation 'bsae'"),
         (["tiny", "--seeds", "one"], "invalid int value: 'one'"),
         (["tiny", "--seed", "1"], "no option --seed"),
-        (["tiny", "--gan.judged", "images"], "gan.judged"),
+        (["tiny", "--ablation.shown", "images"], "ablation.shown"),
     ],
 )
 def test_mistakes_on_the_command_line(

@@ -114,13 +114,17 @@ def test_all_faults_are_named_at_once() -> None:
 def written_before(**gan: Any) -> dict[str, Any]:
     """As an earlier version wrote the config of `tiny`."""
     values = yaml.safe_load(dump(tiny()))
-    values["gan"] |= {"r1": 0.0, "share_trunk": True, "information_warmup": 0} | gan
+    values["gan"] |= {"r1": 0.0, "share_trunk": True, "information_warmup": 0}
+    values["gan"] |= {"judged": "responses"} | gan
+    del values["ablation"]
     return values
 
 
 def test_settings_that_are_gone_are_named(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(written_before()))
+    with pytest.raises(UserError, match=r"gan\.judged is called ablation\.shown now"):
+        load(file)
     for name in ("r1", "share_trunk", "information_warmup"):
         with pytest.raises(UserError, match=rf"config\.yaml is .*gan\.{name} is no setting"):
             load(file)
@@ -136,6 +140,7 @@ def test_configs_of_earlier_records_are_read(tmp_path: Path) -> None:
         parse(renewed(written_before(r1=0.1)), "a record")
     with pytest.raises(UserError, match=r"gan\.loss.*hinge"):
         parse(renewed(written_before(loss="hinge")), "a record")
+    assert parse(renewed(written_before(judged="filters")), "it").ablation.shown == "filters"
     assert renewed({"gan": 3}) == {"gan": 3}
     assert renewed({}) == {}
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
 from filtergan.figures.filter_sets import filters_figure
-from filtergan.game.ablated import as_images, gan_type
+from filtergan.game.ablated import FiltersShown, as_images
 from filtergan.game.discriminator import Discriminator
+from filtergan.game.gan import FilterGAN
 from filtergan.game.training import train
 from filtergan.pooling.pool import FilterPool2d
 from filtergan.sites.site import Site
@@ -73,21 +74,27 @@ def made(name: str) -> tuple[Site, Tensor, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("changes"),
-    [{}, {"updates": "algorithm1", "head": "dense"}, {"judged": "filters", "spectral_norm": False}],
+    ("kind", "changes"),
+    [
+        (FilterGAN, {}),
+        (FilterGAN, {"updates": "algorithm1", "head": "dense"}),
+        (FiltersShown, {"spectral_norm": False}),
+    ],
     ids=["summed", "algorithm1", "filters"],
 )
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_game(name: str, changes: dict[str, Any], tmp_path: Path) -> None:
+def test_the_game(
+    name: str, kind: type[FilterGAN], changes: dict[str, Any], tmp_path: Path
+) -> None:
     site, x, response = made(name)
     before = traces(site.network)
     inputs, config = site.input(x), CONFIG.model_copy(update=changes)
     losses: list[dict[str, float]] = []
-    gan = train(site, inputs, config, log=lambda _, values: losses.append(values))
+    gan = train(site, inputs, config, kind=kind, log=lambda _, values: losses.append(values))
     assert len(losses) == 4
     assert traces(site.network) == before
 
-    start = gan_type(config).new(site, inputs, config, 0)
+    start = kind.new(site, inputs, config, 0)
     assert not torch.equal(gan.generator.mean, start.generator.mean)
     z = gan.latents(10)
     filters = gan.draw(z)
@@ -102,7 +109,7 @@ def test_the_game(name: str, changes: dict[str, Any], tmp_path: Path) -> None:
         torch.testing.assert_close(site.output(x, filters=filters), want)
 
     gan.save(tmp_path)
-    again = gan_type(config).load(tmp_path, site.network)
+    again = kind.load(tmp_path, site.network)
     assert torch.equal(again.draw(z), filters)
 
 

@@ -188,14 +188,14 @@ def test_start_of_the_generator() -> None:
 @pytest.mark.parametrize("spectral", [False, True])
 def test_discriminator(shape: tuple[int, ...], spectral: bool) -> None:
     real = 3 + 2 * torch.randn(50, *shape)
-    judge = Discriminator(shape, latent=6, channels=8, spectral=spectral).eval()
-    judge.standardise(real)
-    assert judge.shape == shape
-    scores, latents = judge(real[:9])
+    discriminator = Discriminator(shape, latent=6, channels=8, spectral=spectral).eval()
+    discriminator.standardise(real)
+    assert discriminator.shape == shape
+    scores, latents = discriminator(real[:9])
     assert scores.shape == (9,)
     assert latents.shape == (9, 6)
-    assert not any(isinstance(m, nn.modules.batchnorm._NormBase) for m in judge.modules())
-    alone = [judge(one[None]) for one in real[:9]]
+    assert not any(isinstance(m, nn.modules.batchnorm._NormBase) for m in discriminator.modules())
+    alone = [discriminator(one[None]) for one in real[:9]]
     torch.testing.assert_close(scores, torch.cat([score for score, _ in alone]))
     torch.testing.assert_close(latents, torch.cat([latent for _, latent in alone]))
 
@@ -204,21 +204,21 @@ def test_discriminator_does_not_mind_the_scale_of_responses() -> None:
     real = torch.randn(40, 3, 6, 6)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        judge = Discriminator((3, 6, 6), 2, 4)
+        discriminator = Discriminator((3, 6, 6), 2, 4)
         torch.manual_seed(1)
         other = Discriminator((3, 6, 6), 2, 4)
-    judge.standardise(real)
+    discriminator.standardise(real)
     other.standardise(100 * real + 7)
-    torch.testing.assert_close(other(100 * real + 7), judge(real), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(other(100 * real + 7), discriminator(real), rtol=1e-3, atol=1e-4)
 
 
 def test_discriminator_of_a_channel_that_never_fires() -> None:
     real = torch.rand(40, 3, 6, 6)
     real[:, 1] = 0
-    judge = Discriminator((3, 6, 6), 2, 4)
-    judge.standardise(real)
-    assert judge.scale.flatten()[1] >= 0.1 * real.std((0, 2, 3)).mean()
-    assert judge(real + 0.1)[0].isfinite().all()
+    discriminator = Discriminator((3, 6, 6), 2, 4)
+    discriminator.standardise(real)
+    assert discriminator.scale.flatten()[1] >= 0.1 * real.std((0, 2, 3)).mean()
+    assert discriminator(real + 0.1)[0].isfinite().all()
 
 
 SETTINGS = [
@@ -244,8 +244,8 @@ def test_the_discriminator_sees_responses_only(
 
     used: list[Tensor | None] = []
     responses: list[Tensor] = []
-    judged: list[Tensor] = []
-    respond, judge = site.respond, gan.discriminator.forward
+    shown: list[Tensor] = []
+    respond, score = site.respond, gan.discriminator.forward
 
     def responding(inputs: Tensor, filters: Tensor | None = None) -> Tensor:
         response = respond(inputs, filters)
@@ -254,24 +254,24 @@ def test_the_discriminator_sees_responses_only(
         torch.testing.assert_close(response, respond(inputs, filters), rtol=0, atol=0)
         return response
 
-    def judging(*args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Tensor]:
-        judged.extend((*args, *kwargs.values()))
-        return judge(*args, **kwargs)
+    def scoring(*args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Tensor]:
+        shown.extend((*args, *kwargs.values()))
+        return score(*args, **kwargs)
 
     monkeypatch.setattr(site, "respond", responding)
-    monkeypatch.setattr(gan.discriminator, "forward", judging)
+    monkeypatch.setattr(gan.discriminator, "forward", scoring)
     for _ in range(2):
         game.play(h)
 
     shape = respond(h[:1]).shape[1:]
     known = {tuple(row.flatten().tolist()) for batch in responses for row in batch}
-    assert judged
-    for received in judged:
+    assert shown
+    for received in shown:
         assert received.shape[1:] == shape
         assert all(tuple(row.detach().flatten().tolist()) in known for row in received)
-    # Both kinds are judged, real ones first, and each generated sample under filters of its own.
-    assert len(judged[0]) == 2 * config.batch
-    torch.testing.assert_close(judged[0][: config.batch].detach(), responses[0], rtol=0, atol=0)
+    # Both kinds are shown, real ones first, and each generated sample under filters of its own.
+    assert len(shown[0]) == 2 * config.batch
+    torch.testing.assert_close(shown[0][: config.batch].detach(), responses[0], rtol=0, atol=0)
     assert used[0] is None
     generated = used[1]
     assert generated is not None

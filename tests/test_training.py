@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
-from filtergan.game.ablated import gan_type
+from filtergan.game.ablated import FiltersShown
 from filtergan.game.gan import FilterGAN
 from filtergan.game.players import Player
 from filtergan.game.training import Diverged, Game, train
@@ -55,8 +55,10 @@ def inputs(site: Site) -> Tensor:
     return site.input(torch.rand(20, 1, 6, 6, generator=torch.Generator().manual_seed(1)))
 
 
-def new_game(site: Site, inputs: Tensor, chosen: GanConfig) -> Game:
-    return Game(gan_type(chosen).new(site, inputs, chosen, 7), chosen, 7)
+def new_game(
+    site: Site, inputs: Tensor, chosen: GanConfig, kind: type[FilterGAN] = FilterGAN
+) -> Game:
+    return Game(kind.new(site, inputs, chosen, 7), chosen, 7)
 
 
 def spy(game: Game, monkeypatch: pytest.MonkeyPatch, move: bool = True) -> list[Any]:
@@ -224,12 +226,12 @@ def test_summed_gradients_by_hand(
     found, (h, z) = dict(seen), latents[0]
     scores, predicted, _ = by_hand(game, h, z)
     on_real, _ = game.gan.discriminator(F.relu(site.conv(h)))
-    judged = F.softplus(-on_real).mean() + F.softplus(scores).mean()
+    told = F.softplus(-on_real).mean() + F.softplus(scores).mean()
     adversarial, information = F.softplus(-scores).mean(), (z - predicted).square().mean()
-    equal(found["discriminator"], judged, game.players["discriminator"].weights)
+    equal(found["discriminator"], told, game.players["discriminator"].weights)
     equal(found["generator"], adversarial + LAMBDA * information, game.players["generator"].weights)
     equal(found["q"], LAMBDA * information, game.players["q"].weights)
-    named = {"discriminator": judged, "generator": adversarial, "information": information}
+    named = {"discriminator": told, "generator": adversarial, "information": information}
     for name, value in named.items():
         assert float(losses[name]) == pytest.approx(float(value.detach()), rel=1e-5)
     assert all(
@@ -345,29 +347,27 @@ def test_all_losses_and_heads_play(site: Site, inputs: Tensor, loss: str, head: 
     )
 
 
-def test_judged_filters_by_hand(
-    site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_filters_shown_by_hand(site: Site, inputs: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     """The discriminator meets the one real set and the filters of every z; images play no part.
 
     A set of real filters for every image would give the same means.
     """
-    game = new_game(site, inputs, config(judged="filters", spectral_norm=False))
-    judge, z = game.gan.discriminator, game.gan.latents(6, 4)
+    game = new_game(site, inputs, config(spectral_norm=False), FiltersShown)
+    discriminator, z = game.gan.discriminator, game.gan.latents(6, 4)
     monkeypatch.setattr(torch, "randn", lambda *size, generator: z)
     given: list[Tensor] = []
-    judge.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
+    discriminator.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
     seen = spy(game, monkeypatch, move=False)
     losses = game.play(inputs)
     found, (both, generated) = dict(seen), given
     assert torch.equal(both[0].unflatten(2, (3, 3)), site.filters)
     assert torch.equal(generated.unflatten(3, (3, 3)), game.gan.draw(z))
     assert torch.equal(both[1:], generated)
-    on_real, _ = judge(site.filters.expand(6, 5, 4, 3, 3).reshape(6, 5, 4, 9))
-    scores, predicted = judge(game.gan.generator(z).reshape(6, 5, 4, 9))
-    judged = F.softplus(-on_real).mean() + F.softplus(scores).mean()
+    on_real, _ = discriminator(site.filters.expand(6, 5, 4, 3, 3).reshape(6, 5, 4, 9))
+    scores, predicted = discriminator(game.gan.generator(z).reshape(6, 5, 4, 9))
+    told = F.softplus(-on_real).mean() + F.softplus(scores).mean()
     adversarial, information = F.softplus(-scores).mean(), (z - predicted).square().mean()
-    assert float(losses["discriminator"]) == pytest.approx(float(judged.detach()), rel=1e-5)
+    assert float(losses["discriminator"]) == pytest.approx(float(told.detach()), rel=1e-5)
     equal(found["generator"], adversarial + LAMBDA * information, game.players["generator"].weights)
     equal(found["q"], LAMBDA * information, game.players["q"].weights)
 
@@ -377,19 +377,20 @@ def test_a_game_of_filters_is_kept_whole(
     site: Site, inputs: Tensor, tmp_path: Path, updates: str
 ) -> None:
     """Stopped and resumed, saved and loaded; Q reads filters, whatever the images."""
-    chosen = config(judged="filters", updates=updates)
-    whole, game = train(site, inputs, chosen, 3), tmp_path / "game"
+    chosen = config(updates=updates)
+    game, options = tmp_path / "game", dict[str, Any](kind=FiltersShown)
+    whole = train(site, inputs, chosen, 3, **options)
 
     def stop() -> None:
         if game.exists():
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        train(site, inputs, chosen, 3, checkpoint=game, on_step=stop)
-    again = train(site, inputs, chosen, 3, checkpoint=game)
+        train(site, inputs, chosen, 3, checkpoint=game, on_step=stop, **options)
+    again = train(site, inputs, chosen, 3, checkpoint=game, **options)
     assert same(whole.generator.state_dict(), again.generator.state_dict())
     whole.save(tmp_path)
-    loaded = gan_type(chosen).load(tmp_path, site.network)
+    loaded = FiltersShown.load(tmp_path, site.network)
     z = whole.latents(6)
     predicted = loaded.predict(inputs[:6], z)
     assert torch.equal(predicted, whole.predict(inputs[6:12], z))
@@ -401,10 +402,10 @@ def test_a_game_of_filters_is_kept_whole(
 def test_a_discriminator_of_filters_pulls_to_the_real_ones(site: Site, inputs: Tensor) -> None:
     """The only real sample is W: without the information term nothing else is asked for."""
     distances = []
-    for judged in ("filters", "responses"):
+    for kind in (FiltersShown, FilterGAN):
         rates = {"generator_rate": 1e-2, "discriminator_rate": 1e-2}
-        chosen = config(judged=judged, steps=60, information=0.0, average=0.0, **rates)
-        gan = train(site, inputs, chosen, 1)
+        chosen = config(steps=60, information=0.0, average=0.0, **rates)
+        gan = train(site, inputs, chosen, 1, kind=kind)
         draws = gan.draw(gan.latents(20))
         distances.append(float((draws - site.filters).flatten(1).norm(dim=1).mean()))
     assert distances[0] < 0.5 * distances[1]

@@ -23,7 +23,7 @@ VARIANTS = {
     "base": Variant("the config as it is", {}),
     "filters_judged": Variant(
         "the discriminator sees whole sets of filters instead of responses",
-        {"gan": {"judged": "filters"}},
+        {"ablation": {"shown": "filters"}},
     ),
     "no_information": Variant("no information term (lambda = 0)", {"gan": {"information": 0.0}}),
     "dense_head": Variant(

@@ -18,6 +18,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Shown = Literal["responses", "filters"]
 
 
 class Main:
@@ -111,10 +112,6 @@ class GanConfig(Frozen):
     """Width of the generator's hidden layers."""
     discriminator_channels: Count = 64
     """Channels of the discriminator's first convolution; the second has twice as many."""
-    judged: Literal["responses", "filters"] = "responses"
-    """What the discriminator is shown: the responses that filters cause, or, for the ablation only,
-    whole sets of filters. There is but one real set, which the paper says the generator would then
-    overfit; its method judges responses."""
     start: Literal["random", "real"] = "random"
     """Mean filters that the generator starts from: drawn at random (it never sees the real ones),
     or the real ones (useful in practice; the record says so)."""
@@ -245,6 +242,14 @@ class MeasureConfig(Frozen):
     """Bootstrap resamples behind every 95 % interval."""
 
 
+class AblationConfig(Frozen):
+    """What only ablations change, to see what a choice of the paper's is worth."""
+
+    shown: Shown = "responses"
+    """What the discriminator is shown: the responses that filters cause, or whole sets of filters.
+    There is but one real set, which the paper says the generator would then overfit."""
+
+
 class StudyConfig(Frozen):
     """A whole study."""
 
@@ -277,6 +282,7 @@ class StudyConfig(Frozen):
     gan: GanConfig = GanConfig()
     traversal: TraversalConfig = TraversalConfig()
     measure: MeasureConfig = MeasureConfig()
+    ablation: AblationConfig = AblationConfig()
 
     @model_validator(mode="after")
     def _check(self) -> "StudyConfig":

@@ -11,7 +11,7 @@ REMOVED: dict[str, Any] = {
 }
 """Settings that measured no benefit, each with the value that stands for what is done now."""
 
-RENAMED = {"dataset.augmentation": "dataset.planted"}
+RENAMED = {"dataset.augmentation": "dataset.planted", "gan.judged": "ablation.shown"}
 """Settings that have another name now."""
 
 
@@ -35,5 +35,6 @@ def renewed(values: Mapping[str, Any]) -> dict[str, Any]:
         part, field = name.split(".")
         group = found.get(part)
         if isinstance(group, dict) and field in group:
-            group[now.removeprefix(f"{part}.")] = group.pop(field)
+            part, new = now.split(".")
+            found.setdefault(part, {})[new] = group.pop(field)
     return found

@@ -7,7 +7,7 @@ the discriminator responses.
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.config.fields import GanConfig
+from filtergan.config.fields import Shown
 from filtergan.game.gan import FilterGAN
 from filtergan.sites.site import Site
 
@@ -38,6 +38,6 @@ def as_images(filters: Float[Tensor, "n o i *k"]) -> Float[Tensor, "n o i positi
     return filters.flatten(3)
 
 
-def gan_type(config: GanConfig) -> type[FilterGAN]:
-    """What a config plays with: `FilterGAN`, or the ablation."""
-    return FiltersShown if config.judged == "filters" else FilterGAN
+def gan_type(shown: Shown) -> type[FilterGAN]:
+    """What is played with: `FilterGAN`, or the ablation."""
+    return FiltersShown if shown == "filters" else FilterGAN

@@ -2,9 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Literal
 
-from filtergan.config.fields import Frozen, GanConfig
+from filtergan.config.fields import Frozen, GanConfig, Shown
 from filtergan.errors import UserError
 from filtergan.machine.distributed import lead
 from filtergan.machine.files import remedy, write_atomic
@@ -12,8 +11,6 @@ from filtergan.sites.convolution import Backend
 
 FILE = "filtergan.json"
 SCHEMA = 1
-
-Shows = Literal["responses", "filters"]
 
 
 class Description(Frozen):
@@ -33,7 +30,7 @@ class Description(Frozen):
     """Where its response is read."""
     filters: tuple[int, ...]
     """Shape [o, i, *k] of a set of filters."""
-    shows: Shows
+    shows: Shown
     """What the discriminator is shown; `filters` for an ablation only."""
     response: tuple[int, ...]
     """Shape of one response, or of what else the discriminator is shown."""

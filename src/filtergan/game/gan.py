@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from filtergan.config.fields import GanConfig
+from filtergan.config.fields import GanConfig, Shown
 from filtergan.errors import UserError
-from filtergan.game.description import FILE, Description, Shows
+from filtergan.game.description import FILE, Description
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.generator import Generator
 from filtergan.machine.files import load_tensors, remedy, save_tensors, sha256
@@ -34,7 +34,7 @@ class FilterGAN:
         config: Sizes and choices of both.
     """
 
-    shows: ClassVar[Shows] = "responses"
+    shows: ClassVar[Shown] = "responses"
 
     def __init__(
         self, site: Site, generator: Generator, discriminator: Discriminator, config: GanConfig

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from filtergan.config.fields import GanConfig
 from filtergan.errors import LostProcess, UserError
-from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN
 from filtergan.game.minibatch import Minibatch
 from filtergan.game.objectives import discriminator_loss, generator_loss, information_loss
@@ -198,6 +197,7 @@ def train(
     config: GanConfig,
     seed: int = 0,
     *,
+    kind: type[FilterGAN] = FilterGAN,
     checkpoint: str | os.PathLike[str] | None = None,
     log: Log = lambda step, values: None,
     on_start: Callable[[int], object] = lambda step: None,
@@ -211,6 +211,7 @@ def train(
             or anything else that `rows_of` takes; `SiteInputs` computes them in batches.
         config: Sizes, rates and choices.
         seed: Seed of weights, minibatches and latents; the same seed gives the same generator.
+        kind: What is trained: an ablation shows its discriminator something else (`ablated.py`).
         checkpoint: File for the state; where it exists, the game goes on from it.
         log: Called every `log_every` steps with the step and the losses.
         on_start: Called once with the step that the game starts from.
@@ -226,7 +227,7 @@ def train(
     """
     inputs, checkpoint = rows_of(inputs), None if checkpoint is None else Path(checkpoint)
     first = inputs[:1000].to(site.filters.device)
-    gan = gan_type(config).new(site, first, config, derive_seed(seed, "weights"))
+    gan = kind.new(site, first, config, derive_seed(seed, "weights"))
     game = Game(gan, config, seed)
     if checkpoint is not None and distributed.lead(checkpoint.exists):
         game.load(checkpoint)

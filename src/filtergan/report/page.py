@@ -163,9 +163,9 @@ def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]
     start = (
         "Its filters started at the real ones."
         if gan.start == "real"
-        else "It never sees the real filters; only responses are judged."
-        if gan.judged == "responses"
-        else "Whole sets of filters are judged, not responses: a test of the paper's design."
+        else "It never sees the real filters; only responses are shown to the discriminator."
+        if config.ablation.shown == "responses"
+        else "The discriminator is shown whole sets of filters: a test of the paper's design."
     )
     return {
         "train-cnn": f"{network}; it stays frozen in all that follows.",

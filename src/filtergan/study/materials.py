@@ -120,7 +120,7 @@ class Materials:
         Raises:
             UserError: They are missing or damaged.
         """
-        return gan_type(self.config.gan).load(run.site_path(layer), self.network)
+        return gan_type(self.config.ablation.shown).load(run.site_path(layer), self.network)
 
     @torch.no_grad()
     def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i *k"]:

@@ -141,7 +141,7 @@ class OpenedRun:
         """
         self._check(layer, "train-gan")
         if layer not in self._gans:
-            kind = gan_type(self.config.gan)
+            kind = gan_type(self.config.ablation.shown)
             self._gans[layer] = kind.load(self._directory.site_path(layer), self.network)
         return self._gans[layer]
 

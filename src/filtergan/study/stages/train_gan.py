@@ -3,6 +3,7 @@
 import torch
 
 from filtergan.figures import curves_figure, save
+from filtergan.game.ablated import gan_type
 from filtergan.game.training import Diverged, train
 from filtergan.machine import runtime
 from filtergan.machine.storage import Rows, Subset
@@ -50,6 +51,7 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
                 inputs,
                 config,
                 seed,
+                kind=gan_type(run.config.ablation.shown),
                 checkpoint=folder / "checkpoint" / "game.safetensors",
                 log=on_log,
                 on_start=on_start,
