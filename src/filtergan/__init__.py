@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from filtergan.game.generator import Generator
     from filtergan.game.training import train
     from filtergan.images.dataset import load_dataset
+    from filtergan.images.domain import Domain
     from filtergan.pooling.pool import FilterPool2d, retrain
     from filtergan.sites.site import Site
+    from filtergan.sites.wrappers import Classifier
     from filtergan.study.opened import open_run
     from filtergan.study.order import run as run_study
     from filtergan.study.site_inputs import SiteInputs
@@ -30,6 +32,7 @@ _PLACES = {
     "classifiers.fitting": ("fit", "predict"),
     "config.fields": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
     "images.dataset": ("load_dataset",),
+    "images.domain": ("Domain",),
     "game.discriminator": ("Discriminator",),
     "errors": ("UserError",),
     "game.gan": ("FilterGAN",),
@@ -40,6 +43,7 @@ _PLACES = {
     "config.presets": ("cifar10", "digits", "mnist", "tiny"),
     "walks.prior": ("NaturalImagePrior",),
     "sites.site": ("Site",),
+    "sites.wrappers": ("Classifier",),
     "game.training": ("train",),
     "study.opened": ("open_run",),
     "study.site_inputs": ("SiteInputs",),
@@ -49,7 +53,9 @@ _NAMES = {name: (module, name) for module, names in _PLACES.items() for name in 
 _NAMES["run_study"] = ("study", "run")
 
 __all__ = [
+    "Classifier",
     "Discriminator",
+    "Domain",
     "FilterGAN",
     "FilterPool2d",
     "GanConfig",

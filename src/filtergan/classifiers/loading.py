@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from filtergan.errors import UserError
 from filtergan.sites.convolution import convolutions
 from filtergan.sites.site import untouched
-from filtergan.sites.wrappers import output_of, unwrapped
+from filtergan.sites.wrappers import classifier_in, output_of, unwrapped
 
 
 def check_fits(network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
@@ -34,14 +34,16 @@ def check_fits(network: nn.Module, shape: tuple[int, int, int], classes: int) ->
     running: list[tuple[str, Any]] = []
     try:
         with untouched(network), torch.no_grad(), ExitStack() as stack:
-            for name, module in network.named_modules():
+            for name, module in unwrapped(network).named_modules():
                 stack.enter_context(_noted(name, module, running))
             logits = output_of(network, images)
+    except UserError:
+        raise
     except Exception as error:  # whatever the user's own code raises
         size = "x".join(map(str, shape))
         raise UserError(
             f"The network cannot take the dataset's images of {size} (channels, height, width): "
-            f"{_reason(network, shape[0], running, error)}."
+            f"{_reason(unwrapped(network), shape[0], running, error)}."
         ) from error
     if not isinstance(logits, Tensor) or logits.shape != (2, classes):
         given = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -146,6 +148,11 @@ def _make(spec: str, module_name: str, factory_name: str) -> nn.Module:
         raise UserError(
             f"The factory {spec!r} returns {type(network).__name__}; it must return a "
             "torch.nn.Module."
+        )
+    if classifier_in(network) is not None:
+        raise UserError(
+            f"The factory {spec!r} returns a Classifier; let it return the network in it, and tell "
+            "the normalisation with --mean and --std."
         )
     return unwrapped(network)
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from filtergan.config.older import REMOVED, RENAMED, renewed
@@ -19,6 +26,23 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Shown = Literal["responses", "filters"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box"]
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def _normalisation(field: Literal["mean", "std"]) -> BeforeValidator:
+    """Takes the name of well-known numbers for them."""
+    return BeforeValidator(lambda v: IMAGENET[field] if v in ("imagenet", ["imagenet"]) else v)
+
+
+def _sides(value: Any) -> Any:
+    """Height and width from `N` or `HxW`, as a number, as text, or as the command's list of it."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, int | str):
+        sides = str(value).split("x")
+        return sides * 2 if len(sides) == 1 else sides
+    return value
 
 
 class Main:
@@ -261,6 +285,16 @@ class StudyConfig(Frozen):
     """A network of your own, as `package.module:factory`; by default the paper's is trained."""
     weights: Annotated[str | None, Main] = None
     """Its weights: a safetensors file, or a torch file that holds nothing but tensors."""
+    mean: Annotated[tuple[float, ...], _normalisation("mean"), Main] = (0.0,)
+    """What the network takes off pixels, which are from 0 to 1: one number, one for each channel,
+    or `imagenet`. With `std` the network receives (x - mean) / std; all else works on pixels."""
+    std: Annotated[tuple[float, ...], _normalisation("std"), Main] = (1.0,)
+    """What it divides them by then; for a network that takes 0 to 255, 0.00392156862745098."""
+    size: Annotated[tuple[Count, Count] | None, BeforeValidator(_sides), Main] = None
+    """Bring all images to this height and width, N or HxW, whatever their proportions; without it
+    images of different sizes are refused."""
+    interpolation: Interpolation = "bilinear"
+    """How `size` is reached: Pillow's filters, which take in all pixels where images shrink."""
     layer: Annotated[tuple[str, ...], Field(min_length=1), Main] = ("conv4", "conv2")
     """Dotted names of the convolutions studied, one site each (the paper: layers 4 and 2); `all`,
     or patterns such as `layer3.*.conv?`, stand for those that they fit and that can be studied."""

@@ -151,7 +151,7 @@ class FilterGAN:
             weights[path.name] = sha256(path)
         Description(
             filtergan=versions().get("filtergan", "unknown"),
-            network=fingerprint(self.site.network),
+            network=fingerprint(self.site.classifier or self.site.network),
             image=self.site.image_shape,
             layer=self.site.layer,
             point=self.site.point,
@@ -178,8 +178,9 @@ class FilterGAN:
         said = Description.load(folder)
         if said.network != fingerprint(network):
             raise UserError(
-                f"{folder} holds a generator for another network, or for other weights of this "
-                f"one (their SHA-256 began with {said.network[:8]}); load that network first."
+                f"{folder} holds a generator for another network, or for other weights or another "
+                f"normalisation of this one (SHA-256 began with {said.network[:8]}); load that "
+                "network first."
             )
         if said.shows != cls.shows:
             raise UserError(

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.fields import DatasetConfig, Interpolation
 from filtergan.errors import UserError
 from filtergan.families.catalogue import to_plant
 from filtergan.images.planting import plant
@@ -36,6 +36,7 @@ CHUNK = 100  # images held at once besides those that are kept in memory
 Images = UInt8[Tensor, "_ _ _ _"] | DiskTensor
 Allocate = Callable[[Sequence[int]], Images]
 """Room for the images of a split of this shape, in memory or on disk."""
+Resize = Callable[["Image.Image"], "Image.Image"]
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,13 @@ class _Source:
     read: Callable[[np.ndarray, Allocate], Images]
 
 
-def load_dataset(data: str | os.PathLike[str], config: DatasetConfig = DatasetConfig()) -> Dataset:
-    """Read a dataset into memory or, if it is too large, onto disk, at native size.
+def load_dataset(
+    data: str | os.PathLike[str],
+    config: DatasetConfig = DatasetConfig(),
+    size: tuple[int, int] | None = None,
+    interpolation: Interpolation = "bilinear",
+) -> Dataset:
+    """Read a dataset into memory or, if it is too large, onto disk.
 
     A `test` split of the dataset's own is used where there is one, else its `validation` split,
     else a share of the images of every class is held out. Each split is shuffled once by
@@ -116,6 +122,8 @@ def load_dataset(data: str | os.PathLike[str], config: DatasetConfig = DatasetCo
         data: `digits` (bundled with scikit-learn), a folder of images by class, of parquet files or
             of WebDataset shards, or the name of a dataset of the Hugging Face Hub.
         config: Columns, splits and limits.
+        size: Height and width to which every image is brought; by default all must have one size.
+        interpolation: Pillow's filter for that; all but `nearest` take in every pixel.
 
     Raises:
         UserError: The dataset is missing, empty, unlabelled, damaged, of mixed sizes, or has
@@ -124,11 +132,13 @@ def load_dataset(data: str | os.PathLike[str], config: DatasetConfig = DatasetCo
     """
     data = os.fspath(data)
     family = to_plant(config.planted) if config.planted is not None else None
+    resize = None if size is None else partial(_resized, size, interpolation)
     with ExitStack() as stack:
         if data == "digits":
-            sources, classes = _digits()
+            sources, classes = _digits(resize)
         else:
-            sources, classes = _table_sources(data, config, stack.enter_context(open_tables(data)))
+            tables = stack.enter_context(open_tables(data))
+            sources, classes = _table_sources(data, config, tables, resize)
         train, test = _choose_rows(sources, config, data)
         allocate = partial(_allocate, len(train[1]) + len(test[1]), config.memory_mib)
         pixels = [source.read(rows, allocate) for source, rows in (train, test)]
@@ -156,13 +166,25 @@ def _allocate(images: int, memory_mib: int, shape: Sequence[int]) -> Images:
     return DiskTensor(shape, torch.uint8, "The decoded images")
 
 
-def _digits() -> tuple[list[_Source], tuple[str, ...]]:
+def _resized(size: tuple[int, int], interpolation: str, image: "Image.Image") -> "Image.Image":
+    from PIL.Image import Resampling
+
+    height, width = size
+    return image.resize((width, height), Resampling[interpolation.upper()])
+
+
+def _digits(resize: Resize | None) -> tuple[list[_Source], tuple[str, ...]]:
     """Scikit-learn's 1,797 handwritten digits of 8x8, their 0..16 scaled to 0..255."""
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    source = _Source(bunch.target.astype(np.int64), lambda rows, _: torch.from_numpy(images[rows]))
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    if resize is not None:
+        from PIL import Image
+
+        images = np.stack([np.asarray(resize(Image.fromarray(image))) for image in images])
+    pixels = torch.from_numpy(images[:, None])
+    source = _Source(bunch.target.astype(np.int64), lambda rows, _: pixels[rows])
     return [source], tuple(map(str, bunch.target_names))
 
 
@@ -211,12 +233,15 @@ def _mixed_sizes(data: str, *sizes: tuple[int, ...]) -> UserError:
     named = " and ".join("x".join(map(str, size)) for size in sizes)
     return UserError(
         f"The images of {data} have different sizes ({named}); nothing is resized silently, "
-        "so bring them to one size first."
+        "so name the size to which all are brought, with --size."
     )
 
 
 def _table_sources(
-    data: str, config: DatasetConfig, tables: "Mapping[str, datasets.Dataset]"
+    data: str,
+    config: DatasetConfig,
+    tables: "Mapping[str, datasets.Dataset]",
+    resize: Resize | None,
 ) -> tuple[list[_Source], tuple[str, ...]]:
     """Find splits and columns, read the labels, and leave the images to be read later."""
     if "train" not in tables and len(tables) > 1:
@@ -231,7 +256,7 @@ def _table_sources(
     label = _column(chosen[0], config.label_column, "label", data)
     labels, classes = _labels(chosen, label, data)
     return [
-        _Source(y, partial(_read_images, table, image, data))
+        _Source(y, partial(_read_images, table, image, data, resize))
         for y, table in zip(labels, chosen, strict=True)
     ], classes
 
@@ -293,7 +318,12 @@ def _labels(
 
 
 def _read_images(
-    table: "datasets.Dataset", column: str, data: str, rows: np.ndarray, allocate: Allocate
+    table: "datasets.Dataset",
+    column: str,
+    data: str,
+    resize: Resize | None,
+    rows: np.ndarray,
+    allocate: Allocate,
 ) -> Images:
     """Decode the images of these rows, one after the other; grey ones become RGB beside colour."""
     import datasets
@@ -311,7 +341,7 @@ def _read_images(
     pixels: Images | None = None
     with runtime.progress(len(rows), "reading images", "images") as advance:
         for place, value in zip(order.tolist(), values, strict=True):
-            picture = _decode(value, f"row {rows[place]} of {data}")
+            picture = _decode(value, f"row {rows[place]} of {data}", resize)
             if pixels is None:
                 pixels = allocate((len(rows), *picture.shape))
             if picture.shape[1:] != pixels.shape[2:]:
@@ -328,7 +358,9 @@ def _is_image_struct(feature: Any) -> bool:
     return isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
 
 
-def _decode(value: "dict[str, Any] | None", where: str) -> UInt8[np.ndarray, "c h w"]:
+def _decode(
+    value: "dict[str, Any] | None", where: str, resize: Resize | None
+) -> UInt8[np.ndarray, "c h w"]:
     """Pixels of an encoded image: grey as one channel, all else as RGB."""
     import datasets
     from PIL.Image import DecompressionBombError
@@ -341,13 +373,16 @@ def _decode(value: "dict[str, Any] | None", where: str) -> UInt8[np.ndarray, "c 
         image: Image.Image = datasets.Image().decode_example({"bytes": content, "path": None})
     except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:
         raise UserError(f"The image in {where} is damaged; mend or remove it.") from error
-    if image.mode in GREY_MODES:
-        return np.asarray(image.convert("L"))[None]
-    if image.mode not in COLOUR_MODES:
+    grey = image.mode in GREY_MODES
+    if not grey and image.mode not in COLOUR_MODES:
         raise UserError(
             f"The image in {where} has pixels of more than 8 bits (mode {image.mode}); "
             "convert the images to 8 bits first."
         )
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # Pillow warns of a transparent palette otherwise
-    return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    image = image.convert("L" if grey else "RGB")
+    if resize is not None:
+        image = resize(image)
+    pixels = np.asarray(image)
+    return pixels[None] if grey else pixels.transpose(2, 0, 1)

@@ -18,6 +18,7 @@ from filtergan.machine.storage import Rows, RowsLike, batches, rows_of
 from filtergan.sites.convolution import Geometry, convolve
 from filtergan.sites.site import Site
 from filtergan.sites.tracing import LAYOUTS, RELU
+from filtergan.sites.wrappers import unwrapped
 
 BATCH = 100  # images in a pass: ten times as many fall out of a processor's caches, half the speed
 TRAINED = 128  # images in a minibatch of a re-training
@@ -79,7 +80,8 @@ class FilterPool2d(nn.Module):
         """A copy of the site's network in which its convolution pools over these filters.
 
         The site's normalisation, and an activation that is a module of its own, move into the
-        pooling; a ReLU may stay where it is, since it leaves averaged ReLUs as they are.
+        pooling; a ReLU may stay where it is, since it leaves averaged ReLUs as they are. Of a site
+        in a `Classifier`, which takes pixels, the copy comes in one too.
 
         Raises:
             UserError: The response is read behind the activation, or the site cannot be taken out
@@ -114,7 +116,7 @@ class FilterPool2d(nn.Module):
             tail.append(_Apply(site.restored))
         pool = FilterPool2d(filters, site.bias, site.geometry, nn.Sequential(*tail))
         _exchange(network, site.layer, pool.to(site.filters.device))
-        return network
+        return network if site.classifier is None else site.classifier.around(network)
 
 
 class _Apply(nn.Module):
@@ -273,7 +275,7 @@ def retrain(
     else:
         network = FilterPool2d.into(site, filters)
         later = later_parameters(site, to_float(test[:2].to(device)))
-        parameters = [p for name, p in network.named_parameters() if name in later]
+        parameters = [p for name, p in unwrapped(network).named_parameters() if name in later]
     if parameters:
         for p in parameters:
             p.requires_grad_(True)

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input
 
+from filtergan.sites.wrappers import unwrapped
+
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Backend = Literal["grouped", "unfolded"]
 MANY = 2  # filters for each position of the output
@@ -62,8 +64,13 @@ def fastest(filters: tuple[int, ...], places: int, geometry: Geometry) -> Backen
 
 
 def convolutions(network: nn.Module) -> dict[str, Convolution]:
-    """The convolutions of a network by dotted name, of one, two and three dimensions."""
-    return {name: m for name, m in network.named_modules() if isinstance(m, Convolution)}
+    """The convolutions of a network by dotted name, of one, two and three dimensions.
+
+    Raises:
+        UserError: The network is of a kind that has no convolutions to exchange.
+    """
+    modules = unwrapped(network).named_modules()
+    return {name: m for name, m in modules if isinstance(m, Convolution)}
 
 
 def convolve(

@@ -22,7 +22,7 @@ from filtergan.sites.convolution import (
     fastest,
 )
 from filtergan.sites.tracing import Follower, Operation, cut, settled
-from filtergan.sites.wrappers import output_of, uncompiled, unwrapped
+from filtergan.sites.wrappers import classifier_in, output_of, uncompiled, unwrapped
 
 Part = Callable[[Tensor], Tensor]
 
@@ -55,10 +55,12 @@ class Site:
 
     The network may take any batch: images [n, c, h, w], or signals [n, c, l], volumes
     [n, c, d, h, w], tokens; the convolution may have one, two or three dimensions. A compiled
-    network, or one wrapped for several devices, is unwrapped first.
+    network, or one wrapped for several devices, is unwrapped first; of a `Classifier`, which takes
+    pixels, the site takes pixels too.
 
     Attributes:
         network: The network, unwrapped.
+        classifier: The `Classifier` that it came in; None: it came without.
         layer: Dotted name of the convolution.
         point: `conv`, `activation`, or the dotted name of a later module.
         image_shape: Shape of one input of the network.
@@ -85,7 +87,8 @@ class Site:
         example: Float[Tensor, "n ..."],
         point: str = "activation",
     ) -> None:
-        self.network, self.layer, self.point = unwrapped(network), layer, point
+        self.network, self.classifier = unwrapped(network), classifier_in(network)
+        self.layer, self.point = layer, point
         self.image_shape = tuple(example.shape[1:])
         self.conv = self._find(layer)
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
@@ -145,7 +148,7 @@ class Site:
             handle = self.conv.register_forward_pre_hook(before, with_kwargs=True)
             stack.callback(handle.remove)
             with suppress(_Stop):
-                self.network(images)
+                self._passed(images)
         return seen[0]
 
     def respond(
@@ -230,7 +233,7 @@ class Site:
                     after = module.register_forward_hook(leave, with_kwargs=True)
                     stack.callback(after.remove)
             stack.enter_context(follower)
-            self.network(example)
+            self._passed(example)
         runs = calls.count(self.layer)
         if runs != 1:
             raise UserError(
@@ -281,7 +284,13 @@ class Site:
                 hook = module.register_forward_hook(lambda *_: response)
                 stack.callback(hook.remove)
             stack.enter_context(follower)
-            return output_of(self.network, images)
+            return output_of(self._passed, images)
+
+    def _passed(self, images: Tensor) -> Any:
+        """An ordinary pass."""
+        if self.classifier is not None:
+            images = self.classifier.domain.to_network(images)
+        return self.network(images)
 
     def _run(self, part: Part, tensor: Tensor) -> Tensor:
         with untouched(self.network):
@@ -323,12 +332,12 @@ class Site:
     def _seen(self, images: Tensor, module: str | None) -> Any:
         """What a module (None: the network) puts out in an ordinary pass."""
         if module is None:
-            return output_of(self.network, images)
+            return output_of(self._passed, images)
         seen: list[Any] = []
         with ExitStack() as stack:
             hook = self.network.get_submodule(module).register_forward_hook(
                 lambda _m, _a, out: seen.append(out.clone())  # a later layer may work in place
             )
             stack.callback(hook.remove)
-            self.network(images)
+            self._passed(images)
         return seen[0] if len(seen) == 1 else None

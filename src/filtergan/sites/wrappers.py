@@ -1,7 +1,7 @@
-"""Networks as others hand them over: what is unwrapped, what is refused, where their logits are."""
+"""Networks as others hand them over: their domain and classes, what is unwrapped and refused."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +10,57 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
 from filtergan.errors import UserError
+from filtergan.images.domain import Domain
+
+
+class Classifier(nn.Module):
+    """A network that takes pixels in [0, 1], whatever it takes itself; it stays as it is.
+
+    It goes wherever a network goes. Layers keep the names that they have in the network.
+
+    Attributes:
+        network: Maps normalised images [n, c, h, w] to logits [n, classes].
+        domain: How it wants pixels normalised.
+        classes: Their names, in the order of its logits; empty where they are not known.
+
+    Raises:
+        UserError: The network is of a kind that cannot be studied, or a `Classifier` already.
+    """
+
+    def __init__(
+        self, network: nn.Module, domain: Domain = Domain(), classes: Sequence[str] = ()
+    ) -> None:
+        super().__init__()
+        unwrapped(network)  # refuses what is no network
+        if classifier_in(network) is not None:
+            raise UserError("The network is a Classifier already, and normalises pixels itself.")
+        self.network, self.domain, self.classes = network, domain, tuple(classes)
+
+    def forward(self, pixels: Tensor) -> Any:
+        """What the network puts out for pixels."""
+        return self.network(self.domain.to_network(pixels))
+
+    def around(self, network: nn.Module) -> "Classifier":
+        """Another network of the same domain and classes."""
+        return Classifier(network, self.domain, self.classes)
+
+    def extra_repr(self) -> str:
+        """What is printed beside the network."""
+        return f"domain={self.domain}, classes={self.classes}"
+
+
+def classifier_in(network: Any) -> Classifier | None:
+    """The `Classifier` that a network is, or that is wrapped in it."""
+    if network is None or isinstance(network, Classifier):
+        return network
+    return classifier_in(_inner(network))
 
 
 def unwrapped(network: Any) -> nn.Module:
-    """The module itself, where it comes compiled or in a wrapper for several devices.
+    """The module itself, where it comes compiled, in a wrapper for several devices, or classifying.
 
-    Unwrapping is exact: a compiled or distributed network computes what the module in it does.
+    A compiled or distributed network computes what the module in it does; a `Classifier` computes
+    what the module in it does with normalised images.
 
     Raises:
         UserError: It has no convolutions that could be exchanged (TorchScript, torch.export), or
@@ -33,9 +78,7 @@ def unwrapped(network: Any) -> nn.Module:
         )
     if not isinstance(network, nn.Module):
         raise UserError(f"The network is a {type(network).__name__}, no torch.nn.Module.")
-    if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return unwrapped(network.module)
-    if _is_compiled(network) and isinstance(inner := network._modules["_orig_mod"], nn.Module):
+    if (inner := _inner(network)) is not None:
         return unwrapped(inner)
     for name, module in network.named_modules():
         tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
@@ -64,16 +107,29 @@ def output_of(network: Callable[[Tensor], Any], images: Tensor) -> Any:
 
 
 def fingerprint(network: nn.Module) -> str:
-    """SHA-256 over a network's weights and buffers: names, types, shapes and bytes.
+    """SHA-256 over a network's weights and buffers (names, types, shapes, bytes) and its domain.
 
-    It does not depend on the device, the layout in memory, or a wrapper.
+    It does not depend on the device, the layout in memory, or a wrapper that changes nothing.
     """
-    digest = hashlib.sha256()
+    digest, classifier = hashlib.sha256(), classifier_in(network)
+    if classifier is not None and classifier.domain != Domain():
+        digest.update(f"{classifier.domain}\n".encode())
     for name, value in sorted(unwrapped(network).state_dict().items()):
         if isinstance(value, Tensor):  # a module may add more of its own
             digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _inner(network: Any) -> nn.Module | None:
+    """What a wrapper holds; None for what is none."""
+    if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return network.module
+    if isinstance(network, Classifier):
+        return network.network
+    if isinstance(network, nn.Module) and _is_compiled(network):
+        return network._modules["_orig_mod"]
+    return None
 
 
 def _is_compiled(module: nn.Module) -> bool:

@@ -104,11 +104,10 @@ def layers(
     Raises:
         UserError: The network is of a kind that has no convolutions to exchange.
     """
-    network = unwrapped(network)
     rate = calibrated(config.gan, example.device)
     return [
         _layer(network, name, module, example, config, images, rate)
-        for name, module in network.named_modules()
+        for name, module in unwrapped(network).named_modules()
         if isinstance(module, Convolution | nn.modules.conv._ConvTransposeNd)
     ]
 

@@ -1,11 +1,12 @@
 """What the stages work on: device, images, network, judges, sites, trained generators."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from filtergan.classifiers import networks
 from filtergan.classifiers.fitting import channels_last, to_float
@@ -16,10 +17,12 @@ from filtergan.errors import UserError
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.images.dataset import Dataset, Split, load_dataset
+from filtergan.images.domain import Domain
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors
 from filtergan.runs.directory import RunDirectory
 from filtergan.sites.site import Site
+from filtergan.sites.wrappers import Classifier, unwrapped
 from filtergan.study.selection import execution_order, is_pattern, select
 
 
@@ -40,11 +43,11 @@ class Materials:
     @cached_property
     def dataset(self) -> Dataset:
         """The images."""
-        return load_dataset(self.config.data, self.config.dataset)
+        return load_images(self.config, self.config.data)
 
     @cached_property
-    def network(self) -> nn.Module:
-        """The studied network: the user's, or one of ours before training."""
+    def network(self) -> Classifier:
+        """The studied network, which takes pixels: the user's, or one of ours before training."""
         return make_network(self.config, self.dataset.shape, self.dataset.classes, self.device)
 
     @cached_property
@@ -80,7 +83,7 @@ class Materials:
         Raises:
             UserError: It does not.
         """
-        check_fits(self.network, self.dataset.shape, len(self.dataset.classes))
+        check_fits(self.network, self.dataset.shape, len(self.network.classes))
 
     def order(self) -> list[str]:
         """The network's convolutions in the order in which it runs them."""
@@ -100,7 +103,7 @@ class Materials:
             UserError: They are missing or damaged.
         """
         path = run.path / "cnn.safetensors"
-        load_weights(self.network, load_tensors(path), path)
+        load_weights(unwrapped(self.network), load_tensors(path), path)
         self._sites.clear()
         self.network.requires_grad_(False)
 
@@ -131,14 +134,19 @@ class Materials:
         )
 
 
+def load_images(config: StudyConfig, data: str | os.PathLike[str]) -> Dataset:
+    """The images of a study, wherever they lie now; errors are those of `load_dataset`."""
+    return load_dataset(data, config.dataset, config.size, config.interpolation)
+
+
 def make_network(
     config: StudyConfig,
     shape: tuple[int, int, int],
     classes: tuple[str, ...],
     device: torch.device,
     folder: Path = Path(),
-) -> nn.Module:
-    """The user's network, or one of ours before training, in evaluation mode.
+) -> Classifier:
+    """The user's network, or one of ours before training, in evaluation mode; it takes pixels.
 
     Args:
         config: Which network; its weights.
@@ -148,15 +156,19 @@ def make_network(
         folder: Where the factory of a user's network is looked for first.
 
     Raises:
-        UserError: The factory or the weights are missing or damaged.
+        UserError: The factory or the weights are missing or damaged; or the config's mean and
+            standard deviation are none.
     """
+    domain = Domain(config.mean, config.std)
     if config.model is not None:
         network = load_model(config.model, config.weights, folder)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(runtime.derive_seed(config.seed, "cnn weights"))
             network = networks.make(config.cnn, shape, len(classes))
-    network = network.to(device).eval()
+    whole = Classifier(network, domain, classes).to(device).eval()
     # Not the user's: a `view` in its forward would not take what is laid out so.
     ours = config.model is None and device.type == "cpu"
-    return channels_last(network) if ours else network
+    if ours:
+        channels_last(network)
+    return whole

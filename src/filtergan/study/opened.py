@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from filtergan.errors import UserError
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN
-from filtergan.images.dataset import Dataset, load_dataset
+from filtergan.images.dataset import Dataset
+from filtergan.images.domain import Domain
 from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.places import data_from
 from filtergan.sites.site import Site
-from filtergan.sites.wrappers import unwrapped
-from filtergan.study.materials import make_network
+from filtergan.sites.wrappers import Classifier, unwrapped
+from filtergan.study.materials import load_images, make_network
 
 
 def open_run(
@@ -86,7 +87,7 @@ class OpenedRun:
         if isinstance(self._data, Dataset):
             found = self._data
         elif self._data is not None:
-            found = load_dataset(self._data, self.config.dataset)
+            found = load_images(self.config, self._data)
         else:
             found = self._found_again()
         if found.fingerprint != self._images()["fingerprint"]:
@@ -97,23 +98,24 @@ class OpenedRun:
         return found
 
     @cached_property
-    def network(self) -> nn.Module:
-        """The trained network, frozen and in evaluation mode.
+    def network(self) -> Classifier:
+        """The trained network, frozen and in evaluation mode; it takes pixels.
 
         Raises:
             UserError: It is not trained yet, its file is damaged, or its factory is not found.
         """
         images = self._images()
+        classes = tuple(images["classes"])
         if self._network is None:
             plain = self.config.model_copy(update={"weights": None})  # the run has kept them
             c, h, w = images["shape"]
-            classes = tuple(images["classes"])
             network = make_network(plain, (c, h, w), classes, self.device, self._folder)
         else:
-            network = copy.deepcopy(unwrapped(self._network)).to(self.device).eval()
+            domain, own = Domain(self.config.mean, self.config.std), unwrapped(self._network)
+            network = Classifier(copy.deepcopy(own), domain, classes).to(self.device).eval()
         path = self.path / "cnn.safetensors"
         try:
-            network.load_state_dict(load_tensors(path))
+            unwrapped(network).load_state_dict(load_tensors(path))
         except RuntimeError as error:
             raise UserError(
                 f"The network does not fit the weights in {path}; give the one that was studied "
@@ -157,7 +159,7 @@ class OpenedRun:
 
     def _found_again(self) -> Dataset:
         try:
-            return load_dataset(data_from(self._folder, self.config), self.config.dataset)
+            return load_images(self.config, data_from(self._folder, self.config))
         except UserError as error:
             raise UserError(
                 f"The images of the run in {self.path} were not found again: {error} Name their "

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.images.domain import as_pixels
+
 ALPHA = 6  # exponent of the norm, Mahendran & Vedaldi's
 BETA = 2  # exponent of the total variation, theirs for photographs and for digits alike
 
@@ -39,7 +41,12 @@ class NaturalImagePrior:
     def measured(
         cls, images: Float[Tensor, "n c h w"], alpha_weight: float, variation_weight: float
     ) -> "NaturalImagePrior":
-        """Take both scales from images."""
+        """Take both scales from images, pixels in [0, 1].
+
+        Raises:
+            UserError: They are no pixels in [0, 1].
+        """
+        images = as_pixels(images)
         power = images.square().sum(1).pow(ALPHA / 2).mean()
         variation = squared_gradient(images).mean()
         tiny = 1e-12  # constant images have no variation to scale by

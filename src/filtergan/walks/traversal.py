@@ -11,6 +11,7 @@ from torch import Tensor
 
 from filtergan.config.fields import TraversalConfig
 from filtergan.game.gan import AT_ONCE, FilterGAN
+from filtergan.images.domain import as_pixels
 from filtergan.machine import distributed
 from filtergan.machine.runtime import Tick
 from filtergan.machine.runtime import generator as random_generator
@@ -105,7 +106,7 @@ def invert(
     Args:
         site: The site.
         prior: Psi.
-        images: x, one per point.
+        images: x, one per point, pixels in [0, 1].
         profiles: a(x | z), one per point.
         filters: G(z_k), one set per point.
         config: Evaluations and smoothing.
@@ -115,7 +116,12 @@ def invert(
 
     Returns:
         What was found, and the curvature that the searches learned.
+
+    Raises:
+        UserError: Images or starts are no pixels in [0, 1].
     """
+    images = as_pixels(images)
+    start = images if starts is None else as_pixels(starts)
     size = profiles.flatten(1).square().sum(1).clamp(min=1e-12)
 
     def residual(x: Tensor) -> Tensor:
@@ -132,7 +138,6 @@ def invert(
     def metric(gradient: Tensor) -> Tensor:
         return smoothed(gradient, config.smoothing)
 
-    start = images if starts is None else starts
     with untouched(site.network):  # once, and not again in every pass
         found, _, known = minimise(objective, start, config.evaluations, metric, curvature)
         with torch.no_grad():
@@ -189,7 +194,7 @@ def walk(
     Args:
         gan: Site and generator.
         prior: Psi.
-        images: x.
+        images: x, pixels in [0, 1].
         z: The latent of each image's profile.
         targets: z_k.
         config: Settings of the inversion.
@@ -200,7 +205,11 @@ def walk(
 
     Returns:
         An inversion whose rows are the points of the first image, then of the second, and so on.
+
+    Raises:
+        UserError: The images are no pixels in [0, 1].
     """
+    images = as_pixels(images)
     points, tick = targets.shape[1], distributed.pace(tick)
 
     def find(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -240,7 +249,7 @@ def walk_grid(
     Args:
         gan: Site and generator.
         prior: Psi.
-        images: x.
+        images: x, pixels in [0, 1].
         z: The latent of each image's profile.
         grids: z_k; g is odd.
         config: Settings of the inversion.
@@ -248,7 +257,11 @@ def walk_grid(
 
     Returns:
         An inversion whose rows are the points of the first grid, row by row, then of the second.
+
+    Raises:
+        UserError: The images are no pixels in [0, 1].
     """
+    images = as_pixels(images)
     tick, rings = distributed.pace(tick), _rings(grids.shape[1])
 
     def find(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,6 +14,7 @@ from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures import gates
 from filtergan.measures.claims import SiteEvidence, decide
 from filtergan.runs.directory import RunDirectory
+from filtergan.sites.wrappers import unwrapped
 from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_filters import measure_filters, not_measured
 from filtergan.study.measuring.of_images import Found, ImageMeasures
@@ -126,7 +127,7 @@ def _claims(run: RunDirectory, materials: Materials) -> dict[str, Any] | None:
     """The paper's two sentences, decided for the first and the last site; None: only one site."""
     if len(run.config.layer) < 2:
         return None
-    order = [name for name, _ in materials.network.named_modules()]
+    order = [name for name, _ in unwrapped(materials.network).named_modules()]
     layers = sorted(run.config.layer, key=order.index)
     early, late = (_evidence(run, layer) for layer in (layers[0], layers[-1]))
     seed = runtime.derive_seed(run.config.seed, "claims")

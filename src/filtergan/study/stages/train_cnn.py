@@ -12,6 +12,7 @@ from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import EventLog, read_events
+from filtergan.sites.wrappers import unwrapped
 from filtergan.study.materials import Materials
 
 STAGE = "train-cnn"
@@ -35,7 +36,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
         events = read_events(run.path / "events.jsonl")
         save(curves_figure(events, STAGE), run.path / figures["curves"])
     path = run.path / "cnn.safetensors"
-    save_tensors(path, network.state_dict())
+    save_tensors(path, unwrapped(network).state_dict())
 
     logits = predict(network, data.test.images, device=materials.device)
     correct = (logits.argmax(1) == data.test.labels).float()
