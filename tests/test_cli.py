@@ -151,8 +151,11 @@ def test_kinds_of_values(capsys: pytest.CaptureFixture[str]) -> None:
         *("mnist", "--layer", "0", "--layer", "features.3,1.0", "--cnn.channels", "8, 16"),
         *("--gan.decay", "false", "--gan.generator-rate=1e-3", "--traversal.dims", "1,2"),
         *("--dataset.image-column", "img", "--seed", "010", "--gan.loss", "minimax"),
-        *("--data", "a,b: c"),
+        *("--data", "a,b: c", "--mean", "0.5", "--std=0.1,0.2, 0.3", "--size", "32x48"),
     )
+    assert found["mean"] == [0.5]
+    assert found["std"] == [0.1, 0.2, 0.3]
+    assert found["size"] == [32, 48]
     assert found["layer"] == ["0", "features.3", "1.0"]
     assert found["cnn"]["channels"] == [8, 16]
     assert found["gan"]["decay"] is False

@@ -58,6 +58,39 @@ def test_a_config_with_every_kind_of_value_survives_yaml(tmp_path: Path) -> None
     assert load(tmp_path / "c") == config
 
 
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        (32, (32, 32)),
+        ("32", (32, 32)),
+        (["32"], (32, 32)),
+        ("32x48", (32, 48)),
+        (["32x48"], (32, 48)),
+        (["32", "48"], (32, 48)),
+        ((32, 48), (32, 48)),
+        (None, None),
+    ],
+)
+def test_sizes(given: Any, size: tuple[int, int] | None) -> None:
+    assert parse({"size": given}, "here").size == size
+
+
+@pytest.mark.parametrize("given", ["32x", "0", "3x4x5", "big", ["1", "2", "3"], 2.5, [], "-3"])
+def test_what_is_no_size(given: Any) -> None:
+    with pytest.raises(UserError, match=r"config from here is not valid: size"):
+        parse({"size": given}, "here")
+
+
+def test_names_of_a_normalisation(tmp_path: Path) -> None:
+    named = parse({"mean": ["imagenet"], "std": "imagenet"}, "here")
+    assert named.mean == (0.485, 0.456, 0.406)
+    assert named.std == (0.229, 0.224, 0.225)
+    (tmp_path / "c").write_text(dump(named))
+    assert load(tmp_path / "c") == named
+    with pytest.raises(UserError, match=r"mean.0"):
+        parse({"mean": ["cifar"]}, "here")
+
+
 def test_configs_are_frozen() -> None:
     config = preset("tiny")
     with pytest.raises(ValidationError):

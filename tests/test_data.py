@@ -259,6 +259,46 @@ def test_splits_of_different_sizes(tmp_path):
         load_dataset(str(tmp_path), PLAIN)
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos", "box"])
+@pytest.mark.parametrize("size", [(3, 7), (9, 2)])
+def test_sizes_are_brought_to_one(tmp_path, size, interpolation):
+    shapes = [(4, 5), (40, 30), (3, 7), (9, 2, 3), (31, 17, 3)]
+    sources = [pictures(1, shape, seed)[0] for seed, shape in enumerate(shapes)]
+    names = {f"train/{'ab'[i % 2]}/{i}.png": image for i, image in enumerate(sources)}
+    write_folder(tmp_path, names | {"test/a/1.png": sources[1], "test/b/2.png": sources[0]})
+    with pytest.raises(UserError, match="--size"):
+        load_dataset(str(tmp_path), PLAIN)
+    dataset = load_dataset(str(tmp_path), PLAIN, size, interpolation)
+    assert dataset.shape == (3, *size)
+    method = getattr(Image.Resampling, interpolation.upper())
+    wanted = []
+    for i, image in enumerate(sources):
+        resized = np.array(Image.fromarray(image).resize((size[1], size[0]), method))
+        resized = resized if resized.ndim == 3 else np.stack([resized] * 3, axis=-1)
+        wanted.append((i % 2, resized.transpose(2, 0, 1).tobytes()))
+    assert as_set(dataset.train) == sorted(wanted)
+    assert as_set(dataset.test) == sorted([(0, wanted[1][1]), (1, wanted[0][1])])
+
+
+def test_shrinking_takes_in_every_pixel(tmp_path):
+    fine = np.indices((64, 64)).sum(0) % 2 * 255  # a chessboard, grey from afar
+    write_folder(tmp_path, {f"{c}/{i}.png": fine.astype(np.uint8) for c in "ab" for i in "12"})
+    images = load_dataset(str(tmp_path), PLAIN, (8, 8)).train.images[:]
+    assert (images.int() - 127).abs().max() <= 8
+
+
+def test_digits_of_another_size():
+    small, large = load_dataset("digits", PLAIN), load_dataset("digits", PLAIN, (12, 9))
+    assert large.shape == (1, 12, 9)
+    assert torch.equal(large.train.labels, small.train.labels)
+    for i in (0, 7):
+        image = Image.fromarray(small.test.images[i : i + 1][0, 0].numpy())
+        resized = np.array(image.resize((9, 12), Image.Resampling.BILINEAR))
+        assert np.array_equal(large.test.images[i : i + 1][0, 0].numpy(), resized)
+    same = load_dataset("digits", PLAIN, (8, 8))
+    assert same.fingerprint == small.fingerprint
+
+
 def test_images_of_sixteen_bits(tmp_path):
     deep = np.full((4, 5), 40_000, dtype=np.uint16)
     write_folder(tmp_path, {f"{c}/{i}.png": deep for c in "ab" for i in "12"})

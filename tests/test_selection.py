@@ -125,7 +125,9 @@ def test_a_study_holds_the_names_and_what_was_left_out(
     assert "runs 2 times" in record["left_out"]["twice"]
     assert "runs 0 times" in record["left_out"]["unused"]
     told = capsys.readouterr().err.splitlines()
-    assert [line.split()[1] for line in told] == ["twice", "unused"]
+    assert [line.split()[1] for line in told[:2]] == ["twice", "unused"]
+    assert "near chance" in told[2]  # nobody trained it
+    assert len(told) == 3
 
     for again in (odd, load(out / "config.yaml")):  # by the pattern, and by the names
         run = study.run(again, out, until="train-cnn", resume=True)

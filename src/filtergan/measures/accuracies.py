@@ -1,5 +1,10 @@
 """What the accuracies of a study mean: the network's, single draws', pooled draws', controls'."""
 
+import torch
+from jaxtyping import Int64
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
 from filtergan.measures.measure import PAPER, Measure
 
 
@@ -87,3 +92,12 @@ MEASURES = (
         f"{PAPER}, its last experiment, with the control it lacks",
     ),
 )
+
+
+def reordered_accuracy(labels: Int64[Tensor, " n"], predicted: Int64[Tensor, " n"]) -> float:
+    """The accuracy that predictions would have if their classes were renamed as well as can be."""
+    classes = int(torch.stack([labels, predicted]).max()) + 1
+    counts = torch.zeros(classes, classes, dtype=torch.long)
+    counts.index_put_((predicted, labels), torch.ones_like(labels), accumulate=True)
+    pairs = linear_sum_assignment(counts.numpy(), maximize=True)
+    return float(counts[pairs].sum()) / len(labels)

@@ -68,7 +68,8 @@ def _context(run: RunDirectory) -> dict[str, Any]:
     done, missing = _done(config, record)
     # The page cannot know how long it takes to write itself.
     stages = {n: s for n, s in record.get("stages", {}).items() if n != "report"}
-    network_curves = record.get("cnn", {}).get("figures", {}).get("curves")
+    cnn = record.get("cnn", {})
+    network_curves = cnn.get("figures", {}).get("curves")
     return {
         "record": record,
         "preset": record.get("preset") or config.preset,
@@ -84,7 +85,8 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "depth": inline(run.path, record.get("figures", {}).get("depth")),
         "left_out": record.get("left_out", {}),
         "network_curves": inline(run.path, network_curves),
-        "network": plain(record.get("cnn", {})),
+        "network": plain({k: v for k, v in cnn.items() if k != "warning"}),
+        "warning": cnn.get("warning"),
         "dataset": plain(record.get("dataset", {})),
         "machine": plain(record.get("device") or {}),
         "versions": record.get("versions", {}),

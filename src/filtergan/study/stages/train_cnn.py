@@ -1,13 +1,17 @@
 """Stage train-cnn: train the studied network, or load the user's, and measure its accuracy."""
 
+import sys
 from pathlib import Path
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from filtergan.classifiers.fitting import augmented, fit, predict, steps_of, to_float
 from filtergan.figures import curves_figure, save
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import save_tensors, sha256
+from filtergan.measures.accuracies import reordered_accuracy
 from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval
 from filtergan.runs.directory import RunDirectory
@@ -38,8 +42,8 @@ def run(run: RunDirectory, materials: Materials) -> None:
     path = run.path / "cnn.safetensors"
     save_tensors(path, unwrapped(network).state_dict())
 
-    logits = predict(network, data.test.images, device=materials.device)
-    correct = (logits.argmax(1) == data.test.labels).float()
+    predicted = predict(network, data.test.images, device=materials.device).argmax(1)
+    correct = (predicted == data.test.labels).float()
     ci = interval(correct, resamples=config.measure.resamples, seed=config.seed)
     most = float(data.test.labels.bincount().max()) / len(correct)
     run.record["cnn"] = {
@@ -52,7 +56,27 @@ def run(run: RunDirectory, materials: Materials) -> None:
         "sha256": sha256(path),
         "figures": figures,
     }
+    if config.model is not None and ci[0] <= most:
+        run.record["cnn"]["warning"] = warning = _near_chance(predicted, data.test.labels, ci)
+        if distributed.first():
+            print(f"filtergan: {warning}", file=sys.stderr)
     run.save()
+
+
+def _near_chance(
+    predicted: Int64[Tensor, " n"], labels: Int64[Tensor, " n"], ci: tuple[float, float]
+) -> str:
+    """What may be wrong with a network that is no better than to name the commonest class."""
+    low, high = (100 * end for end in ci)
+    most = 100 * float(labels.bincount().max()) / len(labels)
+    renamed = 100 * reordered_accuracy(labels, predicted)
+    return (
+        f"The network is near chance on these labels: it is right on {low:.1f} to {high:.1f} % of "
+        f"the test images, and the most frequent class is {most:.1f} % of them. Perhaps it wants "
+        "its pixels normalised (--mean, --std), or has its classes in another order than the "
+        f"dataset (in the best order it would be right on {renamed:.1f} %), or the weights or the "
+        "images are not those meant."
+    )
 
 
 def _train(run: RunDirectory, materials: Materials) -> None:
