@@ -3,6 +3,7 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import foreign
@@ -320,3 +321,16 @@ def test_images_beside_the_domain_are_refused() -> None:
             work()
     back = fg.walk(gan, prior, DOMAIN.to_pixels(normalised), z, z[:, None], config)
     torch.testing.assert_close(back.images, x)  # nothing to make good: each stays at its own z
+
+
+def test_a_generator_belongs_to_a_domain(tmp_path: Path) -> None:
+    network, x = plain(), images(4)
+    site = Site(Classifier(network, DOMAIN), "conv2", x)
+    config = fg.GanConfig(latent=3, hidden=8, discriminator_channels=4)
+    gan = FilterGAN.new(site, site.input(x), config, 0)
+    gan.save(tmp_path)
+    again = FilterGAN.load(tmp_path, Classifier(network, Domain(MEAN, STD)))
+    torch.testing.assert_close(again.site.input(x), site.input(x))
+    for other in (network, Classifier(network), Classifier(network, Domain(0.5))):
+        with pytest.raises(UserError, match="another normalisation of this one"):
+            FilterGAN.load(tmp_path, other)

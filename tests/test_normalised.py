@@ -95,7 +95,7 @@ def test_a_study_equals_that_of_the_folded_network(
 ) -> None:
     state = trained(fg.Domain(0.5, 0.25)).state_dict()
     found, said = study(capsys, "Net", "told", *TOLD)
-    assert said == ""
+    assert "near chance" not in said
     assert found["config"]["mean"] == [0.5]
     assert found["config"]["std"] == [0.25]
     assert found["cnn"]["accuracy"]["value"] > 0.8
@@ -106,7 +106,7 @@ def test_a_study_equals_that_of_the_folded_network(
 
     save_file(state | {"scale": torch.tensor(4.0), "shift": torch.tensor(-2.0)}, "w.safetensors")
     folded, said = study(capsys, "Folded", "folded")
-    assert said == ""
+    assert "near chance" not in said
     assert found["cnn"]["accuracy"] == folded["cnn"]["accuracy"]
     one, other = (record["sites"]["conv2"]["measures"] for record in (found, folded))
     assert one.keys() == other.keys()
@@ -144,7 +144,8 @@ def test_a_network_near_chance(
     trained(domain)
     record, said = study(capsys, name, "run", "--until", "train-cnn", *told)
     warning = record["cnn"]["warning"]
-    assert said == f"filtergan: {warning}\n"  # once
+    assert said.count("near chance") == 1
+    assert f"filtergan: {warning}\n" in said
     assert "near chance on these labels" in warning
     for word in ("--mean, --std", "another order", "weights", "images"):
         assert word in warning

@@ -125,9 +125,8 @@ def test_a_study_holds_the_names_and_what_was_left_out(
     assert "runs 2 times" in record["left_out"]["twice"]
     assert "runs 0 times" in record["left_out"]["unused"]
     told = capsys.readouterr().err.splitlines()
-    assert [line.split()[1] for line in told[:2]] == ["twice", "unused"]
-    assert "near chance" in told[2]  # nobody trained it
-    assert len(told) == 3
+    left_out = [line for line in told if "is left out" in line]
+    assert [line.split()[1] for line in left_out] == ["twice", "unused"]
 
     for again in (odd, load(out / "config.yaml")):  # by the pattern, and by the names
         run = study.run(again, out, until="train-cnn", resume=True)
