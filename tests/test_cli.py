@@ -233,8 +233,8 @@ def test_errors_of_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -
 
 
 MATTERS = {
-    *("--data", "--model", "--weights", "--layer", "--response", "--seed", "--device"),
-    *("--gan.steps", "--out", "--resume", "--overwrite", "--processes"),
+    *("--data", "--model", "--weights", "--mean", "--std", "--size", "--layer", "--response"),
+    *("--seed", "--device", "--gan.steps", "--out", "--resume", "--overwrite", "--processes"),
 }
 
 

@@ -123,6 +123,12 @@ def test_a_study_equals_that_of_the_folded_network(
     assert images.min() >= 0
     assert images.max() <= 1
 
+    run = fg.open_run("told")
+    assert run.network.domain == fg.Domain(0.5, 0.25)
+    assert run.network.classes == tuple("0123456789")
+    x = run.dataset.test.pixels(slice(5))
+    torch.testing.assert_close(run.gan("conv2").site.output(x), run.network(x))
+
 
 @pytest.mark.parametrize(
     ("name", "domain", "told", "renamed"),

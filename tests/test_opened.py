@@ -174,7 +174,7 @@ def test_the_paper_s_network_needs_no_images_to_be_loaded(tmp_path: Path) -> Non
     directory = study.run(config, tmp_path / "run", until="train-cnn")
     run = fg.open_run(tmp_path / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("filtergan.study.opened.load_dataset", None)
+        patch.setattr("filtergan.study.materials.load_dataset", None)
         weights = run.network.state_dict()
         assert run.site("conv2").image_shape == (1, 8, 8)
     assert "begun_in" not in directory.record  # nothing of it lies on this machine
