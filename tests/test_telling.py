@@ -20,7 +20,7 @@ from filtergan.machine import distributed, runtime
 
 CHANGES: dict[str, Any] = {
     "threads": 1,
-    "dataset": {"augmentation": "rotation", "train_limit": None, "test_limit": None},
+    "dataset": {"planted": "rotation", "train_limit": None, "test_limit": None},
     "cnn": {"epochs": 2, "batch": 32},
     "judges": {"networks": 2, "epochs": 2, "batch": 50},
     "gan": {"latent": 3, "steps": 11, "batch": 7, "checkpoint_every": 4, "hidden": 8},
