@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.console import Console
 from filtergan.config.fields import DatasetConfig, StudyConfig
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.latents import latent_name
-from filtergan.measures.registry import result
+from filtergan.measures.registry import REGISTRY, result
 from filtergan.report import duration, number, summary_table, write_report
 from filtergan.runs.directory import RunDirectory
 
@@ -92,7 +93,7 @@ def run(tmp_path):
             },
             "conv2": {
                 "verdict": "collapsed",
-                "reason": "latent_r2_mean is .11, below .3.",
+                "reason": "all draws are alike: filter_spread is 0.0100, below 0.02",
                 "measures": {"filter_spread": result("filter_spread", 0.01, None, 100)},
                 "figures": {"filters": "conv2/figures/gone.png"},
                 "files": {},
@@ -169,7 +170,10 @@ def test_report_is_self_contained_and_whole(run):
 def test_report_never_lets_a_failure_look_like_success(run):
     page = write_report(run).read_text()
     assert '<div class="banner bad" role="alert">\n  <p><b>conv2: collapsed.' in page
-    assert "latent_r2_mean is .11" in page
+    assert (
+        "<b>conv2: collapsed.</b> All draws are alike: filter_spread is 0.0100, below 0.02. Its "
+        "figures and numbers are those of a failed training."
+    ) in page
     assert '<div class="banner good">\n  <p><b>conv4: converged.' in page
     assert page.index("conv2: collapsed") < page.index("What was done")
     assert "conv4, traversals: no invariance was shown.</b> Not tested: inversion" in page
@@ -203,6 +207,41 @@ def test_report_says_where_the_paper_does_not_compare(run):
     assert "train_limit: 10" in page
 
 
+def test_one_is_no_plural(run):
+    """Every number of a config that the page tells, at its least and beyond."""
+    done = {"done": True, "seconds": 1.0}
+    run.record["stages"] = dict.fromkeys(("train-cnn", "train-gan", "traverse", "measure"), done)
+    run.record["stages"]["train-judges"] = done
+    run.record["judges"] = {"accuracies": [result("judge_accuracy", 0.99, None, 100)]}
+    least = {
+        "cnn": {"epochs": 1, "channels": (8,), "pool_after": ()},
+        "gan": {"latent": 1, "steps": 1, "batch": 1},
+        "traversal": {"images": 1, "measured_images": 1, "evaluations": 1},
+        "measure": {"pooled": 1, "retrain_epochs": 1},
+    }
+    for part, values in least.items():
+        own = getattr(run.config, part).model_copy(update=values)
+        run.config = run.config.model_copy(update={part: own})
+    page = " ".join(write_report(run).read_text().partition("What was done</h2>")[2].split())
+    said = re.sub("<.*?>", "", page.partition("The paper's numbers")[0])
+    for one in ("1 convolution ", "1 epoch;", "1 latent ", "1 step of 1 image ", "1 test image,"):
+        assert one in said
+    for one in ("1 image at ", "by 1 step of", "1 draw pooled", "for 1 epoch ", "1 judge:"):
+        assert one in said
+    assert not re.search(r"\b1 \w+s\b(?<!as)", said)
+    assert "100 single draws" in said
+
+
+def test_no_internal_code_reaches_the_reader(run):
+    """Measures once had numbers of their own, M1 to M10, which no page explains."""
+    text = write_report(run).read_text()
+    text += "".join(str(measure) for measure in REGISTRY.values())
+    root = Path(__file__).parents[1]
+    files = [*root.glob("*.md"), *root.glob("docs/*.md"), *root.glob("src/**/*.py")]
+    text += "".join(file.read_text() for file in [*files, *root.glob("src/**/*.j2")])
+    assert not re.search(r"\bM([1-9]|10)\b", text)
+
+
 def test_summary_tables(run):
     output = io.StringIO()
     console = Console(width=140, file=output)
@@ -211,7 +250,7 @@ def test_summary_tables(run):
     text = output.getvalue()
     assert "conv4: converged" in text
     assert "conv2: collapsed" in text
-    assert "latent_r2_mean is .11" in text
+    assert "All draws are alike: filter_spread is 0.0100, below 0.02." in text
     assert "0.9920 to 0.9955" in text
     assert [t.row_count for t in summary_table(bare(run))] == [0, 0]
 

@@ -172,7 +172,7 @@ def test_all_that_the_record_holds_is_on_the_page(run, monkeypatch):
     measures = run.record["sites"]["conv4"]["measures"]
     tables = site.split("<h3>Measures</h3>")[1]
     assert all(tables.count(f"<code>{name}</code>") == 1 for name in measures)
-    assert "2 judges, classifiers of other kinds" in page
+    assert "is also asked of 2 judges: classifiers of other kinds" in page
     assert "98.9 to 99.3 % of the test images" in page
 
 

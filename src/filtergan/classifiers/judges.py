@@ -76,11 +76,11 @@ class Judges:
         """Features psi of images, as `logits` takes them, in which distances mean something.
 
         Mean and standard deviation over places of every map of the first judge, whitened on the
-        training images: distances are Mahalanobis's over all layers (after Lee et al. 2018). M7
-        means what a classifier's last layer reads, but that is trained to ignore noise: white noise
-        of a quarter of a digit's norm left most of MNIST's images among the 95 % nearest, by any
-        judge. By these features it leaves none, and so small changes of shape leave nine in ten.
-        Without the first maps it depended on the training whether noise was seen at all.
+        training images: distances are Mahalanobis's over all layers (after Lee et al. 2018).
+        Usual is what a classifier's last layer reads, but that is trained to ignore noise: white
+        noise of a quarter of a digit's norm left most of MNIST's images among the 95 % nearest, by
+        any judge. By these features it leaves none, and so small changes of shape leave nine in
+        ten. Without the first maps it depended on the training whether noise was seen at all.
         """
         found = predict(_vgg(self.networks).statistics, images, device=self.device)
         return (found - self.whitening["mean"]) @ self.whitening["matrix"]

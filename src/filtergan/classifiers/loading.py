@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from filtergan.errors import UserError
+from filtergan.machine.wording import count_of
 from filtergan.sites.convolution import convolutions
 from filtergan.sites.site import untouched
 from filtergan.sites.wrappers import classifier_in, output_of, unwrapped
@@ -77,7 +78,8 @@ def _reason(
     if first and not any(name in known and name != first for name, _ in running):
         wanted = known[first].in_channels
         if wanted != channels:
-            return f"its first convolution {first!r} takes {wanted} channels, they have {channels}"
+            takes = count_of(wanted, "channel")
+            return f"its first convolution {first!r} takes {takes}, they have {channels}"
     name, given = running[-1] if running else ("", None)
     if not name or not isinstance(given, Tensor):
         return _told(error)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from filtergan.errors import LostProcess, UserError
+from filtergan.machine.wording import count_of
 
 GRACE = 15.0
 """Seconds in which processes may say where they stood, once another has ended."""
@@ -40,7 +41,8 @@ def several(processes: int | None, nodes: int | None) -> bool:
     here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     if (processes or here, nodes or all_of_them // here) != (here, all_of_them // here):
         raise UserError(
-            f"torchrun has started {here} processes on each of {all_of_them // here} machines; "
+            f"torchrun has started {count_of(here, 'process')} on each of "
+            f"{count_of(all_of_them // here, 'machine')}; "
             "leave --processes and --nodes out."
         )
     return False

@@ -51,7 +51,7 @@ class Strength:
 
 @dataclass(frozen=True)
 class Reference:
-    """A transformation of the family, as large as a traversal's change (measures M5 and M9).
+    """A transformation of the family, as large as a traversal's change.
 
     Attributes:
         name: In the record.
@@ -64,7 +64,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Explained:
-    """The share of an image change that the family explains (measure M5).
+    """The share of an image change that the family explains.
 
     Attributes:
         name: In the record, after `explained_`.

@@ -1,4 +1,4 @@
-"""Transformations of known nature, made as large as a traversal's (measures M5 and M9).
+"""Transformations of known nature, made as large as a traversal's.
 
 A traversal's numbers are read beside those of these references, which go through the same code at
 the same image change: what a measure says of a known transformation is what it can be believed for.

@@ -1,4 +1,4 @@
-"""Finding the warp that carries one image into another, for many pairs at once (measure M5).
+"""Finding the warp that carries one image into another, for many pairs at once.
 
 The warp is linear in its parameters: flow(p) = sum over k of theta_k basis_k(p), for either axis.
 Gauss-Newton steps with Levenberg and Marquardt's damping, each pair with a damping of its own.

@@ -22,14 +22,14 @@ _CHUNK = 1  # images whose outlines are in memory at once: those of one fit the 
 def photometric(
     x: Float[Tensor, "n c h w"], gain: Float[Tensor, " n"], offset: Float[Tensor, " n"]
 ) -> Float[Tensor, "n c h w"]:
-    """Grey levels times a gain plus an offset, one of each an image (measure M5, family P)."""
+    """Grey levels times a gain plus an offset, one of each an image."""
     return gain[:, None, None, None] * x + offset[:, None, None, None]
 
 
 def affine(
     x: Float[Tensor, "n c h w"], matrices: Float[Tensor, "n 2 3"]
 ) -> Float[Tensor, "n c h w"]:
-    """x'(p) = x(A p + t) with the rows (A | t), t in pixels (measure M5, family A)."""
+    """x'(p) = x(A p + t) with the rows (A | t), t in pixels."""
     place = coordinates((x.shape[2], x.shape[3])).to(x)
     moved = torch.einsum("nij,jhw->nihw", matrices[:, :, :2], place)
     return displace(x, moved + matrices[:, :, 2, None, None] - place)
@@ -81,7 +81,7 @@ def spline_basis(length: int) -> Float[Tensor, "length 4"]:
 def width_table(
     x: Float[Tensor, "n c h w"], radii: Float[Tensor, " r"]
 ) -> Float[Tensor, "n r c h w"]:
-    """Bright strokes made wider (radius > 0) or narrower (< 0) by a disc (measure M5, family W).
+    """Bright strokes made wider (radius > 0) or narrower (< 0) by a disc.
 
     The image is enlarged; at each of several grey levels the outline is moved by the radius along
     its signed distance, with an edge as soft as a subpixel; the levels are averaged and the image

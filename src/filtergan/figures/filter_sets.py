@@ -9,7 +9,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from filtergan.figures.style import COLOURS, WIDTH, array, bare, count_of, page, styled
+from filtergan.figures.style import COLOURS, WIDTH, array, bare, page, styled
+from filtergan.machine.wording import count_of
 
 
 @styled

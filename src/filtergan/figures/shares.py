@@ -34,7 +34,7 @@ def shares_figure(
     controls: Sequence[str] = (),
     failures: Sequence[str] = (),
 ) -> Figure:
-    """Shares of the image change that families of transformations explain (measures M5).
+    """Shares of the image change that families of transformations explain.
 
     Args:
         panels: Title of each family, then the name of each set of images, then the share in the
@@ -68,7 +68,7 @@ def distances_figure(
     least: float,
     failures: Sequence[str] = (),
 ) -> Figure:
-    """Shares over the distance walked in latent space, with their intervals (measure M2).
+    """Shares over the distance walked in latent space, with their intervals.
 
     Args:
         curves: Name, then pairs of a distance (standard deviations of z) and a share in the
@@ -122,7 +122,7 @@ def latents_figure(
     shares: Mapping[str, Sequence[float | None]],
     failures: Sequence[str] = (),
 ) -> Figure:
-    """What each direction of latent space does: shifts of shape beside explained shares (M5, M6).
+    """What each direction of latent space does: shifts of shape beside explained shares.
 
     Args:
         names: Of the directions, one row each.

@@ -114,8 +114,3 @@ def short(value: float) -> str:
 def signed(offset: float) -> str:
     """An offset with its sign, and a true minus."""
     return f"{offset:+.3g}".replace("-", MINUS) if offset else "0"
-
-
-def count_of(number: int, thing: str) -> str:
-    """`1 draw`, `2 draws`."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")

@@ -2,11 +2,12 @@
 
 
 def count_of(number: int, thing: str) -> str:
-    """`1 draw`, `2,000 draws`."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+    """`1 draw`, `2,000 draws`, `2 processes`."""
+    ending = "" if number == 1 else "es" if thing.endswith("s") else "s"
+    return f"{number:,} {thing}{ending}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Seconds as `4.1 s`, `41 s`, `3 min 20 s` or `1 h 05 min`."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes == 0:

@@ -1,4 +1,4 @@
-"""How much of an image change transformations of known families explain (measure M5)."""
+"""How much of an image change transformations of known families explain."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -24,7 +24,7 @@ MEASURES = tuple(
         "neither",
         "random changes of the filters of the same norm, inverted alike",
         "share",
-        "own (M5)",
+        "own",
     )
     for name, family in explained().items()
 )

@@ -1,4 +1,4 @@
-"""Whether generated samples can be told from real ones: PRDC and a two-sample test (M4)."""
+"""Whether generated samples can be told from real ones: PRDC and a two-sample test."""
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -84,7 +84,7 @@ SIDE = 8  # samples with more places a side are strided over first
 def prdc(
     real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"], k: int = 5
 ) -> dict[str, Float[Tensor, "..."]]:
-    """Precision, recall, density and coverage of fakes, by balls of k nearest neighbours (M4).
+    """Precision, recall, density and coverage of fakes, by balls of k nearest neighbours.
 
     As in prdc.py (Naeem et al. 2020), but for ties: a ball is closed, and a sample's contribution
     to density is divided by the neighbours that its ball really holds (k, unless there are ties).
@@ -137,7 +137,7 @@ def two_sample(
     device: torch.device | str = "cpu",
     epochs: int = 25,
 ) -> Float[Tensor, " held"]:
-    """How well a fresh classifier tells fakes from real samples of images it has not seen (M4).
+    """How well a fresh classifier tells fakes from real samples of images it has not seen.
 
     Rows of the same number belong together (to one image, or to no common one): half of the rows,
     chosen at random, teach it, and the others examine it.

@@ -37,8 +37,8 @@ def gates(found: Found) -> list[Check]:
         found: Measures of a site, or of any set of recovered images, in the record's form.
 
     Returns:
-        Inversion (measures M1: the residual beats random pairs of images, and compensation beats
-        norm-matched random changes of the filters), repeatability (M8), naturalness (M7).
+        Inversion (the residual beats random pairs of images, and compensation beats
+        norm-matched random changes of the filters), repeatability, naturalness.
     """
     share, ours, null = (
         value_of(found, name)

@@ -1,4 +1,4 @@
-"""Whether a network ignores a traversal more than known transformations of images (M9)."""
+"""Whether a network ignores a traversal more than known transformations of images."""
 
 import math
 
@@ -46,7 +46,7 @@ def invariance_gain(
     resamples: int,
     seed: int,
 ) -> tuple[float, tuple[float, float]]:
-    """Mean squared change of a response over a traversal, relative to a known transformation (M9).
+    """Mean squared change of a response over a traversal, relative to a known transformation.
 
     E ||f(x_k) - f(x)||^2 / E ||f(T x) - f(x)||^2. Both changes of the image must be of the same
     size at every point, as `references.reference` makes them.
@@ -75,7 +75,7 @@ def invariance_gain(
 
 
 def normalized_variances(activations: Float[Tensor, "n t d"]) -> Float[Tensor, " d"]:
-    """Each feature's variation under a transformation relative to that between images (M9).
+    """Each feature's variation under a transformation relative to that between images.
 
     mean over x of sd over t, over mean over t of sd over x: NormalizedVariance of tmeasures, to
     which it is equal.
@@ -94,7 +94,7 @@ def normalized_variances(activations: Float[Tensor, "n t d"]) -> Float[Tensor, "
 
 
 def normalized_variance(activations: Float[Tensor, "n t d"]) -> tuple[float, tuple[float, float]]:
-    """Mean of `normalized_variances` over the features that vary at all (M9).
+    """Mean of `normalized_variances` over the features that vary at all.
 
     tmeasures lets a dead feature count as 1. In a network with many, as a ReLU has at the border of
     an image, their number would be what is measured; so they are left out here.

@@ -1,4 +1,4 @@
-"""Whether an inversion did its work, and in how many independent ways the images changed (M1)."""
+"""Whether an inversion did its work, and in how many independent ways the images changed."""
 
 import math
 
@@ -71,7 +71,7 @@ MEASURES = (
 
 
 def pair_null(wanted: Float[Tensor, "m ..."], other: Float[Tensor, "m ..."]) -> Float[Tensor, " m"]:
-    """Residuals of random pairs of images: what no inversion at all reaches (M1).
+    """Residuals of random pairs of images: what no inversion at all reaches.
 
     Args:
         wanted: a(x | z), one per pair.
@@ -86,7 +86,7 @@ def pair_null(wanted: Float[Tensor, "m ..."], other: Float[Tensor, "m ..."]) -> 
 
 
 def gate(after: Float[Tensor, "*points"], null: Float[Tensor, " pairs"]) -> Bool[Tensor, "*points"]:
-    """Whether the residual of a point lies below the 1st percentile of random pairs' (M1).
+    """Whether the residual of a point lies below the 1st percentile of random pairs'.
 
     Args:
         after: Residual of the profile at x_k, first term of eq. 6.
@@ -104,7 +104,7 @@ def gate(after: Float[Tensor, "*points"], null: Float[Tensor, " pairs"]) -> Bool
 def profile_agreement(
     found: Float[Tensor, "m ..."], wanted: Float[Tensor, "m ..."]
 ) -> dict[str, Float[Tensor, " m"]]:
-    """How well the profiles found match those wanted, in the three ways of model metamers (M1).
+    """How well the profiles found match those wanted, in the three ways of model metamers.
 
     Args:
         found: a(x_k | z_k) per point; for the null, a(x' | z) of random pairs.
@@ -132,7 +132,7 @@ def profile_agreement(
 
 
 def independent_changes(change: Float[Tensor, "n p d"]) -> tuple[float, tuple[float, float]]:
-    """Number of independent directions in which one image changes over its draws (M1).
+    """Number of independent directions in which one image changes over its draws.
 
     The participation ratio tr(M)^2 / tr(M^2) of the second moment M = E u_k u_k' of an image's
     changes u_k, each of norm 1, averaged over images. M is not centred: an image that always

@@ -1,4 +1,4 @@
-"""Whether a change of image is decided close by: by how large a patch of x, and where (M10)."""
+"""Whether a change of image is decided close by: by how large a patch of x, and where."""
 
 import math
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def locality(
     *,
     seed: int,
 ) -> dict[str, tuple[float, tuple[float, float]]]:
-    """Every `locality_r2_k{k}` and `locality_size` (M10).
+    """Every `locality_r2_k{k}` and `locality_size`.
 
     All the change that patches of a size leave unexplained, at all points, over all the change; so
     points at which next to nothing changed have no weight.
@@ -108,7 +108,7 @@ def locality_r2(
     *,
     seed: int,
 ) -> Float[Tensor, "curves s"]:
-    """R² of predicting the change of a pixel from patches of x about it (M10).
+    """R² of predicting the change of a pixel from patches of x about it.
 
     One rule for all pixels of all images of a group at one point, fitted on half of the images and
     scored on the other half, each half in turn. What is predicted and scored is the change
@@ -139,7 +139,7 @@ def locality_r2(
 def locality_radius(
     r2: Float[Tensor, "*curves s"], sizes: Sequence[int] = SIZES
 ) -> Float[Tensor, "*curves"]:
-    """Side of the smallest patch whose R² reaches .9 (M10).
+    """Side of the smallest patch whose R² reaches .9.
 
     Args:
         r2: As from `locality_r2`.
@@ -157,7 +157,7 @@ def locality_radius(
 def change_support(
     x: Float[Tensor, "n c h w"], x_k: Float[Tensor, "n p c h w"]
 ) -> Float[Tensor, "n p"]:
-    """Share of the pixels that hold nine tenths of the squared change (M10).
+    """Share of the pixels that hold nine tenths of the squared change.
 
     Returns:
         Per point, the fewest pixels that do, over all; NaN where nothing changed.
@@ -172,7 +172,7 @@ def change_support(
 def change_frequency(
     x: Float[Tensor, "n c h w"], x_k: Float[Tensor, "n p c h w"]
 ) -> Float[Tensor, "n p"]:
-    """Spectral centroid of the change of image, in cycles per pixel (M10).
+    """Spectral centroid of the change of image, in cycles per pixel.
 
     Returns:
         Per point, the mean length of the frequency weighted by power, channels together; NaN where

@@ -1,4 +1,4 @@
-"""Whether a recovered image still is one of its class, to classifiers never fooled (M2, M7)."""
+"""Whether a recovered image still is one of its class, to classifiers never fooled."""
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +91,7 @@ MEASURES = (
 def judges_agree(
     logits_x: Float[Tensor, "j n classes"], logits_xk: Float[Tensor, "j n p classes"]
 ) -> Float[Tensor, "n p"]:
-    """Share of judges that label x_k as they label x, per point (M2).
+    """Share of judges that label x_k as they label x, per point.
 
     Args:
         logits_x: Of each judge for each image.
@@ -104,7 +104,7 @@ def judges_agree(
 def divergence(
     logits_x: Float[Tensor, "j n classes"], logits_xk: Float[Tensor, "j n p classes"]
 ) -> Float[Tensor, "n p"]:
-    """KL(h(x) || h(x_k)) in nats, mean over the judges h, per point (M2).
+    """KL(h(x) || h(x_k)) in nats, mean over the judges h, per point.
 
     Args:
         logits_x: Of each judge for each image.
@@ -124,7 +124,7 @@ def manifold_percentile(
     held: Float[Tensor, "m d"],
     held_labels: Int64[Tensor, " m"],
 ) -> Float[Tensor, "n p"]:
-    """Where x_k stands among test images in its distance to the training images (M7).
+    """Where x_k stands among test images in its distance to the training images.
 
     The distance is that to the nearest training image of the class of x, in a judge's features; it
     is compared with the distances of other test images of that class.

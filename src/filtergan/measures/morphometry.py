@@ -88,7 +88,7 @@ class Slopes:
 
 
 def morphometry(images: Float[Tensor, "n c h w"], tick: Tick | None = None) -> Float[Tensor, "n 9"]:
-    """What the strokes of each image measure (M6), after Morpho-MNIST (Castro et al. 2019).
+    """What the strokes of each image measure, after Morpho-MNIST (Castro et al. 2019).
 
     The image is made 4 times finer; what exceeds half its own range of grey is stroke.
     Pixels of x outside its frame count as background. In the order of `MORPHOMETRY`:
@@ -184,7 +184,7 @@ def latent_slopes(
     resamples: int,
     seed: int,
 ) -> Slopes:
-    """Regress the change of each morphometric on all latents jointly, without an intercept (M6).
+    """Regress the change of each morphometric on all latents jointly, without an intercept.
 
     There is none because z_k = z must not change the image: a change that comes whatever the
     direction is left unexplained, and lowers R².

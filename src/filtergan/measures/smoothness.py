@@ -1,4 +1,4 @@
-"""Whether images change steadily along a path, and come out the same when found again (M8)."""
+"""Whether images change steadily along a path, and come out the same when found again."""
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ MEASURES = (
 
 
 def path_length(features: Float[Tensor, "n t d"], step: float) -> Float[Tensor, " n"]:
-    """Perceptual path length: squared steps in a judge's features per squared latent step (M8).
+    """Perceptual path length: squared steps in a judge's features per squared latent step.
 
     StyleGAN takes steps of 1e-4. An image that is itself the result of a search cannot be had that
     finely, so the step is that of the grid.
@@ -77,7 +77,7 @@ def path_length(features: Float[Tensor, "n t d"], step: float) -> Float[Tensor, 
 
 
 def roughness(paths: Float[Tensor, "n t ..."]) -> Float[Tensor, " n"]:
-    """Longest over median step of each path: 1 if it is walked steadily (M8).
+    """Longest over median step of each path: 1 if it is walked steadily.
 
     Args:
         paths: Images (or features) of each path, at equal steps, ends included.
@@ -92,7 +92,7 @@ def roughness(paths: Float[Tensor, "n t ..."]) -> Float[Tensor, " n"]:
 
 
 def curvature(paths: Float[Tensor, "n t ..."]) -> Float[Tensor, " n"]:
-    """Arc length of each path over the distance between its ends: 1 if it is straight (M8).
+    """Arc length of each path over the distance between its ends: 1 if it is straight.
 
     Args:
         paths: Images (or features) of each path, at equal steps, ends included.
@@ -107,7 +107,7 @@ def curvature(paths: Float[Tensor, "n t ..."]) -> Float[Tensor, " n"]:
 
 
 def repeatability(values: Float[Tensor, "n p r d"]) -> tuple[float, tuple[float, float]]:
-    """Intraclass correlation of repeated inversions, ICC(1) pooled over features (M8).
+    """Intraclass correlation of repeated inversions, ICC(1) pooled over features.
 
     Variance between / (between + within) in a one-way random-effects model of an image's points.
     Points are compared with other points of the same image only: between images, any inversion

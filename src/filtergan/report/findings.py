@@ -1,12 +1,12 @@
 """What the page says of the evidence: gates, claims, kinds of change, latents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from filtergan.families.catalogue import LOW_LEVEL, explained, references
 from filtergan.figures import distances_figure, latents_figure, png, shares_figure
 from filtergan.measures.gates import LABELS_KEPT, Check, failures, findings, gates, is_invariance
-from filtergan.report.text import cell, data_url
+from filtergan.report.text import cell, data_url, sentence
 
 Found = Mapping[str, Mapping[str, Any]]
 Site = Mapping[str, Any]
@@ -54,12 +54,12 @@ def traversals(site: Site) -> dict[str, Any] | None:
     if site.get("verdict") not in ("converged", None):
         faults.append(f"the generator {site['verdict']}")
     if failed:
-        title, says, tone = "not to be believed", _sentence([*failed, *faults]), "no"
+        title, says, tone = "not to be believed", sentence("; ".join([*failed, *faults])), "no"
     elif is_invariance(found) and not faults:
         title, tone = "an invariance is shown", "good"
         says = "By these measures the network ignores these changes of the image."
     else:
-        title, says, tone = "no invariance was shown", _sentence(faults), "open"
+        title, says, tone = "no invariance was shown", sentence("; ".join(faults)), "open"
     return {
         "title": title,
         "says": says,
@@ -204,8 +204,3 @@ def _latent(entry: Mapping[str, Any]) -> dict[str, str]:
     """A latent's sentence, in two: its name, and what is said of it."""
     name = entry["name"]
     return {"name": name, "says": entry["sentence"].removeprefix(f"{name}:").strip()}
-
-
-def _sentence(parts: Sequence[str]) -> str:
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."

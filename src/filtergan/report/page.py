@@ -8,10 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from filtergan.config.fields import CnnConfig, StudyConfig, dump
 from filtergan.machine.files import write_atomic
+from filtergan.machine.wording import count_of
 from filtergan.measures.gates import failures
 from filtergan.report import findings, tables
 from filtergan.report.planted import planted
-from filtergan.report.text import duration, inline, number, plain, shape
+from filtergan.report.text import duration, inline, number, plain, sentence, shape
 from filtergan.runs.directory import RunDirectory
 
 CAPTIONS = {
@@ -57,6 +58,7 @@ def write_report(run: RunDirectory) -> Path:
     )
     environment.filters["number"] = number
     environment.filters["duration"] = duration
+    environment.filters["sentence"] = sentence
     path = run.path / "report.html"
     page = environment.get_template("report.html.j2").render(_context(run))
     write_atomic(path, page.encode())
@@ -133,10 +135,10 @@ def _grid_order(key: str) -> tuple[int, str]:
 def _done(config: StudyConfig, record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """What was done, in sentences, and the stages that were not."""
     said, missing = [], []
-    for stage, sentence in _sentences(config, record).items():
+    for stage, says in _sentences(config, record).items():
         entries = [e for name, e in record.get("stages", {}).items() if name.startswith(stage)]
         if entries and all(entry.get("done") for entry in entries):
-            said.append(sentence)
+            said.append(says)
         else:
             missing.append(stage)
     return said, missing
@@ -144,8 +146,9 @@ def _done(config: StudyConfig, record: Mapping[str, Any]) -> tuple[list[str], li
 
 def _network(cnn: CnnConfig) -> str:
     if cnn.architecture == "paper":
-        return f"A network of {len(cnn.channels)} convolutions"
-    return f"A residual network of {len(cnn.channels)} stages with {cnn.blocks} blocks each"
+        return f"A network of {count_of(len(cnn.channels), 'convolution')}"
+    stages, blocks = count_of(len(cnn.channels), "stage"), count_of(cnn.blocks, "block")
+    return f"A residual network of {stages} with {blocks} each"
 
 
 def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]:
@@ -155,7 +158,7 @@ def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]
         f"The network studied is {config.model}"
         + (f" with the weights of {config.weights}" if config.weights else "")
         if config.model
-        else f"{_network(cnn)} was trained on {config.data} for {cnn.epochs} epochs"
+        else f"{_network(cnn)} was trained on {config.data} for {count_of(cnn.epochs, 'epoch')}"
     )
     updates = (
         "the three updates of Algorithm 1"
@@ -172,18 +175,21 @@ def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]
     return {
         "train-cnn": f"{network}; it stays frozen in all that follows.",
         "train-gan": f"For {_listed(config.layer)}, each on its own, a generator was trained "
-        f"to map {gan.latent} latents to all filters of the convolution, in {gan.steps:,} steps "
-        f"of {gan.batch} images ({updates}, λ = {gan.information:g}), so that the responses at "
+        f"to map {count_of(gan.latent, 'latent')} to all filters of the convolution, in "
+        f"{count_of(gan.steps, 'step')} of {count_of(gan.batch, 'image')} ({updates}, "
+        f"λ = {gan.information:g}), so that the responses at "
         f"“{config.response}” would pass for real ones. {start}",
         **_judges(record),
-        "traverse": f"Traversals: {traversal.images} test images, each as a grid of "
+        "traverse": f"Traversals: {count_of(traversal.images, 'test image')}, each as a grid of "
         f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "
-        f"{traversal.measured_images} images at {traversal.measured_points} points each, recovered "
-        f"by {traversal.evaluations} steps of L-BFGS (eqs. 5 to 8).",
-        "measure": f"Assessment: {measure.draws} single draws with nothing re-trained; "
-        f"{measure.pooled} draws pooled with the later layers re-trained for "
-        f"{measure.retrain_epochs} epochs (eq. 9), beside controls re-trained alike. Intervals are "
-        "95 %; images are resampled whole, and draws where a number is a mean over draws.",
+        f"{count_of(traversal.measured_images, 'image')} at "
+        f"{count_of(traversal.measured_points, 'point')} each, recovered by "
+        f"{count_of(traversal.evaluations, 'step')} of L-BFGS (eqs. 5 to 8).",
+        "measure": f"Assessment: {count_of(measure.draws, 'single draw')} with nothing re-trained; "
+        f"{count_of(measure.pooled, 'draw')} pooled with the later layers re-trained for "
+        f"{count_of(measure.retrain_epochs, 'epoch')} (eq. 9), beside controls re-trained "
+        "alike. Intervals are 95 %; images are resampled whole, and draws where a number is a mean "
+        "over draws.",
     }
 
 
@@ -198,9 +204,10 @@ def _judges(record: Mapping[str, Any]) -> dict[str, str]:
     reached = [100 * a["value"] for a in accuracies if a.get("value") is not None]
     if not reached:
         return {}
+    judges = count_of(len(reached), "judge")
     said = (
-        f"{len(reached)} judges, classifiers of other kinds trained on the same images and never "
-        "seen by the generator, say whether a recovered image keeps its label. They are right on "
-        f"{min(reached):.1f} to {max(reached):.1f} % of the test images."
+        f"Whether a recovered image keeps its label is also asked of {judges}: "
+        "classifiers of other kinds, trained on the same images and never seen by the generator, "
+        f"right on {min(reached):.1f} to {max(reached):.1f} % of the test images."
     )
     return {"train-judges": said}

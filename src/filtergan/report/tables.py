@@ -11,7 +11,7 @@ from filtergan.figures import intervals_figure, png
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.registry import lookup, order
 from filtergan.report.findings import traversals
-from filtergan.report.text import data_url, ends, number
+from filtergan.report.text import data_url, ends, number, sentence
 from filtergan.runs.directory import RunDirectory
 
 Found = Mapping[str, Mapping[str, Any]]
@@ -107,7 +107,8 @@ def _site_table(layer: str, site: Mapping[str, Any]) -> Table:
     verdict, measures = site.get("verdict"), site.get("measures", {})
     style = {"converged": "bold green", None: "bold yellow"}.get(verdict, "bold white on red")
     judged = traversals(site)
-    said = [site.get("reason"), judged and f"Traversals: {judged['title']}. {judged['says']}"]
+    told = judged and f"Traversals: {judged['title']}. {judged['says']}"
+    said = [sentence(site.get("reason")), told]
     sound = verdict in ("converged", None) and (judged is None or judged["tone"] != "no")
     table = Table(
         title=f"{layer}: {verdict or 'not assessed'}",

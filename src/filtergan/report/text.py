@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from filtergan.figures.style import DASH, MINUS
+from filtergan.machine import wording
 
 
 def number(value: float | int | None) -> str:
@@ -38,14 +39,15 @@ def cell(measure: Mapping[str, Any] | None) -> tuple[str, str]:
 
 
 def duration(seconds: float | int | None) -> str:
-    """Seconds as `41 s`, `3 min 20 s` or `1 h 05 min`."""
-    if seconds is None:
-        return DASH
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
-    hours, minutes_left = divmod(minutes, 60)
-    return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
+    """Seconds as `41 s`, `3 min 20 s` or `1 h 05 min`; a dash for none."""
+    return DASH if seconds is None else wording.duration(seconds)
+
+
+def sentence(text: str | None) -> str:
+    """A text with a capital at its beginning and a full stop at its end; none stays empty."""
+    if not text:
+        return ""
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def plain(entry: Mapping[str, Any]) -> dict[str, str]:

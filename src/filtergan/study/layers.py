@@ -18,6 +18,7 @@ from filtergan.game.discriminator import Discriminator
 from filtergan.game.gan import FilterGAN
 from filtergan.game.generator import Generator
 from filtergan.game.training import Game
+from filtergan.machine.wording import count_of
 from filtergan.sites.convolution import Convolution, convolutions
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import unwrapped
@@ -157,11 +158,12 @@ def _refused(layer: Layer, phrase: str) -> Layer:
 
 def table(rows: list[Layer], config: StudyConfig) -> Table:
     """The rows as a table for the terminal."""
+    steps = count_of(config.gan.steps, "step")
     found = Table(
         *("layer", "kind", "filters", "weights", f"response ({config.response})", "straight"),
         *("MiB", "time"),
         title="Sites",
-        caption=f"MiB and time of {config.gan.steps} steps of {config.gan.batch} are estimates.",
+        caption=f"MiB and time of {steps} of {config.gan.batch} are estimates.",
     )
     for row in rows:
         first = (row.name, row.kind, _size(row.filters), f"{row.weights:,}")

@@ -219,7 +219,7 @@ def _retrained(
 
 @torch.no_grad()
 def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
-    """Whether generated responses can be told from real ones, of other held-out images (M4)."""
+    """Whether generated responses can be told from real ones, of other held-out images."""
     site, test, config = gan.site, materials.dataset.test, run.config.measure
     n = min(COMPARED, len(test) // 2)
     chosen = runtime.sample(len(test), 2 * n, seed, "compared images")

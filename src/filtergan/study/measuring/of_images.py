@@ -75,8 +75,8 @@ class ImageMeasures:
             reasons["slope_*, morphometry_r2_*, topology_changed"] = why
         if len(self.others) < LEAST:
             reasons["image_two_sample_accuracy"] = (
-                f"only {len(self.others)} test images are left beside those measured, {LEAST} are "
-                "needed; give more test images or a smaller traversal.measured_images"
+                f"too few test images are left beside those measured ({len(self.others)} of the "
+                f"{LEAST} needed); give more test images or a smaller traversal.measured_images"
             )
         return reasons
 

@@ -94,7 +94,7 @@ class TraversalMeasures:
         name, images = named
         return self.images.summarise(self.points[name]) | self.images.together(images)
 
-    # M1
+    # Inversion
 
     def _profiles(self) -> Found:
         """Compensation with its null, and the gate: residuals against random pairs of images."""
@@ -155,7 +155,7 @@ class TraversalMeasures:
         parts = list(zip(images.split(batch), z.split(batch), strict=True))
         return torch.cat(distributed.spread(profiles, parts))
 
-    # M8
+    # Smoothness and repeatability
 
     def _smoothness(self) -> Found:
         """How smooth and how straight the walks are, beside an affine map walked as far."""
@@ -189,7 +189,7 @@ class TraversalMeasures:
         value, ends = repeatability(change)
         return {"repeatability": result("repeatability", value, ends, n)}
 
-    # M9
+    # Invariance
 
     def _invariance(self) -> Found:
         """Whether the network ignores the found changes more than others of the same size."""
@@ -231,7 +231,7 @@ class TraversalMeasures:
         ]
         return torch.cat(kept).unflatten(0, (len(x_k), -1))
 
-    # M2 over distance, M6, names
+    # Labels over distance, shapes of strokes, names
 
     def _curves(self) -> Found:
         """Labels kept along the paths, by the network and by the judges."""
