@@ -1,6 +1,5 @@
 """Stage train-cnn: train the studied network, or load the user's, and measure its accuracy."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -58,8 +57,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
     }
     if config.model is not None and ci[0] <= most:
         run.record["cnn"]["warning"] = warning = _near_chance(predicted, data.test.labels, ci)
-        if distributed.first():
-            print(f"filtergan: {warning}", file=sys.stderr)
+        runtime.say(warning)
     run.save()
 
 
