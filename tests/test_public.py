@@ -137,6 +137,9 @@ def test_public_functions_take_them(site: fg.Site, name: str) -> None:
 
     assert torch.equal(fitted(given()), fitted(IMAGES))
 
+    prior = fg.NaturalImagePrior.measured
+    assert prior(given(), 0.1, 0.2) == prior(IMAGES, 0.1, 0.2)
+
     computed = fg.SiteInputs(site, given(), batch=8)
     assert torch.equal(computed[:], site.input(IMAGES))
     trained = fg.train(site, computed, CONFIG)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.images.domain import as_pixels
+from filtergan.machine.storage import RowsLike, rows_of
 
 ALPHA = 6  # exponent of the norm, Mahendran & Vedaldi's
 BETA = 2  # exponent of the total variation, theirs for photographs and for digits alike
@@ -39,16 +40,16 @@ class NaturalImagePrior:
 
     @classmethod
     def measured(
-        cls, images: Float[Tensor, "n c h w"], alpha_weight: float, variation_weight: float
+        cls, images: RowsLike, alpha_weight: float, variation_weight: float
     ) -> "NaturalImagePrior":
-        """Take both scales from images, pixels in [0, 1].
+        """Take both scales from images [n, c, h, w], as `rows_of` makes rows, pixels in [0, 1].
 
         Raises:
             UserError: They are no pixels in [0, 1].
         """
-        images = as_pixels(images)
-        power = images.square().sum(1).pow(ALPHA / 2).mean()
-        variation = squared_gradient(images).mean()
+        pixels = as_pixels(rows_of(images)[:])
+        power = pixels.square().sum(1).pow(ALPHA / 2).mean()
+        variation = squared_gradient(pixels).mean()
         tiny = 1e-12  # constant images have no variation to scale by
         return cls(
             float(power) ** (1 / ALPHA) + tiny,
