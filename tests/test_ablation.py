@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from configs import micro
 
 import results
 from filtergan import cli, study
@@ -14,12 +15,8 @@ from filtergan.ablations import outcome
 from filtergan.ablations import queue as ablation
 from filtergan.ablations.variants import VARIANTS
 from filtergan.config.fields import (
-    CnnConfig,
-    DatasetConfig,
-    GanConfig,
     MeasureConfig,
     StudyConfig,
-    TraversalConfig,
     dump,
 )
 from filtergan.config.presets import preset
@@ -326,36 +323,18 @@ def test_the_table_of_the_page(
 @pytest.mark.slow
 def test_real_studies(tmp_path: Path) -> None:
     """A variant beside the base, every stage run, with the same network."""
-    base = StudyConfig(
-        preset="micro",
-        threads=1,
-        layer=("conv2",),
-        dataset=DatasetConfig(train_limit=100, test_limit=40),
-        cnn=CnnConfig(channels=(4, 6), pool_after=(1,), epochs=1, batch=25),
-        gan=GanConfig(latent=3, hidden=8, discriminator_channels=4, steps=8, batch=8),
-        traversal=TraversalConfig(
-            images=1,
-            grid=3,
-            measured_images=8,
-            measured_points=2,
-            group=4,
-            path_images=4,
-            axis_images=4,
-            combinations=1,
-            repeat_images=4,
-            repeat_points=2,
-            evaluations=2,
-            smoothing=0.5,
-        ),
-        measure=MeasureConfig(
-            draws=4,
-            pooled=2,
-            pooled_sizes=(1,),
-            retrain_epochs=1,
-            map_draws=3,
-            map_filters=3,
-            resamples=50,
-        ),
+    base = micro(
+        gan={"steps": 8, "checkpoint_every": 250},
+        traversal={
+            "measured_images": 8,
+            "group": 4,
+            "path_images": 4,
+            "axis_images": 4,
+            "combinations": 1,
+            "repeat_images": 4,
+            "repeat_points": 2,
+        },
+        measure={"pooled_sizes": (1,)},
     )
     found = ablation.run(base, tmp_path, [0], ["base", "filters_judged"])
     assert list(found["conv2"]) == ["base", "filters_judged"]

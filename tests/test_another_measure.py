@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_evidence import small
+from configs import telling
 from torch import Tensor
 
 from filtergan import study
@@ -28,7 +28,7 @@ DUMMY = Measure(
 def test_a_measure_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(REGISTRY, DUMMY.name, DUMMY)
     threads = torch.get_num_threads()
-    run = study.run(small(layer=("conv1",)), tmp_path / "run")
+    run = study.run(telling(layer=("conv1",)), tmp_path / "run")
     torch.set_num_threads(threads)
     site = run.record["sites"]["conv1"]
     images = load_tensors(run.path / "conv1" / "traversal.safetensors")["points_images"]

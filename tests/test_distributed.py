@@ -19,18 +19,13 @@ import pytest
 import several
 import stopped
 import torch
+from configs import micro
 from lines import without_the_way
 
 from filtergan import cli, study
 from filtergan.cli import launcher
 from filtergan.config.fields import (
-    CnnConfig,
-    DatasetConfig,
-    GanConfig,
-    JudgeConfig,
-    MeasureConfig,
     StudyConfig,
-    TraversalConfig,
     dump,
 )
 from filtergan.errors import UserError
@@ -38,49 +33,24 @@ from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors
 from filtergan.runs.events import read_events
 
-CONFIG = StudyConfig(
-    preset="micro",
-    threads=1,
-    layer=("conv2",),
-    dataset=DatasetConfig(train_limit=100, test_limit=40),
-    cnn=CnnConfig(channels=(4, 5), pool_after=(1, 2), epochs=8, batch=20),
-    judges=JudgeConfig(networks=1, epochs=1),
-    gan=GanConfig(
-        latent=3,
-        hidden=8,
-        discriminator_channels=4,
-        steps=30,
-        batch=7,
-        checkpoint_every=10,
-        log_every=1,
-    ),
-    traversal=TraversalConfig(
-        images=1,
-        grid=3,
-        measured_images=18,
-        measured_points=2,
-        group=3,
-        path_images=2,
-        path_radii=(1, 2, 3),
-        axis_images=2,
-        combinations=1,
-        repeat_images=2,
-        repeat_points=2,
-        evaluations=3,
-        smoothing=0.5,
-        batch=8,
-    ),
-    measure=MeasureConfig(
-        draws=4,
-        pooled=2,
-        pooled_sizes=(1, 2),
-        retrain_epochs=1,
-        map_draws=3,
-        map_filters=2,
-        resamples=20,
-    ),
+CONFIG = micro(
+    cnn={"channels": (4, 5), "pool_after": (1, 2), "epochs": 8, "batch": 20},
+    judges={"networks": 1, "epochs": 1},
+    gan={"steps": 30, "batch": 7, "checkpoint_every": 10, "log_every": 1},
+    traversal={
+        "measured_images": 18,
+        "group": 3,
+        "path_images": 2,
+        "path_radii": (1, 2, 3),
+        "axis_images": 2,
+        "combinations": 1,
+        "repeat_images": 2,
+        "repeat_points": 2,
+        "evaluations": 3,
+        "batch": 8,
+    },
+    measure={"map_filters": 2, "resamples": 20},
 )
-
 
 PATIENCE = 900
 """Seconds after which a process is taken to hang; on a busy machine all take their time."""

@@ -7,53 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from configs import telling
 from PIL import Image
 
 from filtergan import study
-from filtergan.config.fields import (
-    CnnConfig,
-    DatasetConfig,
-    GanConfig,
-    JudgeConfig,
-    MeasureConfig,
-    StudyConfig,
-    TraversalConfig,
-)
 from filtergan.machine.files import load_tensors
 from filtergan.measures import gates
 
 pytestmark = pytest.mark.slow
-
-
-def small(**changes: Any) -> StudyConfig:
-    """Two sites whose traversals are measured well enough to tell references apart."""
-    config = StudyConfig(
-        threads=1,
-        layer=("conv2", "conv1"),
-        dataset=DatasetConfig(train_limit=200, test_limit=120),
-        cnn=CnnConfig(channels=(4, 6), pool_after=(1,), epochs=3, batch=20),
-        judges=JudgeConfig(epochs=2, batch=20),
-        gan=GanConfig(latent=3, hidden=8, discriminator_channels=4, steps=12, batch=8),
-        traversal=TraversalConfig(
-            images=1,
-            grid=3,
-            measured_images=32,
-            measured_points=2,
-            group=8,
-            path_images=4,
-            path_radii=(2.0, 4.0, 6.0),
-            axis_images=4,
-            combinations=1,
-            repeat_images=4,
-            repeat_points=2,
-            evaluations=5,
-            smoothing=0.5,
-        ),
-        measure=MeasureConfig(
-            draws=4, pooled=2, pooled_sizes=(1,), retrain_epochs=1, map_draws=3, resamples=100
-        ),
-    )
-    return StudyConfig.model_validate(config.model_dump() | changes)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
     """A study of the bundled digits, and its record."""
     path = tmp_path_factory.mktemp("evidence") / "run"
     before = torch.get_num_threads()
-    study.run(small(), path)
+    study.run(telling(), path)
     torch.set_num_threads(before)
     return path, json.loads((path / "record.json").read_text())
 
@@ -137,7 +98,7 @@ def test_images_in_colour_get_the_measures_that_apply(tmp_path: Path) -> None:
             pixels = rng.integers(0, 60, (10, 10, 3), dtype=np.uint8)
             pixels[2 + label * 4 : 5 + label * 4, 2:8, i % 3] = 250
             Image.fromarray(pixels).save(folder / f"{i}.png")
-    config = small(data=str(tmp_path / "images"), dataset={}, layer=("conv2",))
+    config = telling(data=str(tmp_path / "images"), dataset={}, layer=("conv2",))
     record = study.run(config, tmp_path / "run").record
     site = record["sites"]["conv2"]
     assert "colour" in " ".join(site["not_measured"].values())

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from configs import micro
 from safetensors.torch import save_file
-from test_study import PNG, micro, record_of
+from test_study import PNG, record_of
 from torch import Tensor, nn
 
 import filtergan as fg

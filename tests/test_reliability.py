@@ -19,18 +19,13 @@ from typing import Any
 
 import pytest
 import torch
+from configs import micro
 from lines import without_the_way
 from PIL import Image
 from safetensors.torch import save_file
 
 from filtergan import cli, study
 from filtergan.config.fields import (
-    CnnConfig,
-    DatasetConfig,
-    GanConfig,
-    MeasureConfig,
-    StudyConfig,
-    TraversalConfig,
     dump,
     load,
 )
@@ -38,33 +33,13 @@ from filtergan.figures import style
 from filtergan.machine.files import PART, load_tensors, sha256
 from filtergan.runs.events import read_events
 
-CONFIG = StudyConfig(
-    preset="micro",
-    threads=1,
+CONFIG = micro(
     layer=("conv2", "conv1"),
-    dataset=DatasetConfig(train_limit=100, test_limit=20),
-    cnn=CnnConfig(channels=(4, 5), pool_after=(1, 2), epochs=8, batch=20),
-    gan=GanConfig(
-        latent=3,
-        hidden=8,
-        discriminator_channels=4,
-        steps=40,
-        batch=8,
-        checkpoint_every=7,
-        log_every=1,
-    ),
-    traversal=TraversalConfig(
-        images=1, grid=3, measured_images=2, measured_points=2, evaluations=2, smoothing=0.5
-    ),
-    measure=MeasureConfig(
-        draws=4,
-        pooled=2,
-        pooled_sizes=(1, 2),
-        retrain_epochs=1,
-        map_draws=3,
-        map_filters=2,
-        resamples=20,
-    ),
+    dataset={"test_limit": 20},
+    cnn={"channels": (4, 5), "pool_after": (1, 2), "epochs": 8, "batch": 20},
+    gan={"steps": 40, "checkpoint_every": 7, "log_every": 1},
+    traversal={"measured_images": 2},
+    measure={"map_filters": 2, "resamples": 20},
 )
 
 

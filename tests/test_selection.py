@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from configs import micro
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import images, in_disorder, make, traces
 from safetensors.torch import save_file
-from test_study import micro
 from torch import Tensor, nn
 
 from filtergan import cli, compare, study

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from configs import micro
 from networks import images as pictures
 from networks import make
 from torch import Tensor
 
 from filtergan import study
 from filtergan.classifiers.fitting import to_float
-from filtergan.config.fields import CnnConfig, DatasetConfig, GanConfig, StudyConfig
 from filtergan.errors import UserError
 from filtergan.machine.files import sha256
 from filtergan.machine.storage import DiskTensor, Subset
@@ -22,19 +22,6 @@ from filtergan.study.site_inputs import SiteInputs
 from filtergan.study.stages import train_gan
 
 WHERE = ("memory", "disk", "recomputed")
-
-
-def micro(**changes: Any) -> StudyConfig:
-    """One site and a game of a few steps."""
-    gan = {"latent": 3, "hidden": 8, "discriminator_channels": 4, "steps": 12, "batch": 8}
-    return StudyConfig(
-        preset="micro",
-        threads=1,
-        layer=("conv2",),
-        dataset=DatasetConfig(train_limit=100, test_limit=40),
-        cnn=CnnConfig(channels=(4, 6), pool_after=(1,), epochs=1, batch=25),
-        gan=GanConfig.model_validate(gan | {"checkpoint_every": 4} | changes),
-    )
 
 
 def small_budget(patch: pytest.MonkeyPatch, where: str) -> None:
@@ -92,9 +79,9 @@ def test_a_stopped_game_goes_on_from_where_they_were(
         small_budget(patch, where)
         patch.setattr(train_gan, "train", stop)
         with pytest.raises(Stop):
-            study.run(micro(log_every=2), tmp_path / "run", until="train-gan")
+            study.run(micro(gan={"log_every": 2}), tmp_path / "run", until="train-gan")
     assert (tmp_path / "run" / "conv2" / "checkpoint" / "game.safetensors").exists()
-    study.run(micro(log_every=2), tmp_path / "run", until="train-gan", resume=True)
+    study.run(micro(gan={"log_every": 2}), tmp_path / "run", until="train-gan", resume=True)
     assert entry(tmp_path / "run")["inputs"] == where
     assert weights(tmp_path / "run") == weights(trained)
 
@@ -111,7 +98,7 @@ def test_no_more_images_than_the_game_can_draw(
 
     monkeypatch.setattr(train_gan, "train", counted)
     for steps in (3, 13):
-        config = micro(steps=steps)
+        config = micro(gan={"steps": steps})
         study.run(config, tmp_path / f"{steps}", until="train-gan")
     assert seen == [3 * 8, 100]
 
@@ -174,7 +161,7 @@ def test_a_users_tensor_will_do(site: Site) -> None:
     from filtergan.game.training import train
 
     inputs: Tensor = site.input(pictures(20)).detach()
-    config = micro(steps=2).gan
+    config = micro(gan={"steps": 2}).gan
     one, other = (train(site, h, config, 1) for h in (inputs, Subset(inputs, torch.arange(20))))
     for name, weight in one.generator.state_dict().items():
         assert torch.equal(weight, other.generator.state_dict()[name])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from configs import micro
 from lines import without_the_way
 from safetensors.torch import save_file
 from torch import nn
@@ -18,12 +19,7 @@ from torch import nn
 from filtergan import cli, study
 from filtergan.cli.arguments import STAGES
 from filtergan.config.fields import (
-    CnnConfig,
-    DatasetConfig,
-    GanConfig,
-    MeasureConfig,
     StudyConfig,
-    TraversalConfig,
     dump,
 )
 from filtergan.config.presets import tiny
@@ -46,39 +42,6 @@ NAMES = {
     *("compensation_null", "image_change", "labels_kept"),
 }
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def micro(**changes: Any) -> StudyConfig:
-    """A study of one site in a few seconds."""
-    config = StudyConfig(
-        preset="micro",
-        threads=1,
-        layer=("conv2",),
-        dataset=DatasetConfig(train_limit=100, test_limit=40),
-        cnn=CnnConfig(channels=(4, 6), pool_after=(1,), epochs=1, batch=25),
-        gan=GanConfig(
-            latent=3,
-            hidden=8,
-            discriminator_channels=4,
-            steps=12,
-            batch=8,
-            checkpoint_every=4,
-            log_every=2,
-        ),
-        traversal=TraversalConfig(
-            images=1, grid=3, measured_images=4, measured_points=2, evaluations=2, smoothing=0.5
-        ),
-        measure=MeasureConfig(
-            draws=4,
-            pooled=2,
-            pooled_sizes=(1, 2),
-            retrain_epochs=1,
-            map_draws=3,
-            map_filters=3,
-            resamples=50,
-        ),
-    )
-    return StudyConfig.model_validate(config.model_dump() | changes)
 
 
 def command(*arguments: str | Path) -> str:
