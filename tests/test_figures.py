@@ -9,7 +9,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import pairwise_distances
@@ -146,10 +146,16 @@ def test_map_keeps_distances_that_a_plane_can_keep():
     centres = 5 * torch.randn(3, 1, 2, generator=seeded(1))
     places = torch.cat([centres, centres + torch.randn(3, 6, 2, generator=seeded(2))], dim=1)
     filters = places @ plane.T
-    figure = figures.mds_figure(filters[:, 0], filters[:, 1:], seed=0)
+    figure = figures.mds_figure(filters[:, 0], filters[:, 1:], [3, 17, 40], seed=0)
     assert "stress 0.00" in texts(figure)
+    numbers = {t.get_text(): t.xy for t in figure.findobj(Annotation)}
+    assert list(numbers) == ["3", "17", "40"]  # of the filters, not of the stars
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == axes.get_ylabel() == ""  # neither means anything by itself
+    assert "distance between two points" in texts(figure)
     drawn = [np.asarray(c.get_offsets()) for c in figure.axes[0].collections]
     clouds, stars = np.stack(drawn[:3]), np.stack(drawn[3:])
+    np.testing.assert_array_equal(np.stack(list(numbers.values())), stars[:, 0])
     mapped = np.concatenate([stars, clouds], axis=1).reshape(-1, 2)
     expected = pairwise_distances(filters.reshape(-1, 20).numpy())
     assert np.allclose(pairwise_distances(mapped), expected, atol=0.05)
@@ -220,6 +226,33 @@ def test_distances_are_in_order_and_the_line_to_reach_is_in_sight():
     assert axes.get_ylim()[1] > 1
     assert "to reach: .95" in texts(figure)
     opened(figures.distances_figure({"network": curve}, "kept", 0.95, ("not repeatable",)))
+
+
+def cut_dots(figure):
+    """Dots of which a part lies outside of their axes, or of the figure, and so is not shown."""
+    figure.canvas.draw()
+    cut = 0
+    for axes in figure.axes:
+        for line in (line for line in axes.lines if line.get_marker() == "o"):
+            reach = line.get_markersize() / 2 * figure.dpi / 72
+            place = axes.transData.transform(np.asarray(line.get_xydata(), dtype=float))
+            box = axes.get_window_extent() if line.get_clip_on() else figure.bbox
+            cut += int(((place - reach < box.min) | (place + reach > box.max)).any())
+    return cut
+
+
+def test_no_dot_is_cut_at_the_ends_of_its_axis():
+    ends = {name: share(value, value, value) for name, value in (("a", 0.0), ("b", 1.0))}
+    panels = {f"family {i}": ends for i in range(8)}
+    assert cut_dots(figures.shares_figure(panels, "a", controls=("b",))) == 0
+    curves = {name: [(1.0, entry), (6.0, entry)] for name, entry in ends.items()}
+    assert cut_dots(figures.distances_figure(curves, "labels kept", 0.95)) == 0
+    only = {"all kept": curves["b"]}
+    assert cut_dots(figures.distances_figure(only, "labels kept", 0.95)) == 0
+    rows = [(name, entry, False) for name, entry in ends.items()]
+    assert cut_dots(figures.intervals_figure(rows, "accuracy")) == 0
+    sites = {name: {"labels_kept": entry} for name, entry in ends.items()}
+    assert cut_dots(figures.depth_figure(sites, converged=list(ends), believed=list(ends))) == 0
 
 
 def test_latents_colour_only_shifts_that_are_sure():

@@ -1,6 +1,7 @@
 """Figures of filters: generated beside real, and their map."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from filtergan.figures.style import COLOURS, WIDTH, array, bare, page, styled
+from filtergan.figures.style import COLOURS, GREY, WIDTH, array, bare, page, styled
 from filtergan.machine.wording import count_of
 
 
@@ -72,7 +73,12 @@ def filters_figure(
 
 
 @styled
-def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], seed: int) -> Figure:
+def mds_figure(
+    real: Float[Tensor, "m w"],
+    generated: Float[Tensor, "m d w"],
+    places: Sequence[int],
+    seed: int,
+) -> Figure:
     """Real and generated filters on a plane that keeps their distances, as in the paper's fig. 5.
 
     Metric multidimensional scaling of euclidean distances (scikit-learn's SMACOF, started at
@@ -81,6 +87,7 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
     Args:
         real: Weights of a few of the site's filters.
         generated: For each of them, the corresponding filter of several draws.
+        places: Number of each of these filters in the site, as `filters_figure` numbers them.
         seed: Of the scaling.
     """
     from sklearn.manifold import MDS  # takes a second to import
@@ -112,7 +119,7 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
             *place[index], s=95, marker="*", color=colour, edgecolors="white", linewidths=0.7
         )
         axes.annotate(
-            str(index),
+            str(places[index]),
             place[index],
             (5, 4),
             textcoords="offset points",
@@ -121,8 +128,13 @@ def mds_figure(real: Float[Tensor, "m w"], generated: Float[Tensor, "m d w"], se
             path_effects=[withStroke(linewidth=2, foreground="white")],
         )
     axes.set_aspect("equal")
-    axes.set_xlabel("distance in weight space")
-    axes.set_ylabel("distance in weight space")
+    # No axis means anything by itself, nor where its zero lies.
+    figure.supxlabel(
+        "multidimensional scaling: the distance between two points is, as nearly as a plane can "
+        "show it, that between two filters",
+        fontsize=6.5,
+        color=GREY,
+    )
     axes.set_title(
         f"{count_of(count, 'real filter')} (stars) and the same filters of "
         f"{count_of(draws, 'draw')} (dots); stress {mds.stress_:.2f}"

@@ -192,7 +192,7 @@ def _point(axes: Axes, entry: Entry, height: float, colour: str) -> None:
     if entry.get("value") is None:
         return
     axes.plot(_ends(entry), (height, height), color=colour, linewidth=1.6, alpha=0.6)
-    axes.plot(entry["value"], height, "o", color=colour, markersize=4)
+    axes.plot(entry["value"], height, "o", color=colour, markersize=4, clip_on=False)
 
 
 def _ends(entry: Entry) -> tuple[float, float]:

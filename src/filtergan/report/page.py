@@ -28,7 +28,8 @@ CAPTIONS = {
     ),
     "map": (
         "Map of filters",
-        "As the paper's fig. 5: multidimensional scaling, each point one filter.",
+        "As the paper's fig. 5: multidimensional scaling, each point one filter, numbered as "
+        "above. Only distances between points mean something, not their places along an axis.",
     ),
     "curves": ("Training curves", "As they were logged, not smoothed."),
 }

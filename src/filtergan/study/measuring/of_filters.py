@@ -256,7 +256,9 @@ def _plot(run: RunDirectory, layer: str, gan: FilterGAN, draws: Tensor) -> None:
     clouds = generated[: config.map_draws, shown].transpose(0, 1)
     figures = {
         "filters": filters_figure(real, generated),
-        "map": mds_figure(real[shown].flatten(1), clouds.flatten(2), run.config.seed),
+        "map": mds_figure(
+            real[shown].flatten(1), clouds.flatten(2), shown.tolist(), run.config.seed
+        ),
     }
     for key, figure in figures.items():
         path: Path = folder / "figures" / f"{key}.png"
