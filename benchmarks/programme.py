@@ -1,6 +1,5 @@
 """The whole programme: how soon it starts, and what whole studies take."""
 
-import json
 import os
 import statistics
 import subprocess
@@ -9,6 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from filtergan.runs.reading import read_record
+from filtergan.runs.record import Record
 
 STARTS = 7
 FILTERGAN = str(Path(sys.executable).with_name("filtergan"))
@@ -38,14 +40,14 @@ def study(preset: str, *words: str) -> dict[str, Any]:
             env=os.environ | {"FILTERGAN_CACHE": cache},
         )
         minutes = (time.perf_counter() - start) / 60
-        return {"minutes": minutes} | costs(json.loads((out / "record.json").read_bytes()))
+        return {"minutes": minutes} | costs(read_record(out))
 
 
-def costs(record: dict[str, Any]) -> dict[str, Any]:
+def costs(record: Record) -> dict[str, Any]:
     """Of a study's record: seconds by stage, peak memory in MiB, threads."""
-    stages = record["stages"]
+    stages = record.stages
     return {
-        "stages": {name: round(stage["seconds"], 1) for name, stage in stages.items()},
-        "peak_mib": max(stage["peak_memory_mib"] or 0 for stage in stages.values()),
-        "threads": max(stage["threads"] for stage in stages.values()),
+        "stages": {name: round(stage.seconds, 1) for name, stage in stages.items()},
+        "peak_mib": max(stage.peak_memory_mib or 0 for stage in stages.values()),
+        "threads": max(stage.threads for stage in stages.values()),
     }

@@ -1,13 +1,12 @@
 """Tables of RESULTS.md on what traversals are worth: families, gates, claims, latents."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from filtergan.families.catalogue import explained
-from filtergan.measures.gates import findings, is_invariance
+from filtergan.measures.gates import findings, is_invariance, value_of
 from filtergan.measures.gates import gates as tests
+from filtergan.runs.record import CheckRecord, ConditionRecord, Found, Record
 
-Record = Mapping[str, Any]
 Rows = tuple[list[str], list[list[str]]]
 
 COLUMNS = {
@@ -26,13 +25,13 @@ def families(records: Sequence[Record], layer: str) -> Rows:
         records: A study's records, one for each seed.
         layer: The site.
     """
-    sites = [record["sites"][layer] for record in records]
-    sets = {"generator": [site["measures"] for site in sites]}
-    for name in sites[0]["references"]:
-        sets[name] = [site["references"][name] for site in sites]
-    columns = [column for column in COLUMNS if any(column in site["measures"] for site in sites)]
+    sites = [record.sites[layer] for record in records]
+    sets = {"generator": [site.measures for site in sites]}
+    for name in sites[0].references:
+        sets[name] = [site.references[name] for site in sites]
+    columns = [column for column in COLUMNS if any(column in site.measures for site in sites)]
     lines = [
-        [name, *(over_seeds([_value(found, column) for found in of_seeds]) for column in columns)]
+        [name, *(over_seeds([value_of(found, column) for found in of_seeds]) for column in columns)]
         for name, of_seeds in sets.items()
     ]
     return ["", *(COLUMNS[column] for column in columns)], lines
@@ -41,11 +40,11 @@ def families(records: Sequence[Record], layer: str) -> Rows:
 def gates(records: Sequence[Record]) -> Rows:
     """What every gate and finding says of each site, a column for each seed."""
     lines = []
-    for layer, site in records[0]["sites"].items():
-        for number, check in enumerate(site["gates"]):
-            cells = [_passed(record["sites"][layer]["gates"][number]) for record in records]
-            lines.append([layer, check["name"], *cells])
-        nulls = [record["sites"][layer]["references"]["null"] for record in records]
+    for layer, site in records[0].sites.items():
+        for number, check in enumerate(site.gates):
+            cells = [_passed(record.sites[layer].gates[number]) for record in records]
+            lines.append([layer, check.name, *cells])
+        nulls = [record.sites[layer].references["null"] for record in records]
         lines.append([layer, "all, of random changes of the filters", *map(_invariance, nulls)])
     return ["site", "test", *_seeds(records)], lines
 
@@ -53,28 +52,24 @@ def gates(records: Sequence[Record]) -> Rows:
 def claims(records: Sequence[Record]) -> Rows:
     """The paper's two sentences: their verdicts, and every condition."""
     lines = []
-    for name, claim in records[0]["claims"].items():
-        of_seeds = [record["claims"][name] for record in records]
-        verdicts = (f"**{one['verdict']}**" for one in of_seeds)
-        lines.append([f"**{claim['sentence']}**", *verdicts])
-        for number, condition in enumerate(claim["conditions"]):
-            conditions = [one["conditions"][number] for one in of_seeds]
-            lines.append([condition["says"], *(_met(condition) for condition in conditions)])
+    for name, claim in (records[0].claims or {}).items():
+        of_seeds = [record.claims[name] for record in records if record.claims]
+        verdicts = (f"**{one.verdict}**" for one in of_seeds)
+        lines.append([f"**{claim.sentence}**", *verdicts])
+        for number, condition in enumerate(claim.conditions):
+            conditions = [one.conditions[number] for one in of_seeds]
+            lines.append([condition.says, *(_met(condition) for condition in conditions)])
     return ["", *_seeds(records)], lines
 
 
 def latents(records: Sequence[Record], layer: str) -> Rows:
     """What each latent of a site does, in words, for the first seed."""
-    found = records[0]["sites"][layer]["latents"]
-    return [f"{layer}, seed {records[0]['seed']}"], [[latent["sentence"]] for latent in found]
+    found = records[0].sites[layer].latents
+    return [f"{layer}, seed {records[0].seed}"], [[latent.sentence] for latent in found]
 
 
 def _seeds(records: Sequence[Record]) -> list[str]:
-    return [f"seed {record['seed']}" for record in records]
-
-
-def _value(found: Record, name: str) -> float | None:
-    return found.get(name, {}).get("value")
+    return [f"seed {record.seed}" for record in records]
 
 
 def over_seeds(values: Sequence[float | None]) -> str:
@@ -86,17 +81,17 @@ def over_seeds(values: Sequence[float | None]) -> str:
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
-def _passed(check: Record) -> str:
-    word = {True: "passed", False: "**failed**", None: "not tested"}[check["passed"]]
-    return f"{word}: {check['told']}"
+def _passed(check: CheckRecord) -> str:
+    word = {True: "passed", False: "**failed**", None: "not tested"}[check.passed]
+    return f"{word}: {check.told}"
 
 
-def _invariance(found: Record) -> str:
+def _invariance(found: Found) -> str:
     missed = [check.name for check in (*tests(found), *findings(found)) if not check.passed]
     word = "passed" if is_invariance(found) else "**failed**"
     return f"{word}: {', '.join(missed)}" if missed else word
 
 
-def _met(condition: Record) -> str:
-    word = {True: "met", False: "not met", None: "open"}[condition["met"]]
-    return f"{word}: {condition['told']}"
+def _met(condition: ConditionRecord) -> str:
+    word = {True: "met", False: "not met", None: "open"}[condition.met]
+    return f"{word}: {condition.told}"

@@ -6,13 +6,11 @@ results/planted/<kind>/seed<k>, and `make results` makes the table of RESULTS.md
 """
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from evidence import over_seeds
 
@@ -22,9 +20,10 @@ from filtergan.families.catalogue import plantable
 from filtergan.families.family import Family
 from filtergan.game.training import Diverged
 from filtergan.measures.contrasts import Estimate, difference, pool
+from filtergan.runs.reading import read_record
+from filtergan.runs.record import Found, Record, SiteRecord
 
 RESULTS = Path(__file__).parents[1] / "results" / "planted"
-Record = dict[str, Any]
 
 
 def _asked(family: Family) -> tuple[str, ...]:
@@ -82,7 +81,7 @@ def rows(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
     lines = []
     for kind, names in KINDS.items():
         pairs = {s: (found[kind][s], found["none"][s]) for s in seeds if s in found[kind]}
-        for layer in next(iter(pairs.values()))[0]["sites"] if pairs else ():
+        for layer in next(iter(pairs.values()))[0].sites if pairs else ():
             for name in names:
                 lines.append([kind, layer, name, *_cells(name, layer, pairs, seeds)])
     return head, lines
@@ -103,19 +102,19 @@ def by_kind(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
     lines = []
     for kind in ("none", *studied):
         of_kind = _records(results / kind).values()
-        layers = {layer: None for record in of_kind for layer in record["sites"]}
+        layers = {layer: None for record in of_kind for layer in record.sites}
         for layer in layers:
-            sites = [record["sites"][layer] for record in of_kind]
+            sites = [record.sites[layer] for record in of_kind]
             cells = (
-                over_seeds([_found(site, part)[name]["value"] for site in sites])
+                over_seeds([_found(site, part)[name].value for site in sites])
                 for name, part in columns
             )
             lines.append([kind, layer, *cells])
     return ["planted", "site", *head], lines
 
 
-def _found(site: Mapping[str, Any], part: str) -> Mapping[str, Any]:
-    return site["measures"] if part == "measures" else site["references"][part]
+def _found(site: SiteRecord, part: str) -> Found:
+    return site.measures if part == "measures" else site.references[part]
 
 
 def _cells(
@@ -125,7 +124,7 @@ def _cells(
     cells, right, beyond, of = [], 0, 0, 0
     sign = -1 if name.startswith("normalized_variance") else 1
     for seed in seeds:
-        planted, plain = (_estimate(record, layer, name) for record in pairs.get(seed, ({}, {})))
+        planted, plain = (_estimate(r, layer, name) for r in pairs.get(seed, (None, None)))
         cells.append(f"{_shown(planted)}; {_shown(plain)}")
         if planted is not None and plain is not None:
             test = difference(planted, plain)
@@ -135,22 +134,22 @@ def _cells(
     return [*cells, f"{right} of {of}, {beyond} beyond the interval"]
 
 
-def _estimate(record: Record, layer: str, name: str) -> Estimate | None:
-    measures = record.get("sites", {}).get(layer, {}).get("measures", {})
+def _estimate(record: Record | None, layer: str, name: str) -> Estimate | None:
+    measures = record.sites[layer].measures if record and layer in record.sites else {}
     if name.startswith("slope of "):
         return _slope(measures, name.removeprefix("slope of "))
     result = measures.get(name)
-    return None if result is None or result["value"] is None else pool([result])
+    return None if result is None or result.value is None else pool([result])
 
 
-def _slope(measures: Mapping[str, Any], morphometric: str) -> Estimate | None:
+def _slope(measures: Found, morphometric: str) -> Estimate | None:
     """Length of the vector of a morphometric's slopes on all latents: its slope on the steepest.
 
     It does not depend on which latent took it over. What noise adds to a squared length, the sum
     of the variances, is taken off; the error of the length is that along the vector.
     """
     slopes = [v for k, v in measures.items() if k.startswith(f"slope_{morphometric}_z")]
-    if not slopes or any(slope["value"] is None for slope in slopes):
+    if not slopes or any(slope.value is None for slope in slopes):
         return None
     found = [pool([slope]) for slope in slopes]
     noise = math.fsum(e.variance for e in found)
@@ -169,8 +168,8 @@ def _shown(found: Estimate | None) -> str:
 
 
 def _records(folder: Path) -> dict[int, Record]:
-    records = [json.loads(path.read_bytes()) for path in folder.glob("seed*/record.json")]
-    return {record["seed"]: record for record in records}
+    records = [read_record(path.parent) for path in folder.glob("seed*/record.json")]
+    return {record.seed: record for record in records}
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from filtergan.runs.reading import read_record
+from filtergan.runs.record import MeasureRecord, Record
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "RESULTS.md"
-Record = dict[str, Any]
 
 # measure, what it is, and on MNIST the paper's number and what was to be reached
 ROWS = (
@@ -62,19 +64,22 @@ def main() -> int:
 
 
 def _records(study: str) -> list[Record]:
-    paths = sorted((ROOT / "results" / study).glob("seed*/record.json"))
-    return [json.loads(path.read_bytes()) for path in paths]
+    return [read_record(path.parent) for path in _paths(study)]
+
+
+def _paths(study: str) -> list[Path]:
+    return sorted((ROOT / "results" / study).glob("seed*/record.json"))
 
 
 def _site(name: str) -> str:
     """`site/STUDY/LAYER`: every measure of one site, a column per seed."""
     _, study, layer = name.split("/")
     records = _records(study)
-    head = [f"seed {r['seed']}" for r in records]
-    verdicts = [r["sites"][layer]["verdict"] for r in records]
+    head = [f"seed {r.seed}" for r in records]
+    verdicts = [r.sites[layer].verdict or "not assessed" for r in records]
     lines = [["verdict", "", "converged", *verdicts]]
     for measure, words, paper, goal in ROWS:
-        found = [r["sites"][layer]["measures"].get(measure) for r in records]
+        found = [r.sites[layer].measures.get(measure) for r in records]
         if any(found):
             lines.append([words, paper, goal, *(_shown(f, measure) for f in found)])
     if study == "mnist":
@@ -82,24 +87,24 @@ def _site(name: str) -> str:
     return _table(["", *head], [[line[0], *line[3:]] for line in lines])
 
 
-def _shown(found: Record | None, measure: str) -> str:
-    if found is None or found["value"] is None:
+def _shown(found: MeasureRecord | None, measure: str) -> str:
+    if found is None or found.value is None:
         return "-"
     digits = 2 if measure in ("participation_ratio", "information_nats") else 3
     digits = 4 if "accuracy" in measure or "gain" in measure else digits
-    text = f"{found['value']:.{digits}f}"
-    low, high = found["ci95"]
+    text = f"{found.value:.{digits}f}"
+    low, high = found.ci95
     if low is not None and high is not None:
         text += f" ({low:.{digits}f} to {high:.{digits}f})"
-    if found["null"] is not None and measure not in ("real_accuracy", "pooled_retrained_gain"):
-        text += f"; null {found['null']:.{digits}f}"
+    if found.null is not None and measure not in ("real_accuracy", "pooled_retrained_gain"):
+        text += f"; null {found.null:.{digits}f}"
     return text
 
 
 def _cost(name: str) -> str:
     """`cost/STUDY`: what each record says of its making; a stage may be younger than the study."""
     records = _records(name.partition("/")[2])
-    stages = list(records[0]["stages"])
+    stages = list(records[0].stages)
     lines = [
         _line(
             [
@@ -114,18 +119,17 @@ def _cost(name: str) -> str:
         _line(["---"] * (5 + len(stages))),
     ]
     for record in records:
-        made = [record["stages"][s] for s in stages]
-        seconds = [stage["seconds"] for stage in made]
-        memory = max(stage["peak_memory_mib"] or 0 for stage in made)
-        git = [record["git"] or {}, *(stage.get("git") or {} for stage in made)]
-        git = [one for one in git if one]
+        made = [record.stages[s] for s in stages]
+        seconds = [stage.seconds for stage in made]
+        memory = max(stage.peak_memory_mib or 0 for stage in made)
+        git = [one for one in (record.git, *(stage.git for stage in made)) if one]
         lines.append(
             _line(
                 [
-                    str(record["seed"]),
-                    ", ".join(dict.fromkeys(str(one["commit"])[:9] for one in git)) or "-",
-                    "yes" if git and all(one["clean"] for one in git) else "no",
-                    *(f"{stage['seconds']:.0f} s ({stage['threads']})" for stage in made),
+                    str(record.seed),
+                    ", ".join(dict.fromkeys(one.commit[:9] for one in git)) or "-",
+                    "yes" if git and all(one.clean for one in git) else "no",
+                    *(f"{stage.seconds:.0f} s ({stage.threads})" for stage in made),
                     f"{sum(seconds) / 60:.1f}",
                     f"{memory:.0f}",
                 ]
@@ -136,7 +140,7 @@ def _cost(name: str) -> str:
 
 def _variants(_: str) -> str:
     """`variants`: the alternatives of the game, mean over seeds and range."""
-    records = [record["runs"] for record in _records("variants")]
+    records = [json.loads(path.read_bytes())["runs"] for path in _paths("variants")]
     keys = ("accuracy", "accuracy_min", "r2_min", "spread", "nearest")
     heads = ("variant", "single draws", "worst draw", "worst R²", "spread", "nearest real")
     lines = [_line(heads), _line(["---"] * len(heads))]
@@ -152,7 +156,7 @@ def _ablations(name: str) -> str:
     from filtergan.ablations.variants import VARIANTS
 
     part = name.partition("/")[2]
-    found = {v: {r["seed"]: r for r in _records(f"ablations/{v}")} for v in VARIANTS}
+    found = {v: {r.seed: r for r in _records(f"ablations/{v}")} for v in VARIANTS}
     sites = compare({variant: seeds for variant, seeds in found.items() if seeds})
     heads = ["site", "variant", "verdicts", *COLUMNS.values()]
     lines = [_line(heads), _line(["---"] * len(heads))]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from configs import micro
+from records import DATASET, NETWORK, begun
 
 import results
 from filtergan import cli, study
@@ -24,6 +25,7 @@ from filtergan.errors import UserError
 from filtergan.game.training import Diverged
 from filtergan.machine.files import load_tensors, save_tensors, sha256
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import MeasureRecord, Record, SiteRecord
 
 CHANGES = {
     "base": {},
@@ -54,11 +56,12 @@ class Studies:
             with run.stage("train-cnn"):
                 self.trained.append(name)
                 save_tensors(out / "cnn.safetensors", {"w": torch.tensor([float(config.seed)])})
-                run.record["dataset"] = {"name": "digits"}
-                run.record["cnn"] = {
+                run.record.dataset = DATASET
+                own = {
                     "sha256": sha256(out / "cnn.safetensors"),
                     "figures": {"curves": "figures/cnn_curves.png"},
                 }
+                run.record.cnn = NETWORK.model_copy(update=own)
         if name == self.stop_at:
             raise KeyboardInterrupt
         if name in self.diverging:
@@ -69,7 +72,7 @@ class Studies:
             pass
         change = list(VARIANTS).index(out.parent.name)
         value = config.seed + 0.1 * change
-        run.set_measures("conv2", {key: {"value": value} for key in outcome.COLUMNS})
+        run.set_measures("conv2", {key: MeasureRecord(value=value) for key in outcome.COLUMNS})
         run.set_verdict("conv2", "converged", "it did")
         run.finish()
         return run
@@ -219,9 +222,9 @@ def test_mistakes(tmp_path: Path) -> None:
 
 
 def test_comparison_by_hand() -> None:
-    def with_spread(value: float | None) -> dict[str, Any]:
-        measures = {} if value is None else {"filter_spread": {"value": value}}
-        return {"sites": {"conv4": {"verdict": "converged", "measures": measures}}}
+    def with_spread(value: float | None) -> Record:
+        measures = {} if value is None else {"filter_spread": MeasureRecord(value=value)}
+        return begun(BASE, sites={"conv4": SiteRecord(verdict="converged", measures=measures)})
 
     records = {
         "base": {0: with_spread(1.0), 1: with_spread(2.0), 2: with_spread(6.0)},
@@ -342,7 +345,7 @@ def test_real_studies(tmp_path: Path) -> None:
     one, other = (load_tensors(run.path / "cnn.safetensors") for run in runs)
     assert all(torch.equal(one[key], value) for key, value in other.items())
     for run in runs:
-        assert run.record["status"] == "finished"
+        assert run.record.status == "finished"
         assert (run.path / "report.html").exists()
     for variant in found["conv2"].values():
         assert all(measure["mean"] is not None for measure in variant["measures"].values())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import BaseModel
+from records import begun
 
 import filtergan
 from filtergan import cli
@@ -17,6 +18,7 @@ from filtergan.cli import arguments as known
 from filtergan.config.fields import StudyConfig, dump, load
 from filtergan.config.presets import preset
 from filtergan.errors import UserError
+from filtergan.runs.record import SiteRecord
 
 
 def fields(part: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -51,7 +53,9 @@ class Stages:
             raise self.error
         path.mkdir(parents=True, exist_ok=True)
         (path / "report.html").write_text("")
-        return types.SimpleNamespace(path=path, record={"sites": {"conv4": {"measures": {"a": 1}}}})
+        return types.SimpleNamespace(
+            path=path, record=begun(StudyConfig(), sites={"conv4": SiteRecord(verdict="converged")})
+        )
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Runs side by side: pooling and tests against closed forms and simulation, and what is refused."""
 
-import copy
 import json
 import math
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from records import DATASET, begun
 from rich.console import Console
 from scipy import stats
 
@@ -19,10 +19,10 @@ from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
 from filtergan.measures.contrasts import difference, holm, pool
 from filtergan.measures.registry import lookup, result
-from filtergan.runs.directory import SCHEMA
+from filtergan.runs.record import Found, MeasureRecord, SiteRecord, Verdict
 
 
-def measured(value: float, half: float | None = None, n: int = 1000) -> dict[str, Any]:
+def measured(value: float, half: float | None = None, n: int = 1000) -> MeasureRecord:
     """A result with an interval of this half width."""
     ends = None if half is None else (value - half, value + half)
     return result("compensation", value, ends, n)
@@ -31,10 +31,10 @@ def measured(value: float, half: float | None = None, n: int = 1000) -> dict[str
 def write_run(
     path: Path,
     seed: int = 0,
-    measures: dict[str, dict[str, Any]] | None = None,
+    measures: Found | None = None,
     layers: tuple[str, ...] = ("conv4",),
     fingerprint: str = "abc",
-    verdict: str = "converged",
+    verdict: Verdict = "converged",
     **fields: Any,
 ) -> Path:
     """The least of a record that the comparison reads."""
@@ -46,20 +46,17 @@ def write_run(
         else:
             config[part] = value
     found = {"compensation": measured(0.4, 0.05)} if measures is None else measures
-    site = {"verdict": verdict, "measures": found}
-    record = {
-        "schema": SCHEMA,
-        "preset": "digits",
-        "config": config,
-        "seed": seed,
-        "status": "finished",
-        "git": {"commit": "c0ffee", "clean": True},
-        "dataset": {"fingerprint": fingerprint},
-        "stages": {},
-        "sites": {layer: copy.deepcopy(site) for layer in layers},
-    }
+    site = SiteRecord(verdict=verdict, measures=found)
+    record = begun(
+        StudyConfig(preset="digits", seed=seed, layer=layers),
+        config=config,
+        status="finished",
+        git={"commit": "c0ffee", "clean": True},
+        dataset=DATASET.model_copy(update={"fingerprint": fingerprint}),
+        sites={layer: site.model_copy(deep=True) for layer in layers},
+    )
     path.mkdir(parents=True)
-    (path / "record.json").write_text(json.dumps(record))
+    (path / "record.json").write_text(record.model_dump_json(by_alias=True))
     return path
 
 
@@ -78,7 +75,7 @@ def pairs(tmp_path: Path, b_value: float = 0.6, **fields: Any) -> list[Path]:
 
 
 def test_a_single_seed_keeps_its_own_interval() -> None:
-    found = measured(0.5) | {"ci95": [0.3, 0.6]}
+    found = measured(0.5).model_copy(update={"ci95": (0.3, 0.6)})
     estimate = pool([found], lookup("compensation"))
     assert (estimate.value, estimate.low, estimate.high, estimate.seeds) == (0.5, 0.3, 0.6, 1)
     assert math.isnan(estimate.sd)

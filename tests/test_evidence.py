@@ -100,15 +100,15 @@ def test_images_in_colour_get_the_measures_that_apply(tmp_path: Path) -> None:
             Image.fromarray(pixels).save(folder / f"{i}.png")
     config = telling(data=str(tmp_path / "images"), dataset={}, layer=("conv2",))
     record = study.run(config, tmp_path / "run").record
-    site = record["sites"]["conv2"]
-    assert "colour" in " ".join(site["not_measured"].values())
-    assert set(site["references"]) == {"null", "brightness", "tint", "affine", "warp", "noise"}
-    names = set(site["measures"])
+    site = record.sites["conv2"]
+    assert "colour" in " ".join(site.not_measured.values())
+    assert set(site.references) == {"null", "brightness", "tint", "affine", "warp", "noise"}
+    names = set(site.measures)
     assert {"explained_photometric", "explained_affine", "explained_spline"} <= names
     assert {"labels_kept_judges", "on_manifold_share", "repeatability"} <= names
     assert not any(
         "width" in n or n.startswith(("slope_", "morphometry", "topology")) for n in names
     )
-    assert record["claims"] is None
+    assert record.claims == {}
     page = (tmp_path / "run" / "report.html").read_text()
     assert "in colour" in page

@@ -16,6 +16,7 @@ from sklearn.metrics import pairwise_distances
 
 from filtergan import figures
 from filtergan.figures import depth, style
+from filtergan.runs.record import MeasureRecord
 
 
 def seeded(seed=0):
@@ -185,9 +186,9 @@ def test_curves_of_nothing():
 
 def test_intervals_figure_leaves_out_what_is_missing():
     rows = [
-        ("ours", {"value": 0.98, "ci95": [0.97, 0.99]}, False),
-        ("control", {"value": 0.97, "ci95": [None, None]}, True),
-        ("missing", {"value": None, "ci95": [None, None]}, True),
+        ("ours", MeasureRecord(value=0.98, ci95=(0.97, 0.99)), False),
+        ("control", MeasureRecord(value=0.97), True),
+        ("missing", MeasureRecord(), True),
     ]
     figure = figures.intervals_figure(rows, "accuracy")
     assert "0.9800" in texts(figure)
@@ -196,7 +197,7 @@ def test_intervals_figure_leaves_out_what_is_missing():
 
 
 def share(value, low=None, high=None):
-    return {"value": value, "ci95": [low, high]}
+    return MeasureRecord(value=value, ci95=(low, high))
 
 
 def test_shares_have_one_panel_per_family_and_leave_out_what_is_missing():
@@ -288,7 +289,7 @@ def test_save_writes_a_whole_png(tmp_path):
 
 
 def found(value, null=0.1):
-    return {"value": value, "ci95": [value - 0.02, value + 0.02], "null": null}
+    return MeasureRecord(value=value, ci95=(value - 0.02, value + 0.02), null=null)
 
 
 @pytest.mark.parametrize("count", [3, 20])

@@ -9,10 +9,11 @@ import torch
 
 from filtergan.measures import claims, gates
 from filtergan.measures.claims import SiteEvidence
+from filtergan.runs.record import MeasureRecord, Verdict
 
 
 def entry(value, low=None, high=None, null=None):
-    return {"value": value, "ci95": [low, high], "null": null}
+    return MeasureRecord(value=value, ci95=(low, high), null=null)
 
 
 def believable(**changed):
@@ -89,7 +90,13 @@ def test_no_pairs_leave_the_difference_unknown() -> None:
     assert math.isnan(ends[0])
 
 
-def site(layer: str, low_level: float, transformed: float, verdict="converged", **changed: Any):
+def site(
+    layer: str,
+    low_level: float,
+    transformed: float,
+    verdict: Verdict = "converged",
+    **changed: Any,
+) -> SiteEvidence:
     rng = torch.Generator().manual_seed(0)
     shape = (60, 4)
     noise = [0.02 * torch.randn(shape, generator=rng) for _ in range(2)]
@@ -120,7 +127,7 @@ def site(layer: str, low_level: float, transformed: float, verdict="converged", 
 
 def decided(early: SiteEvidence, late: SiteEvidence) -> dict[str, str]:
     found = claims.decide(early, late, resamples=200, seed=0)
-    return {name: claim["verdict"] for name, claim in found.items()}
+    return {name: claim.verdict for name, claim in found.items()}
 
 
 def test_claims_about_colour_leave_out_what_is_said_of_strokes() -> None:
@@ -137,10 +144,10 @@ def test_claims_about_colour_leave_out_what_is_said_of_strokes() -> None:
         return replace(one, found=found, references=references)
 
     found = claims.decide(coloured("early", 0.8), coloured("late", 0.3), resamples=200, seed=0)
-    said = [c["says"] for claim in found.values() for c in claim["conditions"]]
+    said = [c.says for claim in found.values() for c in claim.conditions]
     assert not any("stroke" in says or "thickness" in says for says in said)
-    assert "such as brightness or colour, more" in found["low_level"]["sentence"]
-    told = [c["told"] for c in found["high_level"]["conditions"] if "true affine" in c["says"]]
+    assert "such as brightness or colour, more" in found["low_level"].sentence
+    told = [c.told for c in found["high_level"].conditions if "true affine" in c.says]
     assert told == ["explained of the affine reference, and of the change at late: 0.98, 0.40"]
 
 

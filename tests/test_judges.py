@@ -246,7 +246,7 @@ def test_the_stage_records_how_good_they_are(tmp_path: Path) -> None:
             pass
     materials = Materials(config)
     with run.stage("train-judges"):
-        study.STAGES["train-judges"](run, materials)
+        study.STAGES["train-judges"].run(run, materials)
     record = json.loads((run.path / "record.json").read_text())["judges"]
     values = [entry["value"] for entry in record["accuracies"]]
     assert values == pytest.approx(materials.judges.accuracies)

@@ -9,6 +9,7 @@ import torch
 
 from filtergan.measures import REGISTRY, filters, latents, lookup, registry, traversals
 from filtergan.measures import statistics as stats
+from filtergan.runs.record import MeasureRecord
 
 
 def seeded(seed=0):
@@ -147,12 +148,13 @@ def test_result_is_plain_json():
         null=np.float64(0.25),
         quantiles=stats.quantiles(values),
     )
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["value"] is None
-    assert found["ci95"] == [0.1, None]
-    assert (found["null"], found["better"], found["unit"]) == (0.25, "higher", "share")
-    assert found["quantiles"]["0.5"] == pytest.approx(0.2)
-    assert registry.result("filter_spread", 0.1, None, 5)["ci95"] == [None, None]
+    assert MeasureRecord.model_validate_json(found.model_dump_json()) == found
+    assert json.loads(found.model_dump_json())["ci95"] == [0.1, None]
+    assert found.value is None
+    assert found.ci95 == (0.1, None)
+    assert (found.null, found.better, found.unit) == (0.25, "higher", "share")
+    assert found.quantiles["0.5"] == pytest.approx(0.2)
+    assert registry.result("filter_spread", 0.1, None, 5).ci95 == (None, None)
     with pytest.raises(KeyError):
         registry.result("nonsense", 1.0, None, 1)
 

@@ -39,7 +39,7 @@ print(json.dumps({
     "training": run.network.training,
     "filters": gan.draw(2, seed=5).tolist(),
     "site": run.site("3") is gan.site,
-    "status": run.record["status"],
+    "status": run.record.status,
     "points": run.traversals("3")["points_images"].tolist(),
 }))
 """
@@ -177,7 +177,7 @@ def test_the_paper_s_network_needs_no_images_to_be_loaded(tmp_path: Path) -> Non
         patch.setattr("filtergan.study.materials.load_dataset", None)
         weights = run.network.state_dict()
         assert run.site("conv2").image_shape == (1, 8, 8)
-    assert "begun_in" not in directory.record  # nothing of it lies on this machine
+    assert directory.record.begun_in is None  # nothing of it lies on this machine
     assert all(torch.equal(value, weights[name]) for name, value in weights.items())
     for ask, told in (
         (lambda: run.gan("conv2"), "has not finished train-gan at 'conv2' yet"),

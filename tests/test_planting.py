@@ -1,6 +1,5 @@
 """Planted truth: which images are transformed and how, and the table that ranks what is found."""
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from records import begun
 from scipy import ndimage
 
 from filtergan import cli
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.fields import DatasetConfig, StudyConfig
 from filtergan.errors import UserError
 from filtergan.families.catalogue import FAMILIES, plantable
 from filtergan.families.transformations import width_table
@@ -23,6 +23,7 @@ from filtergan.images import planting
 from filtergan.images.dataset import load_dataset
 from filtergan.measures.contrasts import Estimate
 from filtergan.measures.registry import result
+from filtergan.runs.record import SiteRecord
 
 
 def fixed(monkeypatch: pytest.MonkeyPatch, kind: str, strength: float) -> None:
@@ -176,10 +177,11 @@ def test_an_unknown_kind_is_refused_before_any_image_is_read(tmp_path: Path) -> 
 def write_record(folder: Path, kind: str, seed: int, **measures: tuple[float, float]) -> None:
     """A record of one site whose measures have this value and half width."""
     found = {m: result(m, v, (v - half, v + half), 128) for m, (v, half) in measures.items()}
-    record = {"seed": seed, "sites": {"conv4": {"measures": found}}}
+    sites = {"conv4": SiteRecord(measures=found)}
+    record = begun(StudyConfig(layer=("conv4",), seed=seed), sites=sites)
     path = folder / kind / f"seed{seed}"
     path.mkdir(parents=True)
-    (path / "record.json").write_text(json.dumps(record))
+    (path / "record.json").write_text(record.model_dump_json(by_alias=True))
 
 
 def test_the_table_ranks_planted_against_plain(tmp_path: Path) -> None:

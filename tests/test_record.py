@@ -21,6 +21,7 @@ from filtergan.machine import files, provenance
 from filtergan.machine.files import load_tensors, save_tensors, write_atomic
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import EventLog
+from filtergan.runs.record import MeasureRecord, Record
 
 TENSORS = {"weight": torch.arange(24.0).reshape(2, 3, 4), "count": torch.tensor(7)}
 
@@ -38,7 +39,7 @@ def test_a_new_directory(tmp_path: Path) -> None:
     assert everything(run.path) == {"record.json", "config.yaml"}
     assert load(run.path / "config.yaml") == tiny()
     record = json.loads((run.path / "record.json").read_text())
-    assert record == run.record
+    assert Record.model_validate(record) == run.record
     assert record["status"] == "running"
     assert record["config"] == json.loads(tiny().model_dump_json())
     assert record["versions"]["torch"] == torch.__version__
@@ -54,16 +55,15 @@ def test_an_empty_directory_will_do(tmp_path: Path) -> None:
 def test_opened_as_created(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path, tiny())
     run.set_verdict("conv4", "converged", "all is well")
-    run.set_measures(
-        "conv4", {"filter_spread": {"value": float("nan"), "ci95": [0.0, float("inf")]}}
-    )
-    run.set_measures("conv4", {"labels_kept": {"value": 1.0}})
+    spread = MeasureRecord(value=float("nan"), ci95=(0.0, float("inf")))
+    run.set_measures("conv4", {"filter_spread": spread})
+    run.set_measures("conv4", {"labels_kept": MeasureRecord(value=1.0)})
     again = RunDirectory.open(tmp_path)
     assert again.config == tiny()
-    site = again.record["sites"]["conv4"]
-    assert (site["verdict"], site["reason"]) == ("converged", "all is well")
-    assert site["measures"]["filter_spread"] == {"value": None, "ci95": [0.0, None]}
-    assert site["measures"]["labels_kept"] == {"value": 1.0}
+    site = again.record.sites["conv4"]
+    assert (site.verdict, site.reason) == ("converged", "all is well")
+    assert site.measures["filter_spread"] == MeasureRecord(value=None, ci95=(0.0, None))
+    assert site.measures["labels_kept"] == MeasureRecord(value=1.0)
 
 
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])
@@ -91,9 +91,9 @@ def test_an_unfinished_study(tmp_path: Path) -> None:
     again = RunDirectory.create(tmp_path, tiny(), resume=True)
     assert again.stage_done("train-cnn")
     assert not again.stage_done("train-gan")
-    assert again.record["status"] == "running"
-    assert "reason" not in again.record
-    assert len(again.record["resumed"]) == 1
+    assert again.record.status == "running"
+    assert again.record.reason is None
+    assert len(again.record.resumed) == 1
     assert everything(tmp_path) == {"record.json", "config.yaml"}
 
 
@@ -102,11 +102,11 @@ def test_a_finished_study(tmp_path: Path) -> None:
     before = (tmp_path / "record.json").read_bytes()
     with pytest.raises(UserError, match=r"finished study.*--overwrite"):
         RunDirectory.create(tmp_path, tiny())
-    assert RunDirectory.create(tmp_path, tiny(), resume=True).record["status"] == "finished"
+    assert RunDirectory.create(tmp_path, tiny(), resume=True).record.status == "finished"
     assert (tmp_path / "record.json").read_bytes() == before
     anew = RunDirectory.create(tmp_path, tiny(), overwrite=True)
-    assert anew.record["status"] == "running"
-    assert not anew.record["finished"]
+    assert anew.record.status == "running"
+    assert not anew.record.finished
 
 
 def test_resume_needs_the_same_config(tmp_path: Path) -> None:
@@ -186,9 +186,10 @@ def test_a_damaged_record(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("key", ["config", "stages", "sites", "status"])
 def test_a_record_with_a_part_missing(tmp_path: Path, key: str) -> None:
-    run = RunDirectory.create(tmp_path, tiny())
-    del run.record[key]
-    run.save()
+    RunDirectory.create(tmp_path, tiny())
+    record = json.loads((tmp_path / "record.json").read_text())
+    del record[key]
+    (tmp_path / "record.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="damaged"):
         RunDirectory.open(tmp_path)
 
@@ -238,7 +239,7 @@ def test_killed_while_beginning(
         assert stale.exists()
         return
     run = RunDirectory.create(old.path, tiny(), resume=True)
-    assert run.record["status"] == "running"
+    assert run.record.status == "running"
     assert not run.stage_done("train-gan")
     assert everything(old.path) == {"record.json", "config.yaml"}
 
@@ -252,13 +253,13 @@ def test_killed_while_creating(
         with suppress(Killed):
             RunDirectory.create(tmp_path / "run", tiny())
     run = RunDirectory.create(tmp_path / "run", tiny(), resume=True)
-    assert run.record["status"] == "running"
+    assert run.record.status == "running"
     assert load(run.path / "config.yaml") == tiny()
 
 
 def test_opened_before_it_began(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path, tiny())
-    run.record["status"] = "starting"
+    run.record.status = "starting"
     run.save()
     with pytest.raises(UserError, match="stopped before it began"):
         RunDirectory.open(tmp_path)
@@ -267,26 +268,26 @@ def test_opened_before_it_began(tmp_path: Path) -> None:
 def test_a_stage_is_done_only_if_it_ends_well(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path, tiny())
     with suppress(Killed), run.stage("measure"):
-        assert RunDirectory.open(tmp_path).record["stages"]["measure"]["done"] is False
+        assert RunDirectory.open(tmp_path).record.stages["measure"].done is False
         time.sleep(0.02)
         raise Killed
-    first = RunDirectory.open(tmp_path).record["stages"]["measure"]
-    assert first["done"] is False
-    assert first["seconds"] >= 0.02
+    first = RunDirectory.open(tmp_path).record.stages["measure"]
+    assert first.done is False
+    assert first.seconds >= 0.02
 
     with run.stage("measure"):
         pass
-    entry = RunDirectory.open(tmp_path).record["stages"]["measure"]
-    assert entry["done"] is True
-    assert entry["seconds"] >= first["seconds"]  # attempts add up
-    assert entry["attempts"] == 2
-    assert 50 < entry["peak_memory_mib"] < 100_000
-    assert entry["backend"] == provenance.backend("auto")
-    assert entry["threads"] == torch.get_num_threads()
+    entry = RunDirectory.open(tmp_path).record.stages["measure"]
+    assert entry.done is True
+    assert entry.seconds >= first.seconds  # attempts add up
+    assert entry.attempts == 2
+    assert 50 < (entry.peak_memory_mib or 0) < 100_000
+    assert entry.backend == provenance.backend("auto")
+    assert entry.threads == torch.get_num_threads()
 
     with run.stage("measure"):
         pass
-    assert run.record["stages"]["measure"]["attempts"] == 1  # once more, from the start
+    assert run.record.stages["measure"].attempts == 1  # once more, from the start
 
 
 def test_a_full_disk_does_not_hide_what_went_wrong(
@@ -305,7 +306,7 @@ def test_a_full_disk_does_not_hide_what_went_wrong(
     with pytest.raises(ZeroDivisionError):
         stage()
     run.fail("division by zero")
-    assert RunDirectory.open(tmp_path).record["stages"]["measure"]["done"] is False
+    assert RunDirectory.open(tmp_path).record.stages["measure"].done is False
 
 
 def test_site_folders_stay_inside(tmp_path: Path) -> None:
@@ -348,7 +349,7 @@ from filtergan.machine.files import save_tensors
 run = RunDirectory.create(Path(sys.argv[1]), tiny(), overwrite=True)
 print("begun", flush=True)
 for step in range(10**9):
-    run.record["step"] = step
+    run.record.seed = step
     save_tensors(run.path / "cnn.safetensors", {"x": torch.full((20000,), float(step))})
     run.save()
 """
@@ -368,7 +369,7 @@ def test_killed_for_real_every_file_is_whole(tmp_path: Path) -> None:
                 time.sleep(0.001)
             time.sleep(delay)
             process.send_signal(signal.SIGKILL)
-        step = RunDirectory.open(path).record.get("step", 0)
+        step = RunDirectory.open(path).record.seed
         values = load_tensors(path / "cnn.safetensors")["x"].unique()
         assert values.tolist() in ([step], [step + 1])
         RunDirectory.create(path, tiny(), resume=True)

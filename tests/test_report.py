@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from records import DATASET, NETWORK, begun
 from rich.console import Console
 
 from filtergan.config.fields import DatasetConfig, StudyConfig
@@ -15,6 +16,7 @@ from filtergan.measures.latents import latent_name
 from filtergan.measures.registry import REGISTRY, result
 from filtergan.report import duration, number, summary_table, write_report
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import JudgesRecord, SiteRecord, StageRecord
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
@@ -34,7 +36,8 @@ def site_measures():
         "random_filters_retrained_accuracy": 0.9901,
     }
     found = {k: result(k, v, (v - 0.002, v + 0.0015), 10000) for k, v in accuracy.items()}
-    found["pooled_retrained_accuracy"]["null"] = 0.9901
+    one = found["pooled_retrained_accuracy"]
+    found["pooled_retrained_accuracy"] = one.model_copy(update={"null": 0.9901})
     for i in range(8):
         name = latent_name(i)
         found[name] = result(name, 0.9 - 0.02 * i, (0.7, 0.95), 4096, null=0.0)
@@ -58,58 +61,42 @@ def run(tmp_path):
     keys = ("filters", "traversal", "map", "curves", *(f"grid_{i}" for i in range(11)))
     for key in keys:
         (folder / "conv4" / "figures" / f"{key}.png").write_bytes(PIXEL)
-    record = {
-        "preset": "mnist",
-        "seed": 3,
-        "status": "running",  # as it is while a study's last stage writes the report
-        "started": "2026-11-22T15:00:00+00:00",
-        "finished": None,
-        "versions": {"python": "3.11.7", "torch": "2.13.0"},
-        "device": {"cpu": "x86_64", "cores": 2, "gpu": None},
-        "git": {"commit": "abc123", "clean": False},
-        "dataset": {"name": "ylecun/mnist", "fingerprint": "f" * 64, "train": 60000},
-        "cnn": {"accuracy": 0.9941, "parameters": 100000, "figures": {}},
-        "stages": {
-            "train-cnn": {
-                "seconds": 200.4,
-                "peak_memory_mib": 900.1,
-                "backend": "cpu",
-                "threads": 2,
-                "done": True,
-            },
-            **{name: {"seconds": 5.25, "done": True} for name in ("train-gan", "traverse")},
-            "measure": {"seconds": 5.25, "done": True},
-            "report": {"seconds": 0.0, "peak_memory_mib": None, "done": False},
+    config = StudyConfig(preset="mnist", data="ylecun/mnist", seed=3)
+    memory = {"peak_memory_mib": 900.1, "threads": 2}
+    record = begun(  # as it is while a study's last stage writes the report
+        config,
+        git={"commit": "abc123", "clean": False},
+        dataset=DATASET,
+        cnn=NETWORK,
+        stages={
+            "train-cnn": StageRecord(seconds=200.4, done=True, **memory),
+            **{n: StageRecord(seconds=5.25, done=True) for n in ("train-gan", "traverse")},
+            "measure": StageRecord(seconds=5.25, done=True),
+            "report": StageRecord(),
         },
-        "sites": {
-            "conv4": {
-                "filters": [64, 64, 3, 3],
-                "response": [64, 7, 7],
-                "verdict": "converged",
-                "reason": "All latents are used.",
-                "measures": site_measures(),
-                "figures": {key: f"conv4/figures/{key}.png" for key in keys},
-                "files": {},
-            },
-            "conv2": {
-                "verdict": "collapsed",
-                "reason": "all draws are alike: filter_spread is 0.0100, below 0.02",
-                "measures": {"filter_spread": result("filter_spread", 0.01, None, 100)},
-                "figures": {"filters": "conv2/figures/gone.png"},
-                "files": {},
-            },
+        sites={
+            "conv4": SiteRecord(
+                filters=[64, 64, 3, 3],
+                response=[64, 7, 7],
+                verdict="converged",
+                reason="All latents are used.",
+                measures=site_measures(),
+                figures={key: f"conv4/figures/{key}.png" for key in keys},
+            ),
+            "conv2": SiteRecord(
+                verdict="collapsed",
+                reason="all draws are alike: filter_spread is 0.0100, below 0.02",
+                measures={"filter_spread": result("filter_spread", 0.01, None, 100)},
+                figures={"filters": "conv2/figures/gone.png"},
+            ),
         },
-    }
-    return RunDirectory(folder, StudyConfig(preset="mnist", data="ylecun/mnist", seed=3), record)
+    )
+    return RunDirectory(folder, config, record)
 
 
 def bare(run):
     """The record of a study that was stopped as early as can be."""
-    run.record.update(status="running", finished=None, stages={}, cnn={}, dataset={}, git=None)
-    run.record["sites"] = {
-        layer: {"verdict": None, "reason": None, "measures": {}, "figures": {}, "files": {}}
-        for layer in run.config.layer
-    }
+    run.record = begun(run.config)
     return run
 
 
@@ -131,12 +118,12 @@ class Checker(HTMLParser):
 
 
 def test_figure_of_the_network_and_the_layers_left_out(run):
-    run.record["left_out"] = {"head.<b>": "It runs 0 times."}
+    run.record.left_out = {"head.<b>": "It runs 0 times."}
     page = write_report(run).read_text()
     assert 'id="depth"' not in page
     (run.path / "figures").mkdir()
     (run.path / "figures" / "depth.png").write_bytes(PIXEL)
-    run.record["figures"] = {"depth": "figures/depth.png"}
+    run.record.figures = {"depth": "figures/depth.png"}
     page = write_report(run).read_text()
     assert "depth" in check(page).ids
     assert "<code>head.&lt;b&gt;</code>: It runs 0 times." in page
@@ -177,7 +164,7 @@ def test_report_never_lets_a_failure_look_like_success(run):
     assert '<div class="banner good">\n  <p><b>conv4: converged.' in page
     assert page.index("conv2: collapsed") < page.index("What was done")
     assert "conv4, traversals: no invariance was shown.</b> Not tested: inversion" in page
-    run.record.update(status="failed", reason="The loss became NaN at step 120.")
+    run.record.status, run.record.reason = "failed", "The loss became NaN at step 120."
     page = write_report(run).read_text()
     assert "<b>The study failed.</b> The loss became NaN at step 120." in page
 
@@ -193,7 +180,7 @@ def test_report_of_a_study_that_was_stopped_early(run):
 
 
 def test_report_escapes_what_it_is_given(run):
-    run.record["sites"]["conv4"]["reason"] = "<script>alert(1)</script>"
+    run.record.sites["conv4"].reason = "<script>alert(1)</script>"
     page = write_report(run).read_text()
     assert "&lt;script&gt;" in page
     check(page)
@@ -209,10 +196,10 @@ def test_report_says_where_the_paper_does_not_compare(run):
 
 def test_one_is_no_plural(run):
     """Every number of a config that the page tells, at its least and beyond."""
-    done = {"done": True, "seconds": 1.0}
-    run.record["stages"] = dict.fromkeys(("train-cnn", "train-gan", "traverse", "measure"), done)
-    run.record["stages"]["train-judges"] = done
-    run.record["judges"] = {"accuracies": [result("judge_accuracy", 0.99, None, 100)]}
+    names = ("train-cnn", "train-gan", "traverse", "measure", "train-judges")
+    run.record.stages = dict.fromkeys(names, StageRecord(done=True, seconds=1.0))
+    judge = result("judge_accuracy", 0.99, None, 100)
+    run.record.judges = JudgesRecord(accuracies=[judge], sha256="d" * 64, seconds=1.0)
     least = {
         "cnn": {"epochs": 1, "channels": (8,), "pool_after": ()},
         "gan": {"latent": 1, "steps": 1, "batch": 1},

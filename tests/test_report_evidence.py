@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from records import begun, put
 from test_report import PIXEL, check, site_measures
 
 from filtergan.config.fields import DatasetConfig, StudyConfig, parse
@@ -15,7 +16,18 @@ from filtergan.report import findings, summary_table, tables, write_report
 from filtergan.report.planted import planted
 from filtergan.report.tables import GROUPS, MAIN
 from filtergan.report.text import brief
-from filtergan.runs.directory import RunDirectory, read_record
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.reading import read_record
+from filtergan.runs.record import (
+    ClaimRecord,
+    Found,
+    JudgesRecord,
+    LatentRecord,
+    MeasureRecord,
+    Record,
+    SiteRecord,
+    StageRecord,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,18 +59,18 @@ OTHERS = {  # of the images that each set holds
 }
 
 
-def entry(name: str, value: float, half: float = 0.02, null: float | None = None) -> dict:
+def entry(name: str, value: float, half: float = 0.02, null: float | None = None) -> MeasureRecord:
     return result(name, value, (value - half, value + half), 256, null)
 
 
-def image_measures(name: str) -> dict:
+def image_measures(name: str) -> Found:
     shares = zip(FAMILIES, SHARES[name], strict=True)
     found = {f"explained_{family}": entry(f"explained_{family}", v) for family, v in shares}
     others = OTHERS | ({"on_manifold_share": 0.02} if name == "noise" else {})
     return found | {other: entry(other, value) for other, value in others.items()}
 
 
-def evidence_measures() -> dict:
+def evidence_measures() -> Found:
     """What a site's record holds once all was measured; all gates are passed."""
     found = image_measures("points") | {
         "inversion_gate_share": entry("inversion_gate_share", 0.984, null=0.01),
@@ -84,73 +96,69 @@ def evidence_measures() -> dict:
     return found
 
 
-def latent(name: str, turn: int) -> dict:
+def latent(name: str, turn: int) -> LatentRecord:
     values = [((3 * i + 5 * turn) % 9 - 4) / 5 for i in range(len(MORPHOMETRY))]
     families = zip(FAMILIES, SHARES["points"], strict=True)
-    return {
-        "name": name,
-        "sentence": f"{name}: thicker strokes (+0.8 sd), slant unchanged; 71 % photometric + width,"
+    return LatentRecord(
+        name=name,
+        sentence=f"{name}: thicker strokes (+0.8 sd), slant unchanged; 71 % photometric + width,"
         " 6 % affine; labels kept 0.99",
-        "direction": [0.0] * 8,
-        "images": 64,
-        "shifts": {m: [v, v - 0.3, v + 0.3] for m, v in zip(MORPHOMETRY, values, strict=True)},
-        "explained": {family: share / (1 + turn / 4) for family, share in families},
-        "labels_kept": 0.99,
-        "image_change": 0.3,
-        "compensation": 0.5,
-    }
+        direction=[0.0] * 8,
+        images=64,
+        shifts={m: (v, v - 0.3, v + 0.3) for m, v in zip(MORPHOMETRY, values, strict=True)},
+        explained={family: share / (1 + turn / 4) for family, share in families},
+        labels_kept=0.99,
+        image_change=0.3,
+        compensation=0.5,
+    )
 
 
-def claim(layer: str, sentence: str, verdict: str, *met: bool | None) -> dict:
+def claim(layer: str, sentence: str, verdict: str, *met: bool | None) -> ClaimRecord:
     conditions = [
         {"says": f"condition {i}", "met": m, "told": f"number {i} of {layer} is 0.{i}2"}
         for i, m in enumerate(met)
     ]
     told = {"layer": layer, "sentence": sentence, "verdict": verdict, "reason": "as below"}
-    return told | {"conditions": conditions}
+    return ClaimRecord.model_validate(told | {"conditions": conditions})
 
 
-def evidence_record() -> dict:
+def evidence_record(config: StudyConfig) -> Record:
     names = [*(f"z{i}" for i in range(8)), "+0.7 z1 - 0.5 z4 + 0.4 z6", "+0.8 z2 + 0.6 z0"]
-    site = {
-        "filters": [64, 64, 3, 3],
-        "response": [64, 7, 7],
-        "verdict": "converged",
-        "reason": "single draws reach 0.981 where the real filters reach 0.994.",
-        "figures": {},
-        "files": {},
-        "references": {name: image_measures(name) for name in SHARES if name != "points"},
-        "latents": [latent(name, turn) for turn, name in enumerate(names)],
-        "not_measured": {},
-    }
+    site = SiteRecord(
+        filters=[64, 64, 3, 3],
+        response=[64, 7, 7],
+        verdict="converged",
+        reason="single draws reach 0.981 where the real filters reach 0.994.",
+        measures=site_measures() | evidence_measures(),
+        references={name: image_measures(name) for name in SHARES if name != "points"},
+        latents=[latent(name, turn) for turn, name in enumerate(names)],
+    )
     low = "conv2 ignores low-level features such as brightness or stroke width, more than conv4"
-    return {
-        "preset": "mnist",
-        "seed": 3,
-        "started": "2026-11-22T15:00:00+00:00",
-        "git": None,
-        "status": "finished",
-        "cnn": {},
-        "judges": {"accuracies": [result("real_accuracy", a, None, 10000) for a in (0.989, 0.993)]},
-        "stages": {name: {"done": True} for name in ("train-judges", "measure")},
-        "claims": {
+    accuracies = [result("real_accuracy", a, None, 10000) for a in (0.989, 0.993)]
+    return begun(
+        config,
+        status="finished",
+        judges=JudgesRecord(accuracies=accuracies, sha256="d" * 64, seconds=1.0),
+        stages={name: StageRecord(done=True) for name in ("train-judges", "measure")},
+        claims={
             "low_level": claim("conv2", low, "not supported", True, True, False, None),
             "high_level": claim("conv4", "conv4 ignores high-level ones", "undecided", True, None),
         },
-        "sites": {"conv4": site | {"measures": site_measures() | evidence_measures()}},
-    }
+        sites={"conv4": site},
+    )
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     for module in (findings, tables):  # test_figures looks at the pictures
         monkeypatch.setattr(module, "png", lambda figure: PIXEL)
-    return RunDirectory(tmp_path, StudyConfig(preset="mnist"), evidence_record())
+    config = StudyConfig(preset="mnist", seed=3)
+    return RunDirectory(tmp_path, config, evidence_record(config))
 
 
 @pytest.fixture
 def site(run):
-    return run.record["sites"]["conv4"]
+    return run.record.sites["conv4"]
 
 
 def written(run: RunDirectory) -> str:
@@ -169,7 +177,7 @@ def test_all_that_the_record_holds_is_on_the_page(run, monkeypatch):
     page = written(run)
     site = section(page, "conv4")
     assert site.count("data:image/png") == 4  # kinds, labels, latents, accuracies
-    measures = run.record["sites"]["conv4"]["measures"]
+    measures = run.record.sites["conv4"].measures
     tables = site.split("<h3>Measures</h3>")[1]
     assert all(tables.count(f"<code>{name}</code>") == 1 for name in measures)
     assert "is also asked of 2 judges: classifiers of other kinds" in page
@@ -179,7 +187,7 @@ def test_all_that_the_record_holds_is_on_the_page(run, monkeypatch):
 def test_only_the_main_measures_are_shown_without_asking(run):
     tables = section(written(run), "conv4").split("<h3>Measures</h3>")[1]
     shown = re.findall(r"<code>(\w+)</code>", tables.split("<details>")[0])
-    assert shown == [n for n in MAIN if n in run.record["sites"]["conv4"]["measures"]]
+    assert shown == [n for n in MAIN if n in run.record.sites["conv4"].measures]
     for title in ("each latent recovered (8)", "shape of a stroke (81)", "labels kept (11)"):
         assert title in tables
 
@@ -208,15 +216,15 @@ def test_an_invariance_is_shown_only_if_all_gates_and_findings_are_passed(site):
         "an invariance is shown",
         "By these measures the network ignores these changes of the image.",
     )
-    site["verdict"] = "collapsed"
+    site.verdict = "collapsed"
     assert said() == ("open", "no invariance was shown", "The generator collapsed.")
-    site["verdict"] = "converged"
-    site["measures"]["labels_kept_judges"]["value"] = 0.9
+    site.verdict = "converged"
+    put(site.measures, "labels_kept_judges", 0.9)
     failed = "Independent judges keep too few labels"
     assert said() == ("open", "no invariance was shown", f"{failed}.")
-    del site["measures"]["repeatability"]
+    del site.measures["repeatability"]
     assert said() == ("open", "no invariance was shown", f"{failed}; not tested: repeatability.")
-    site["measures"] = {}
+    site.measures = {}
     assert said() is None
 
 
@@ -229,9 +237,9 @@ def test_an_invariance_is_shown_only_if_all_gates_and_findings_are_passed(site):
     ],
 )
 def test_a_failed_gate_is_said_wherever_traversals_are_shown(run, site, name, value, failure):
-    site["measures"][name]["value"] = value
+    put(site.measures, name, value)
     (run.path / "traversal.png").write_bytes(PIXEL)
-    site["figures"] = {"traversal": "traversal.png"}
+    site.figures = {"traversal": "traversal.png"}
     run.config = StudyConfig(dataset=DatasetConfig(planted="width"))
     page = written(run)
     assert f"conv4, traversals: not to be believed.</b> {failure.capitalize()}." in page
@@ -245,11 +253,11 @@ def test_the_null_is_judged_by_the_same_tests(site):
         found = findings.traversals(site)
         return found and found["null"]
 
-    null = site["references"]["null"]
+    null = site.references["null"]
     assert said() is None  # it fails nothing, and its inversion was not measured
-    null["labels_kept_judges"]["value"] = 0.5
+    put(null, "labels_kept_judges", 0.5)
     assert said() == "Random changes of the filters of the same size fail: judges."
-    null |= site["measures"]
+    null |= site.measures
     assert "pass the same tests: here the tests decide nothing" in str(said())
 
 
@@ -261,12 +269,12 @@ def test_claims_are_printed_with_verdict_and_conditions_before_the_sites(run):
     assert "number 2 of conv2 is 0.22" in page
     assert page.index("<b>Not supported:</b>") < page.index('<h2 id="done">')
     assert "the traversals at" not in page
-    run.record["sites"]["conv4"]["measures"]["repeatability"]["value"] = 0.3
+    put(run.record.sites["conv4"].measures, "repeatability", 0.3)
     doubt = '<p class="warning">But the traversals at conv4 are not to be believed (not repeatable)'
     assert doubt in written(run)
-    run.record |= {"claims": None, "sites": {}}
+    run.record.claims, run.record.sites = {}, {}
     assert "this study has one site" in written(run)
-    del run.record["claims"]
+    run.record.claims = None
     assert 'id="claims"' not in written(run)
 
 
@@ -287,14 +295,15 @@ def test_references_stand_beside_the_traversals(run):
 
 
 def test_colour_images_have_no_strokes_and_the_page_says_so(run, site):
-    for found in (site["measures"], *site["references"].values()):
+    for found in (site.measures, *site.references.values()):
         for name in [n for n in found if "width" in n or n.startswith(("slope", "morpho"))]:
             del found[name]
-    for entry in site["latents"]:
-        entry["shifts"] = {}
-        entry["explained"] = {f: v for f, v in entry["explained"].items() if "width" not in f}
-    del site["references"]["thickness"]
-    site["not_measured"] = {"slope_*": "the images are in colour"}
+    for place, entry in enumerate(site.latents):
+        explained = {f: v for f, v in entry.explained.items() if "width" not in f}
+        own = {"shifts": {}, "explained": explained}
+        site.latents[place] = entry.model_copy(update=own)
+    del site.references["thickness"]
+    site.not_measured = {"slope_*": "the images are in colour"}
     page = section(written(run), "conv4")
     assert "<code>slope_*</code>: the images are in colour." in page
     assert page.count("data:image/png") == 4
@@ -315,23 +324,23 @@ def test_a_planted_invariance_is_looked_for(site, kind, name, reference):
         return found["sites"][0]
 
     assert planted(StudyConfig(), {"conv4": site}) is None
-    ours, known = site["measures"][name]["value"], site["references"][reference][name]["value"]
+    ours, known = site.measures[name].value, site.references[reference][name].value
     assert said()["word"] == "found"
     assert f"is {ours:.2f} ({ours - 0.02:.2f} to {ours + 0.02:.2f})" in said()["says"]
     assert f"of a true change of this kind {known:.2f} (" in said()["says"]
-    null = site["references"]["null"]
-    site["measures"][name] = null[name]
+    null = site.references["null"]
+    site.measures[name] = null[name]
     assert said()["word"] == "open"
     null[name] = entry(name, 0.8)
     assert said()["word"] == "not found"
-    del site["measures"][name]
+    del site.measures[name]
     assert said()["word"] == "not measured"
 
 
 @pytest.mark.parametrize("folder", ["digits/seed0", "mnist/seed0"])
 def test_the_report_of_a_committed_record(tmp_path, folder):
     record = read_record(ROOT / "results" / folder)
-    run = RunDirectory(tmp_path, parse(renewed(record["config"]), folder), record)
+    run = RunDirectory(tmp_path, parse(renewed(record.config), folder), record)
     page = written(run)
     assert "not to be believed" in page
     assert "What kind of change" in page

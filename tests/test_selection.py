@@ -130,7 +130,7 @@ def test_a_study_holds_the_names_and_what_was_left_out(
 
     for again in (odd, load(out / "config.yaml")):  # by the pattern, and by the names
         run = study.run(again, out, until="train-cnn", resume=True)
-        assert run.record["left_out"] == record["left_out"]
+        assert run.record.left_out == record["left_out"]
     with pytest.raises(UserError, match=r"other settings .layer"):
         study.run(odd.model_copy(update={"layer": ("fi*",)}), out, resume=True)
 
@@ -149,7 +149,7 @@ def test_the_command_takes_patterns(
     shared = ("--config", str(tmp_path / "config.yaml"), "--until", "train-cnn")
     arguments = ["study", *shared, "--out", str(tmp_path / "run"), "--layer", "f*,mid*"]
     assert cli.main(arguments) == 0
-    assert list(RunDirectory.open(tmp_path / "run").record["sites"]) == ["first", "middle"]
+    assert list(RunDirectory.open(tmp_path / "run").record.sites) == ["first", "middle"]
     assert cli.main([*arguments, "--resume"]) == 0
     assert cli.main([*arguments[:-1], "conv*", "--overwrite"]) == 2
     error = capsys.readouterr().err
@@ -168,21 +168,21 @@ def test_a_study_of_three_sites_to_its_end(tmp_path: Path) -> None:
     study.run(config, tmp_path / "run", until="train-gan")
     run = study.run(config, tmp_path / "run", resume=True)
     record = run.record
-    assert record["status"] == "finished"
-    assert list(record["sites"]) == ["conv1", "conv2", "conv3"]
-    assert all(site["verdict"] for site in record["sites"].values())
-    assert "left_out" not in record
-    assert (run.path / record["figures"]["depth"]).read_bytes().startswith(b"\x89PNG")
+    assert record.status == "finished"
+    assert list(record.sites) == ["conv1", "conv2", "conv3"]
+    assert all(site.verdict for site in record.sites.values())
+    assert not record.left_out
+    assert (run.path / record.figures["depth"]).read_bytes().startswith(b"\x89PNG")
     assert 'id="depth"' in (run.path / "report.html").read_text()
 
-    other = record | {"seed": 1, "config": record["config"] | {"seed": 1}}
+    other = record.model_copy(update={"seed": 1, "config": record.config | {"seed": 1}})
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "record.json").write_text(json.dumps(other))
+    (tmp_path / "other" / "record.json").write_text(other.model_dump_json(by_alias=True))
     found = compare.compare([run.path, tmp_path / "other"], ["filter_spread"])
     assert len(compare.tables(found)) == 3
 
     study.run_stage("train-cnn", run.path)  # by names; what rested on it is forgotten
-    assert "figures" not in RunDirectory.open(run.path).record
+    assert not RunDirectory.open(run.path).record.figures
 
 
 def test_materials_resolve_once(odd: StudyConfig) -> None:

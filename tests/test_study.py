@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from filtergan import cli, study
-from filtergan.cli.arguments import STAGES
+from filtergan.cli.arguments import commands_of, parser
 from filtergan.config.fields import (
     StudyConfig,
     dump,
@@ -29,7 +29,9 @@ from filtergan.machine.files import load_tensors, sha256
 from filtergan.measures.registry import lookup
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import read_events
+from filtergan.runs.record import MeasureRecord
 from filtergan.study.materials import Materials
+from filtergan.study.stages import built_on
 from filtergan.study.stages.measure import verdict
 from filtergan.walks import traversal
 
@@ -69,7 +71,9 @@ def _threads() -> Iterator[None]:
 
 
 def test_the_stages_are_those_of_the_command() -> None:
-    assert list(study.STAGES) == list(STAGES)
+    commands = commands_of(parser(StudyConfig()))
+    assert [name for name in commands if name in study.STAGES] == list(study.STAGES)
+    assert all(callable(stage.run) for stage in study.STAGES.values())
 
 
 def test_the_page_on_the_method_names_what_there_is() -> None:
@@ -282,13 +286,17 @@ def test_another_seed_gives_another_generator(small: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("train-gan", "train-cnn"), ("traverse", "train-judges"), ("measure", "train-gan")],
+    [
+        ("train-gan", "train-cnn"),
+        ("traverse", "train-gan"),
+        ("measure", "train-gan"),
+        ("measure", "train-judges"),
+    ],
 )
 def test_a_stage_needs_those_before_it(tmp_path: Path, name: str, missing: str) -> None:
     run = RunDirectory.create(tmp_path, micro())
-    done = list(study.STAGES)
-    for earlier in done[: done.index(missing)]:
-        with run.stage(earlier):
+    for other in study.STAGES.keys() - built_on(missing):
+        with run.stage(other):
             pass
     before = (tmp_path / "record.json").read_bytes()
     with pytest.raises(UserError, match=f"no finished stage '{missing}'.* `filtergan {missing} "):
@@ -430,10 +438,10 @@ def test_one_s_own_network(
 
 def found(accuracy: float | None, low: float | None, r2: float | None, spread: float | None) -> Any:
     return {
-        "real_accuracy": {"value": 0.99},
-        "single_draw_accuracy": {"value": accuracy, "ci95": [low, 1.0]},
-        "latent_r2_mean": {"value": r2},
-        "filter_spread": {"value": spread},
+        "real_accuracy": MeasureRecord(value=0.99),
+        "single_draw_accuracy": MeasureRecord(value=accuracy, ci95=(low, 1.0)),
+        "latent_r2_mean": MeasureRecord(value=r2),
+        "filter_spread": MeasureRecord(value=spread),
     }
 
 
@@ -462,10 +470,10 @@ def test_without_an_information_term_nothing_is_said_of_latents(tmp_path: Path) 
     config = micro()
     config = config.model_copy(update={"gan": config.gan.model_copy(update={"information": 0.0})})
     record = study.run(config, tmp_path / "run").record
-    for site in record["sites"].values():
-        assert not [name for name in site["measures"] if name.startswith("latent_r2")]
-        assert "lambda is 0" in site["not_measured"]["latent_r2_*, information_nats"]
-        assert "latent is ignored" not in site["reason"]
+    for site in record.sites.values():
+        assert not [name for name in site.measures if name.startswith("latent_r2")]
+        assert "lambda is 0" in site.not_measured["latent_r2_*, information_nats"]
+        assert "latent is ignored" not in str(site.reason)
 
 
 # ------------------------------------------------------------------------------------- the paper's

@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-Record = dict[str, Any]
+from filtergan.measures.gates import value_of
+from filtergan.runs.record import Record
 
 COLUMNS = {
     "single_draw_accuracy": "single draws",
@@ -36,12 +37,12 @@ def compare(records: Mapping[str, Mapping[int, Record]]) -> dict[str, Any]:
         from the base. None where no seed has a value.
     """
     layers = {
-        layer: None for seeds in records.values() for r in seeds.values() for layer in r["sites"]
+        layer: None for seeds in records.values() for r in seeds.values() for layer in r.sites
     }
     return {
         layer: {
             name: {
-                "verdicts": {str(s): r["sites"][layer]["verdict"] for s, r in seeds.items()},
+                "verdicts": {str(s): r.sites[layer].verdict for s, r in seeds.items()},
                 "measures": {
                     key: _summary(_values(seeds, layer, key))
                     | {"less_base": _less_base(records, name, layer, key)}
@@ -84,8 +85,7 @@ def verdicts(variant: Mapping[str, Any]) -> str:
 
 
 def _values(seeds: Mapping[int, Record], layer: str, key: str) -> dict[int, float | None]:
-    sites = {seed: record["sites"][layer]["measures"] for seed, record in seeds.items()}
-    return {seed: measures.get(key, {}).get("value") for seed, measures in sites.items()}
+    return {seed: value_of(record.sites[layer].measures, key) for seed, record in seeds.items()}
 
 
 def _less_base(

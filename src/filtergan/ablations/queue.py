@@ -3,13 +3,12 @@
 import json
 import os
 from collections.abc import Callable, Iterable
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filtergan import study
-from filtergan.ablations.outcome import Record, compare
+from filtergan.ablations.outcome import compare
 from filtergan.ablations.variants import VARIANTS, varied
 from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
@@ -17,6 +16,7 @@ from filtergan.game.training import Diverged
 from filtergan.machine import runtime
 from filtergan.machine.files import sha256, write_atomic
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import Record
 from filtergan.study.materials import Materials
 from filtergan.study.selection import is_pattern
 
@@ -120,8 +120,8 @@ def _ended(planned: Planned) -> RunDirectory | None:
     if found is None or found.config != planned.config:
         return None  # begun with other settings: its run will say so
     trained = found.stage_done("train-gan")
-    diverged = any(site["verdict"] == "diverged" for site in found.record["sites"].values())
-    return found if found.record["status"] == "finished" or (diverged and not trained) else None
+    diverged = any(site.verdict == "diverged" for site in found.record.sites.values())
+    return found if found.record.status == "finished" or (diverged and not trained) else None
 
 
 def _perform(planned: Planned, donor: RunDirectory | None) -> None:
@@ -144,8 +144,8 @@ def _donor(planned: Planned, base: StudyConfig, out: Path) -> RunDirectory | Non
         found = _open(other.path) if other.name != planned.name else None
         if found is None or found.config != other.config or not found.stage_done(NETWORK_STAGE):
             continue
-        file = found.path / "cnn.safetensors"
-        if file.is_file() and sha256(file) == found.record["cnn"]["sha256"]:
+        file, network = found.path / "cnn.safetensors", found.record.cnn
+        if network and file.is_file() and sha256(file) == network.sha256:
             return found
     return None
 
@@ -155,11 +155,14 @@ def _take_over(donor: RunDirectory, run: RunDirectory) -> None:
     with run.stage(NETWORK_STAGE):
         name = "cnn.safetensors"
         write_atomic(run.path / name, (donor.path / name).read_bytes())
-        run.record["dataset"] = deepcopy(donor.record["dataset"])
-        run.record["cnn"] = deepcopy(donor.record["cnn"]) | {
+        network = donor.record.cnn
+        assert network is not None  # its stage is done
+        own = {
             "taken_over_from": os.path.relpath(donor.path, run.path),
             "figures": {},  # the curves of its training lie with the study that trained it
         }
+        run.record.dataset = donor.record.dataset
+        run.record.cnn = network.model_copy(update=own)
 
 
 def _records(base: StudyConfig, out: Path) -> dict[str, dict[int, Record]]:

@@ -9,16 +9,8 @@ from filtergan.ablations.variants import VARIANTS
 from filtergan.cli.options import add_config
 from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
+from filtergan.study import STAGES
 
-# In the order in which a study runs them.
-STAGES = {
-    "train-cnn": "Train the studied network, or load one's own, and measure its accuracy.",
-    "train-gan": "Train the generator and the discriminator of every site (eqs. 1-4).",
-    "train-judges": "Train independent classifiers, or take them from the cache.",
-    "traverse": "Walk through the latent space and invert the walks (eqs. 5-8).",
-    "measure": "Draw, pool, re-train, and compare with the controls (eq. 9).",
-    "report": "Write report.html from the record.",
-}
 ABLATE = """
 What the paper says of its design, as studies that each change one choice of a base, over seeds:
 {variants}
@@ -74,8 +66,10 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
     _add_ablate(commands, base, everything)
     _add_compare(commands)
     _add_layers(commands, base, everything)
-    for name, meaning in STAGES.items():
-        stage = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
+    for name, declared in STAGES.items():
+        stage = commands.add_parser(
+            name, help=declared.meaning, description=declared.meaning, allow_abbrev=False
+        )
         stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
         stage.add_argument("--device", help="another device than its config says")
         _add_processes(stage)

@@ -164,7 +164,7 @@ def _tell(run: Any) -> None:
 
     if not distributed.first():
         return
-    if any(site.get("verdict") or site.get("measures") for site in run.record["sites"].values()):
+    if any(site.verdict or site.measures for site in run.record.sites.values()):
         console = Console(width=None if sys.stdout.isatty() else 120)
         console.print(*report.summary_table(run), sep="\n")
     page = run.path / "report.html"

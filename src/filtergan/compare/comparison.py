@@ -14,7 +14,8 @@ from filtergan.errors import UserError
 from filtergan.measures.contrasts import Difference, Estimate, difference, holm, pool
 from filtergan.measures.measure import Measure
 from filtergan.measures.registry import REGISTRY, lookup, order
-from filtergan.runs.directory import read_record
+from filtergan.runs.reading import read_record
+from filtergan.runs.record import MeasureRecord, Record, SiteRecord
 
 # Fields that say how or where a study ran; of the images, the fingerprint tells.
 _CIRCUMSTANCES = {"seed", "device", "threads", "preset", "data"}
@@ -35,13 +36,13 @@ class Configuration:
     name: str
     settings: dict[str, Any]
     runs: dict[int, Path]
-    records: dict[int, dict[str, Any]]
+    records: dict[int, Record]
 
     def __str__(self) -> str:
         """Return what is printed of it: fields that differ, and seeds."""
         fields = [f"{name}={value}" for name, value in self.settings.items() if name != "images"]
         more = [f"and {len(fields) - _SHOWN} more"] if len(fields) > _SHOWN else []
-        words = ", ".join(fields[:_SHOWN] + more) or next(iter(self.records.values()))["preset"]
+        words = ", ".join(fields[:_SHOWN] + more) or next(iter(self.records.values())).preset
         return f"{self.name}: {words}; {numbered('seed', list(self.runs))}"
 
 
@@ -115,22 +116,22 @@ def compare(paths: Sequence[Path], measures: Sequence[str] | None = None) -> Com
     return Comparison(configurations, sites, tuple(_notes(configurations, sites)))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Record:
     record = read_record(path)
-    if not any(site.get("measures") for site in record["sites"].values()):
-        reason = record.get("reason") or f"its study is {record['status']}"
+    if not any(site.measures for site in record.sites.values()):
+        reason = record.reason or f"its study is {record.status}"
         raise UserError(f"{path} has no measures yet ({reason}); finish it, or leave it out.")
     return record
 
 
 def _configurations(
-    records: Mapping[Path, dict[str, Any]], paths: Sequence[Path]
+    records: Mapping[Path, Record], paths: Sequence[Path]
 ) -> tuple[Configuration, ...]:
     """Runs grouped by all that is not circumstance, and the fields in which the groups differ."""
     groups: dict[str, dict[int, Path]] = {}
     for path in paths:
         members = groups.setdefault(json.dumps(_settings(records[path])), {})
-        seed = records[path]["seed"]
+        seed = records[path].seed
         if seed in members:
             raise UserError(
                 f"{members[seed]} and {path} have the same configuration and seed; name one of "
@@ -149,14 +150,15 @@ def _configurations(
     return tuple(made)
 
 
-def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(record: Record) -> dict[str, Any]:
     """What makes a configuration; a field that an older record lacks is one that it does not set.
 
     It is not given its default, since the code was another one then.
     """
-    flat = _flat(renewed(record["config"]))
+    flat = _flat(renewed(record.config))
     kept = {n: v for n, v in flat.items() if n not in _CIRCUMSTANCES and v is not None}
-    return dict(sorted(kept.items())) | {"images": str(record["dataset"].get("fingerprint"))[:12]}
+    fingerprint = record.dataset and record.dataset.fingerprint[:12]
+    return dict(sorted(kept.items())) | {"images": fingerprint}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -180,8 +182,8 @@ def _layers(configurations: Sequence[Configuration]) -> list[str]:
 
 
 def _sites(configuration: Configuration) -> list[str]:
-    sites = (site for record in configuration.records.values() for site in record["sites"].items())
-    return list(dict.fromkeys(layer for layer, site in sites if site.get("measures")))
+    sites = (site for record in configuration.records.values() for site in record.sites.items())
+    return list(dict.fromkeys(layer for layer, site in sites if site.measures))
 
 
 def _estimates(
@@ -197,12 +199,12 @@ def _estimates(
     return dict(sorted(found.items(), key=lambda item: _place(item[0])))
 
 
-def results_of(configuration: Configuration, layer: str) -> dict[str, dict[int, dict[str, Any]]]:
+def results_of(configuration: Configuration, layer: str) -> dict[str, dict[int, MeasureRecord]]:
     """Measure to seed to result, of those that have a value."""
-    found: dict[str, dict[int, dict[str, Any]]] = {}
+    found: dict[str, dict[int, MeasureRecord]] = {}
     for seed, record in configuration.records.items():
-        for name, result in record["sites"].get(layer, {}).get("measures", {}).items():
-            if result["value"] is not None:
+        for name, result in record.sites.get(layer, SiteRecord()).measures.items():
+            if result.value is not None:
                 found.setdefault(name, {})[seed] = result
     return found
 
@@ -267,10 +269,10 @@ def _notes_on(configuration: Configuration, sites: Mapping[str, Mapping[str, Row
             names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
             notes.append(f"{name} lacks measures of {layer}: {names}.")
         for seed, record in configuration.records.items():
-            verdict = record["sites"].get(layer, {}).get("verdict")
+            verdict = record.sites.get(layer, SiteRecord()).verdict
             if layer in own and verdict != "converged":
                 notes.append(f"{name}, {layer}, seed {seed}: {verdict or 'not assessed'}.")
-    commits = {(record.get("git") or {}).get("commit") for record in configuration.records.values()}
+    commits = {record.git and record.git.commit for record in configuration.records.values()}
     if len(commits) > 1:
         notes.append(f"The runs of {name} were made by different versions of the code.")
     return notes

@@ -82,7 +82,7 @@ def _seeds_sheet(configuration: Configuration, layer: str, rows: Mapping[str, Ro
     for name, row in rows.items():
         estimate, found = row.estimates[configuration.name], results[name]
         digits = _digits(estimate)
-        each = [_number(found[s]["value"], digits) if s in found else "-" for s in seeds]
+        each = [_number(found[s].value, digits) if s in found else "-" for s in seeds]
         interval = _interval(estimate.low, estimate.high, digits)
         spread = _number(estimate.sd, digits)
         lines.append([name, *each, _number(estimate.value, digits), interval, spread])
@@ -121,8 +121,8 @@ def _digits(found: Estimate | Difference) -> int:
     return min(5, max(0, 1 - math.floor(math.log10(half))))
 
 
-def _number(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _interval(low: float, high: float, digits: int) -> str:

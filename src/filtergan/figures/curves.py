@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from filtergan.figures.style import BLUE, COLOURS, GREY, INK, page, styled
+from filtergan.runs.record import MeasureRecord
 
 PANELS = {
     "loss": ("loss", "discriminator", "generator"),
@@ -62,24 +63,24 @@ def curves_figure(events: Sequence[Mapping[str, Any]], stage: str) -> Figure:
 
 
 @styled
-def intervals_figure(rows: Sequence[tuple[str, Mapping[str, Any], bool]], label: str) -> Figure:
+def intervals_figure(rows: Sequence[tuple[str, MeasureRecord, bool]], label: str) -> Figure:
     """Values with their 95 % intervals, one below the other on one axis.
 
     Args:
-        rows: Name, measure in the record's form, and whether it is a control (plotted grey).
+        rows: Name, measure, and whether it is a control (plotted grey).
         label: Of the axis.
     """
-    shown = [row for row in rows if row[1]["value"] is not None]
+    shown = [(n, m, m.value, c) for n, m, c in rows if m.value is not None]
     figure = page(0.75 + 0.26 * len(shown))
     axes = figure.subplots()
-    for height, (_, measure, control) in enumerate(shown):
+    for height, (_, measure, value, control) in enumerate(shown):
         colour = GREY if control else BLUE
-        low, high = measure["ci95"]
+        low, high = measure.ci95
         if low is not None and high is not None:
             axes.plot((low, high), (height, height), color=colour, linewidth=1.6, alpha=0.6)
-        axes.plot(measure["value"], height, "o", color=colour, markersize=4.5)
+        axes.plot(value, height, "o", color=colour, markersize=4.5)
         axes.annotate(
-            f"{measure['value']:.4f}",
+            f"{value:.4f}",
             (1.0, height),
             (4, 0),
             xycoords=("axes fraction", "data"),

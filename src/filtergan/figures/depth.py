@@ -1,7 +1,6 @@
 """Figure of a study of many sites: how the main measures change along the network."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,8 +9,8 @@ from matplotlib.lines import Line2D
 from filtergan.families.affine import AFFINE
 from filtergan.families.brightness import BRIGHTNESS
 from filtergan.figures.style import BLUE, GREY, page, styled
+from filtergan.runs.record import NOT_MEASURED, Found
 
-Found = Mapping[str, Mapping[str, Any]]
 GENERATOR = {
     "single_draw_accuracy": "accuracy of single draws",
     "filter_spread": "spread of the filters / ‖W‖",
@@ -37,7 +36,7 @@ def depth_figure(
     """Main measures over the place of their sites, with intervals and nulls, a panel for each.
 
     Args:
-        sites: Measures of each site in the record's form, in the order of the network.
+        sites: Measures of each site, in the order of the network.
         converged: Sites whose game came to a good end; measures of the others are hollow.
         believed: Sites whose traversals pass all gates; the images' measures of the others are
             hollow.
@@ -71,16 +70,17 @@ def _plot(axes: Axes, sites: Mapping[str, Found], name: str, sound: Collection[s
     shown: list[float] = []
     line: list[tuple[int, float]] = []
     for place, (layer, found) in enumerate(sites.items()):
-        entry = found.get(name, {})
-        value, null = entry.get("value"), entry.get("null")
+        entry = found.get(name, NOT_MEASURED)
+        value, null = entry.value, entry.null
         if null is not None:
             axes.plot(place, null, "_", color=GREY, markersize=6, zorder=2)
-            ends = [end for end in found.get(f"{name}_null", {}).get("ci95", ()) if end is not None]
+            of_null = found.get(f"{name}_null", NOT_MEASURED)
+            ends = [end for end in of_null.ci95 if end is not None]
             axes.plot([place] * len(ends), ends, color=GREY, linewidth=1.2, alpha=0.6, zorder=2)
             shown += [null, *ends]
         if value is None:
             continue
-        low, high = (value if end is None else end for end in entry.get("ci95") or (None, None))
+        low, high = (value if end is None else end for end in entry.ci95)
         axes.plot((place, place), (low, high), color=BLUE, linewidth=1.2, alpha=0.6, zorder=3)
         fill = BLUE if layer in sound else "white"
         axes.plot(place, value, "o", color=BLUE, markerfacecolor=fill, markersize=3.5, zorder=4)

@@ -1,7 +1,7 @@
 """Figures of evidence: kinds of change, labels kept over distance, what each latent does."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,8 +20,8 @@ from filtergan.figures.style import (
     signed,
     styled,
 )
+from filtergan.runs.record import NOT_MEASURED, Found, MeasureRecord
 
-Entry = Mapping[str, Any]
 Shift = Sequence[float | None]
 GRID = "#e6e6e6"
 ROW = 0.21  # inches
@@ -29,7 +29,7 @@ ROW = 0.21  # inches
 
 @styled
 def shares_figure(
-    panels: Mapping[str, Mapping[str, Entry]],
+    panels: Mapping[str, Found],
     own: str,
     controls: Sequence[str] = (),
     failures: Sequence[str] = (),
@@ -37,8 +37,8 @@ def shares_figure(
     """Shares of the image change that families of transformations explain.
 
     Args:
-        panels: Title of each family, then the name of each set of images, then the share in the
-            record's form; what is missing is left out.
+        panels: Title of each family, then the name of each set of images, then the share; what
+            is missing is left out.
         own: The set plotted in blue.
         controls: The sets plotted in grey.
         failures: What speaks against believing the own set; written above.
@@ -50,7 +50,7 @@ def shares_figure(
         axes.set_title(title, fontsize=7)
         for height, name in enumerate(rows):
             colour = BLUE if name == own else GREY if name in controls else INK
-            _point(axes, panel.get(name, {}), float(height), colour)
+            _point(axes, panel.get(name, NOT_MEASURED), float(height), colour)
         _share_axis(axes, rows)
     cells[0].set_yticks(range(len(rows)), rows)
     for label in cells[0].get_yticklabels():
@@ -63,7 +63,7 @@ def shares_figure(
 
 @styled
 def distances_figure(
-    curves: Mapping[str, Sequence[tuple[float, Entry]]],
+    curves: Mapping[str, Sequence[tuple[float, MeasureRecord]]],
     label: str,
     least: float,
     failures: Sequence[str] = (),
@@ -71,8 +71,7 @@ def distances_figure(
     """Shares over the distance walked in latent space, with their intervals.
 
     Args:
-        curves: Name, then pairs of a distance (standard deviations of z) and a share in the
-            record's form.
+        curves: Name, then pairs of a distance (standard deviations of z) and a share.
         label: Of the vertical axis.
         least: Marked by a line: what the share should reach.
         failures: What speaks against believing the walks; written above.
@@ -81,12 +80,11 @@ def distances_figure(
     axes = figure.subplots()
     lowest = least
     for number, (name, points) in enumerate(curves.items()):
-        known = sorted((r, e) for r, e in points if e.get("value") is not None)
+        known = sorted((r, e.value, _ends(e)) for r, e in points if e.value is not None)
         # Beside each other, so that no interval hides another.
         shift = 0.03 * (number - (len(curves) - 1) / 2)
-        radii = [radius + shift for radius, _ in known]
-        values = [entry["value"] for _, entry in known]
-        ends = [_ends(entry) for _, entry in known]
+        radii = [radius + shift for radius, _, _ in known]
+        values, ends = [value for _, value, _ in known], [ends for _, _, ends in known]
         lowest = min([lowest, *values, *(low for low, _ in ends)])
         colour = COLOURS[number]
         axes.plot(radii, values, "o-", color=colour, markersize=3.5, linewidth=1.1, label=name)
@@ -187,19 +185,19 @@ def _share_axis(axes: Axes, rows: Sequence[str]) -> None:
     axes.set_axisbelow(True)
 
 
-def _point(axes: Axes, entry: Entry, height: float, colour: str) -> None:
+def _point(axes: Axes, entry: MeasureRecord, height: float, colour: str) -> None:
     """A value with its interval; nothing where it was not measured."""
-    if entry.get("value") is None:
+    if entry.value is None:
         return
     axes.plot(_ends(entry), (height, height), color=colour, linewidth=1.6, alpha=0.6)
-    axes.plot(entry["value"], height, "o", color=colour, markersize=4, clip_on=False)
+    axes.plot(entry.value, height, "o", color=colour, markersize=4, clip_on=False)
 
 
-def _ends(entry: Entry) -> tuple[float, float]:
+def _ends(entry: MeasureRecord) -> tuple[float, float]:
     """Ends of the interval; the value itself where there is none."""
-    low, high = entry.get("ci95") or (None, None)
-    value = entry["value"]
-    return value if low is None else low, value if high is None else high
+    value = math.nan if entry.value is None else entry.value
+    low, high = (value if end is None else end for end in entry.ci95)
+    return low, high
 
 
 def _sure(shift: Shift) -> float:

@@ -8,8 +8,8 @@ failed gate, leave one open.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -24,26 +24,18 @@ from filtergan.measures.gates import (
     value_of,
 )
 from filtergan.measures.statistics import interval
+from filtergan.runs.record import (
+    NOT_MEASURED,
+    ClaimRecord,
+    ConditionRecord,
+    Found,
+    MeasureRecord,
+    Verdict,
+)
 
-Found = Mapping[str, Mapping[str, Any]]
 Interval = tuple[float, float]
 TOLERANCE = 0.1
 """Relative difference up to which two changes of image count as equal."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A part of a claim.
-
-    Attributes:
-        says: What must hold.
-        met: None: the intervals leave it open.
-        told: The numbers.
-    """
-
-    says: str
-    met: bool | None
-    told: str
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class SiteEvidence:
 
     Attributes:
         layer: Its name.
-        verdict: On its generator: `converged`, or what went wrong.
+        verdict: On its generator.
         found: Its measures, in the record's form.
         references: Measures of the reference traversals at this site.
         change: ||x_k - x|| / ||x|| per image and point.
@@ -63,7 +55,7 @@ class SiteEvidence:
     """
 
     layer: str
-    verdict: str
+    verdict: Verdict | None
     found: Found
     references: Mapping[str, Found]
     change: Float[Tensor, "n p"]
@@ -78,7 +70,7 @@ class SiteEvidence:
 
 def decide(
     early: SiteEvidence, late: SiteEvidence, *, resamples: int, seed: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ClaimRecord]:
     """Decide both sentences for two sites measured on the same images.
 
     Args:
@@ -88,7 +80,7 @@ def decide(
         seed: Of the resampling.
 
     Returns:
-        `low_level` and `high_level`: layer, sentence, verdict, reason, and the conditions.
+        `low_level` and `high_level`.
     """
     pairs = matched_pairs(early.change, late.change)
     low = _low_level(early, late, pairs, resamples, seed)
@@ -100,12 +92,12 @@ def decide(
     )
     high_says = f"{late.layer} ignores high-level, highly non-linear changes"
     return {
-        "low_level": {"layer": early.layer, "sentence": low_says} | verdict(low),
-        "high_level": {"layer": late.layer, "sentence": high_says} | verdict(high),
+        "low_level": decided(early.layer, low_says, low),
+        "high_level": decided(late.layer, high_says, high),
     }
 
 
-def verdict(conditions: list[Condition]) -> dict[str, Any]:
+def decided(layer: str, sentence: str, conditions: list[ConditionRecord]) -> ClaimRecord:
     """Supported if all conditions are met, not supported if one is not, undecided otherwise."""
     failed = [c.told for c in conditions if c.met is False]
     open_ = [c.told for c in conditions if c.met is None]
@@ -113,11 +105,9 @@ def verdict(conditions: list[Condition]) -> dict[str, Any]:
         "not supported" if failed else "undecided" if open_ else "supported"
     )
     reason = "; ".join(failed or open_ or [c.told for c in conditions])
-    return {
-        "verdict": word,
-        "reason": reason,
-        "conditions": [asdict(c) for c in conditions],
-    }
+    return ClaimRecord(
+        layer=layer, sentence=sentence, verdict=word, reason=reason, conditions=conditions
+    )
 
 
 def matched_pairs(
@@ -166,7 +156,7 @@ def difference(
 
 def _low_level(
     early: SiteEvidence, late: SiteEvidence, pairs: Tensor, resamples: int, seed: int
-) -> list[Condition]:
+) -> list[ConditionRecord]:
     value, ends = difference(early.low_level, late.low_level, pairs, resamples=resamples, seed=seed)
     other = "stroke width" if early.strokes else "colour"
     conditions = [
@@ -182,14 +172,14 @@ def _low_level(
         _more(
             "the change of a pixel is decided by its own grey level more at the earlier site",
             f"R² of a pixel's change from its own grey level at {early.layer}, at {late.layer}",
-            early.found.get("locality_r2_k1", {}),
-            late.found.get("locality_r2_k1", {}),
+            early.found.get("locality_r2_k1", NOT_MEASURED),
+            late.found.get("locality_r2_k1", NOT_MEASURED),
         ),
     ]
     if early.strokes:
         share = _slope_share(early.found)
         conditions.append(
-            Condition(
+            _condition(
                 "thickness and intensity make up more than half of the morphometric slopes",
                 None if share is None else share > 0.5,
                 f"share of thickness and intensity in the slopes at {early.layer} {told(share)}",
@@ -200,7 +190,7 @@ def _low_level(
 
 def _high_level(
     early: SiteEvidence, late: SiteEvidence, pairs: Tensor, resamples: int, seed: int
-) -> list[Condition]:
+) -> list[ConditionRecord]:
     value, ends = difference(
         early.transformed, late.transformed, pairs, resamples=resamples, seed=seed
     )
@@ -208,7 +198,10 @@ def _high_level(
     small = (
         "affine maps, brightness and stroke width" if late.strokes else "affine maps and brightness"
     )
-    own, rotation = late.found.get(name, {}), late.references.get("affine", {}).get(name, {})
+    own, rotation = (
+        measures.get(name, NOT_MEASURED)
+        for measures in (late.found, late.references.get("affine", {}))
+    )
     kept, natural, repeatable = (
         value_of(late.found, n)
         for n in ("labels_kept_judges", "on_manifold_share", "repeatability")
@@ -238,58 +231,62 @@ def _high_level(
                 "holes or strokes appear or vanish, more often than by random changes of the "
                 "filters",
                 f"share of points whose topology changes at {late.layer}, and under random changes",
-                late.found.get("topology_changed", {}),
-                chance.get("topology_changed", {}),
+                late.found.get("topology_changed", NOT_MEASURED),
+                chance.get("topology_changed", NOT_MEASURED),
             )
         )
     return conditions
 
 
-def _established(site: SiteEvidence) -> Condition:
+def _established(site: SiteEvidence) -> ConditionRecord:
     """Met or open: without generator and inversion nothing is known of what a site ignores."""
     if site.verdict != "converged":
         why = f"the generator at {site.layer} {site.verdict}"
-        return Condition(f"the generator at {site.layer} converged", None, why)
+        return _condition(f"the generator at {site.layer} converged", None, why)
     failed = [c.told for c in gates(site.found)[:2] if not c.passed]
-    return Condition(
+    return _condition(
         f"inversions at {site.layer} work and are repeatable",
         None if failed else True,
         f"at {site.layer}: " + ("; ".join(failed) or "both gates passed"),
     )
 
 
-def _above(says: str, what: str, value: float, ends: Interval) -> Condition:
+def _condition(says: str, met: bool | None, told: str) -> ConditionRecord:
+    return ConditionRecord(says=says, met=met, told=told)
+
+
+def _above(says: str, what: str, value: float, ends: Interval) -> ConditionRecord:
     low, high = ends
     met = True if low > 0 else False if high < 0 else None
-    return Condition(says, met, f"{what}: {value:.2f} ({low:.2f} to {high:.2f})")
+    return _condition(says, met, f"{what}: {value:.2f} ({low:.2f} to {high:.2f})")
 
 
-def _more(says: str, what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Condition:
+def _more(says: str, what: str, one: MeasureRecord, other: MeasureRecord) -> ConditionRecord:
     """Whether one measure exceeds another: met or not where their intervals lie apart."""
     low, high = _ends(one)
     other_low, other_high = _ends(other)
     met = True if low > other_high else False if high <= other_low else None
-    return Condition(says, met, f"{what}: {told(one.get('value'))}, {told(other.get('value'))}")
+    return _condition(says, met, f"{what}: {told(one.value)}, {told(other.value)}")
 
 
-def _reaches(says: str, value: float | None, least: float) -> Condition:
+def _reaches(says: str, value: float | None, least: float) -> ConditionRecord:
     met = None if value is None else value >= least
-    return Condition(says, met, f"{says}: {told(value)}, to reach {least}")
+    return _condition(says, met, f"{says}: {told(value)}, to reach {least}")
 
 
 def _slope_share(found: Found) -> float | None:
     """Share of thickness and intensity in the sum of all absolute morphometric slopes."""
     slopes = {
-        name: abs(entry["value"])
+        name: abs(entry.value)
         for name, entry in found.items()
-        if name.startswith("slope_") and entry.get("value") is not None
+        if name.startswith("slope_") and entry.value is not None
     }
     total = sum(slopes.values())
     ours = sum(v for n, v in slopes.items() if n.split("_")[1] in ("thickness", "intensity"))
     return ours / total if total else None
 
 
-def _ends(entry: Mapping[str, Any]) -> Interval:
+def _ends(entry: MeasureRecord) -> Interval:
     """Ends of a measure's interval; NaN, which no comparison passes, where there is none."""
-    low, high = entry.get("ci95") or (None, None)
+    low, high = entry.ci95
     return (math.nan if low is None else low, math.nan if high is None else high)

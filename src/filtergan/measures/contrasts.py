@@ -1,14 +1,14 @@
 """A measure over the seeds of one configuration, and its difference between two configurations."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import t
 
 from filtergan.measures.measure import Measure
+from filtergan.runs.record import MeasureRecord
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Difference:
     p_holm: float = math.nan
 
 
-def pool(results: Sequence[Mapping[str, Any]], measure: Measure | None = None) -> Estimate:
+def pool(results: Sequence[MeasureRecord], measure: Measure | None = None) -> Estimate:
     """Mean over seeds, with an error that knows of images and of seeds.
 
     The variance is W + B/k: W, the mean over seeds of the squared standard errors that their
@@ -65,22 +65,21 @@ def pool(results: Sequence[Mapping[str, Any]], measure: Measure | None = None) -
     interval, which says nothing of other seeds.
 
     Args:
-        results: The measure in the record's form (`value`, `ci95`, `n`), one a seed; each has a
-            value.
+        results: The measure, one a seed; each has a value.
         measure: What it is; an interval does not leave its range.
     """
-    values = np.array([found["value"] for found in results], dtype=np.float64)
+    values = np.array([found.value for found in results], dtype=np.float64)
     k, ends = len(values), [_ends(found) for found in results]
     within = [((high - low) / (2 * 1.959964)) ** 2 for low, high in ends if math.isfinite(high)]
     between = float(values.var(ddof=1)) if k > 1 else math.nan
     mean = float(values.mean())
     if k == 1:
-        freedom = float(max(results[0]["n"] - 1, 1))
+        freedom = float(max(results[0].n - 1, 1))
         variance = within[0] if within else math.nan
         return Estimate(mean, *ends[0], variance, freedom, 1, math.nan)
     images = math.fsum(within) / len(within) if within else 0.0
     variance = images + between / k
-    parts = [(between / k, k - 1), (images, max(min(found["n"] for found in results) - 1, 1))]
+    parts = [(between / k, k - 1), (images, max(min(found.n for found in results) - 1, 1))]
     freedom = _satterthwaite(parts)
     low, high = _interval(mean, variance, freedom)
     if measure is not None and measure.low is not None:
@@ -117,8 +116,8 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _ends(found: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = found["ci95"]
+def _ends(found: MeasureRecord) -> tuple[float, float]:
+    low, high = found.ci95
     return (math.nan, math.nan) if low is None or high is None else (float(low), float(high))
 
 

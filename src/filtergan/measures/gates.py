@@ -1,8 +1,6 @@
 """Tests of a traversal: whether it is to be believed, whether it shows an invariance."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from filtergan.runs.record import NOT_MEASURED, CheckRecord, Ends, Found
 
 INVERTED = 0.95  # share of points whose residual no random pair of images reaches
 REPEATABLE = 0.8  # of the variance between points, in inversions from other starts
@@ -10,27 +8,8 @@ ON_MANIFOLD = 0.8  # share of points no further from the training images than mo
 LABELS_KEPT = 0.95
 IMAGE_CHANGE = 0.15  # norms of x
 
-Found = Mapping[str, Mapping[str, Any]]
 
-
-@dataclass(frozen=True)
-class Check:
-    """One test of a site's traversals.
-
-    Attributes:
-        name: What is tested, in a word or two.
-        passed: None: could not be tested.
-        told: The numbers behind it.
-        failure: What to say where it is failed.
-    """
-
-    name: str
-    passed: bool | None
-    told: str
-    failure: str
-
-
-def gates(found: Found) -> list[Check]:
+def gates(found: Found) -> list[CheckRecord]:
     """The three tests without which a traversal is shown as failed, never as a finding.
 
     Args:
@@ -44,34 +23,35 @@ def gates(found: Found) -> list[Check]:
         value_of(found, name)
         for name in ("inversion_gate_share", "compensation", "compensation_null")
     )
-    low, high = _ends(found, "compensation")[0], _ends(found, "compensation_null")[1]
-    known = None not in (share, ours, null, low, high)
-    inverted = share >= INVERTED and low > high if known else None
+    low, high = ends_of(found, "compensation")[0], ends_of(found, "compensation_null")[1]
+    inverted = None
+    if share is not None and low is not None and high is not None:
+        inverted = share >= INVERTED and low > high
     repeatable, natural = value_of(found, "repeatability"), value_of(found, "on_manifold_share")
     return [
-        Check(
-            "inversion",
-            inverted,
-            f"{told(share)} of points beat random pairs of images, compensation {told(ours)} "
+        CheckRecord(
+            name="inversion",
+            passed=inverted,
+            told=f"{told(share)} of points beat random pairs of images, compensation {told(ours)} "
             f"against {told(null)} for random changes of the filters",
-            "inversion no better than chance",
+            failure="inversion no better than chance",
         ),
-        Check(
-            "repeatability",
-            None if repeatable is None else repeatable >= REPEATABLE,
-            f"repeatability (ICC) {told(repeatable)}, to reach {REPEATABLE}",
-            "not repeatable",
+        CheckRecord(
+            name="repeatability",
+            passed=None if repeatable is None else repeatable >= REPEATABLE,
+            told=f"repeatability (ICC) {told(repeatable)}, to reach {REPEATABLE}",
+            failure="not repeatable",
         ),
-        Check(
-            "naturalness",
-            None if natural is None else natural >= ON_MANIFOLD,
-            f"{told(natural)} of images on the manifold, to reach {ON_MANIFOLD}",
-            "off the manifold",
+        CheckRecord(
+            name="naturalness",
+            passed=None if natural is None else natural >= ON_MANIFOLD,
+            told=f"{told(natural)} of images on the manifold, to reach {ON_MANIFOLD}",
+            failure="off the manifold",
         ),
     ]
 
 
-def findings(found: Found) -> list[Check]:
+def findings(found: Found) -> list[CheckRecord]:
     """The tests that, beside the gates, a traversal must pass to count as an invariance.
 
     Args:
@@ -83,23 +63,24 @@ def findings(found: Found) -> list[Check]:
     kept, judged = value_of(found, "labels_kept"), value_of(found, "labels_kept_judges")
     change = value_of(found, "image_change")
     tests = [
-        Check(
-            "labels",
-            None if kept is None else kept >= LABELS_KEPT,
-            f"labels kept {told(kept)} by the network",
-            "too few labels are kept",
+        CheckRecord(
+            name="labels",
+            passed=None if kept is None else kept >= LABELS_KEPT,
+            told=f"labels kept {told(kept)} by the network",
+            failure="too few labels are kept",
         ),
-        Check(
-            "change",
-            None if change is None else change >= IMAGE_CHANGE,
-            f"image change {told(change)}",
-            "the images hardly change",
+        CheckRecord(
+            name="change",
+            passed=None if change is None else change >= IMAGE_CHANGE,
+            told=f"image change {told(change)}",
+            failure="the images hardly change",
         ),
     ]
     if judged is not None:
         said = f"labels kept {judged:.3f} by independent judges"
         failure = "independent judges keep too few labels"
-        tests.insert(1, Check("judges", judged >= LABELS_KEPT, said, failure))
+        passed = judged >= LABELS_KEPT
+        tests.insert(1, CheckRecord(name="judges", passed=passed, told=said, failure=failure))
     return tests
 
 
@@ -113,14 +94,14 @@ def is_invariance(found: Found) -> bool:
     return all(test.passed for test in (*gates(found), *findings(found)))
 
 
-def value_of(found: Found, name: str) -> Any:
-    """Value of a measure in the record's form; None where it was not measured."""
-    return found.get(name, {}).get("value")
+def value_of(found: Found, name: str) -> float | None:
+    """Value of a measure; None where it was not measured."""
+    return found.get(name, NOT_MEASURED).value
 
 
-def _ends(found: Found, name: str) -> tuple[Any, Any]:
-    low, high = found.get(name, {}).get("ci95") or (None, None)
-    return low, high
+def ends_of(found: Found, name: str) -> Ends:
+    """Ends of the interval of a measure; None where it has none."""
+    return found.get(name, NOT_MEASURED).ci95
 
 
 def told(value: float | None) -> str:

@@ -1,9 +1,7 @@
 """Every measure by name, and the form in which the record keeps one."""
 
-import math
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any
 
 from filtergan.measures import (
     accuracies,
@@ -20,6 +18,7 @@ from filtergan.measures import (
     traversals,
 )
 from filtergan.measures.measure import Measure
+from filtergan.runs.record import MeasureRecord
 
 # Each module defines what it measures; the order is that of the report.
 _MODULES = (
@@ -70,7 +69,7 @@ def result(
     n: int,
     null: float | int | None = None,
     quantiles: Mapping[str, float] | None = None,
-) -> dict[str, Any]:
+) -> MeasureRecord:
     """A measure in the record's form: plain numbers, None for what is not finite.
 
     Args:
@@ -85,18 +84,12 @@ def result(
         KeyError: The measure is not registered.
     """
     measure = lookup(name)
-    found: dict[str, Any] = {
-        "value": _plain(value),
-        "ci95": [_plain(end) for end in ci95 or (None, None)],
-        "n": int(n),
-        "null": _plain(null),
-        "better": measure.better,
-        "unit": measure.unit,
-    }
-    if quantiles is not None:
-        found["quantiles"] = {str(level): _plain(end) for level, end in quantiles.items()}
-    return found
-
-
-def _plain(value: float | int | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+    return MeasureRecord(
+        value=value,
+        ci95=ci95 or (None, None),
+        n=n,
+        null=null,
+        better=measure.better,
+        unit=measure.unit,
+        quantiles={str(level): end for level, end in (quantiles or {}).items()},
+    )

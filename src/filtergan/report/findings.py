@@ -5,11 +5,18 @@ from typing import Any
 
 from filtergan.families.catalogue import LOW_LEVEL, explained, references
 from filtergan.figures import distances_figure, latents_figure, png, shares_figure
-from filtergan.measures.gates import LABELS_KEPT, Check, failures, findings, gates, is_invariance
+from filtergan.measures.gates import LABELS_KEPT, failures, findings, gates, is_invariance
 from filtergan.report.text import cell, data_url, sentence
-
-Found = Mapping[str, Mapping[str, Any]]
-Site = Mapping[str, Any]
+from filtergan.runs.record import (
+    NOT_MEASURED,
+    CheckRecord,
+    ClaimRecord,
+    Found,
+    LatentRecord,
+    MeasureRecord,
+    Record,
+    SiteRecord,
+)
 
 OWN, NULL = "traversals", "random changes of the filters"
 COMPARED = {
@@ -31,7 +38,7 @@ MORPHOMETRICS = {"intensity": "brightness", "euler": "parts less holes", "ends":
 """Morphometrics whose names in the record are no plain words."""
 
 
-def traversals(site: Site) -> dict[str, Any] | None:
+def traversals(site: SiteRecord) -> dict[str, Any] | None:
     """Whether a site's traversals are to be believed, and shown to be invariances, with the tests.
 
     Computed by `measures.gates` from the measures, so that the thresholds have one source.
@@ -43,7 +50,7 @@ def traversals(site: Site) -> dict[str, Any] | None:
         `title`, `says`, `tone` (good, open or no), `checks` and `null` (what the same tests say of
         random changes of the filters); None: nothing was measured of the traversals.
     """
-    found = site.get("measures", {})
+    found = site.measures
     checks = [*gates(found), *findings(found)]
     if all(check.passed is None for check in checks):
         return None
@@ -51,8 +58,8 @@ def traversals(site: Site) -> dict[str, Any] | None:
     faults = [check.failure for check in findings(found) if check.passed is False]
     if open_ := [check.name for check in checks if check.passed is None]:
         faults.append(f"not tested: {', '.join(open_)}")
-    if site.get("verdict") not in ("converged", None):
-        faults.append(f"the generator {site['verdict']}")
+    if site.verdict not in ("converged", None):
+        faults.append(f"the generator {site.verdict}")
     if failed:
         title, says, tone = "not to be believed", sentence("; ".join([*failed, *faults])), "no"
     elif is_invariance(found) and not faults:
@@ -65,11 +72,11 @@ def traversals(site: Site) -> dict[str, Any] | None:
         "says": says,
         "tone": tone,
         "checks": [_check(check) for check in checks],
-        "null": _null_judged(site.get("references", {}).get("null", {})),
+        "null": _null_judged(site.references.get("null", {})),
     }
 
 
-def _check(check: Check) -> dict[str, str]:
+def _check(check: CheckRecord) -> dict[str, str]:
     state = {True: "passed", False: "failed", None: "not tested"}[check.passed]
     return {"name": check.name, "state": state, "told": check.told}
 
@@ -88,60 +95,61 @@ def _null_judged(found: Found) -> str | None:
     return f"Random changes of the filters of the same size fail: {', '.join(failed)}."
 
 
-def claims(record: Mapping[str, Any]) -> dict[str, Any] | None:
+def claims(record: Record) -> dict[str, Any] | None:
     """The paper's two sentences with verdict and conditions; None: not decided yet.
 
     Returns:
         `claims`, empty where there is but one site, and `why`, which says so.
     """
-    if "claims" not in record:
+    decided = record.claims
+    if decided is None:
         return None
-    decided = record["claims"]
     if not decided:
         return {
             "claims": [],
             "why": "The paper compares two layers; this study has one site, so neither of its two "
             "claims can be decided.",
         }
-    sites = record["sites"]
-    return {"claims": [_claim(claim, sites) for claim in decided.values()], "why": ""}
+    return {"claims": [_claim(claim, record.sites) for claim in decided.values()], "why": ""}
 
 
-def _claim(claim: Mapping[str, Any], sites: Mapping[str, Site]) -> dict[str, Any]:
+def _claim(claim: ClaimRecord, sites: Mapping[str, SiteRecord]) -> dict[str, Any]:
     words = {True: "met", False: "not met", None: "open"}
-    conditions = [c | {"state": words[c["met"]]} for c in claim["conditions"]]
+    conditions = [{"says": c.says, "told": c.told, "state": words[c.met]} for c in claim.conditions]
     count = {word: sum(c["state"] == word for c in conditions) for word in words.values()}
     doubts = [
         f"the traversals at {layer} are not to be believed ({'; '.join(failed)})"
         for layer, site in sites.items()
-        if (failed := failures(site.get("measures", {})))
+        if (failed := failures(site.measures))
     ]
     tones = {"supported": "open" if doubts else "good", "not supported": "no", "undecided": "open"}
     return {
-        "sentence": claim["sentence"],
-        "verdict": claim["verdict"],
-        "tone": tones[claim["verdict"]],
+        "sentence": claim.sentence,
+        "verdict": claim.verdict,
+        "tone": tones[claim.verdict],
         "conditions": conditions,
         "count": ", ".join(f"{n} {word}" for word, n in count.items() if n),
         "doubts": doubts,
     }
 
 
-def kinds(site: Site) -> dict[str, Any] | None:
+def kinds(site: SiteRecord) -> dict[str, Any] | None:
     """What kind of change: a figure of explained shares, and a table, ours beside known ones.
 
     Returns:
         `figure`, `columns` and `rows` (label, name, cells of a value and its interval); None: no
         share was measured.
     """
-    sets = {OWN: site.get("measures", {})}
+    sets = {OWN: site.measures}
     others = {"null": NULL} | {name: family.words for name, family in references().items()}
-    sets |= {words: site.get("references", {}).get(name, {}) for name, words in others.items()}
+    sets |= {words: site.references.get(name, {}) for name, words in others.items()}
     sets = {words: found for words, found in sets.items() if found}
     families = {
-        family.title: {words: found.get(f"explained_{name}", {}) for words, found in sets.items()}
+        family.title: {
+            words: found.get(f"explained_{name}", NOT_MEASURED) for words, found in sets.items()
+        }
         for name, family in explained().items()
-        if f"explained_{name}" in site.get("measures", {})
+        if f"explained_{name}" in site.measures
     }
     if not families:
         return None
@@ -150,7 +158,7 @@ def kinds(site: Site) -> dict[str, Any] | None:
         {
             "label": label,
             "name": name,
-            "cells": [cell(found.get(name)) for found in sets.values()],
+            "cells": [cell(found.get(name, NOT_MEASURED)) for found in sets.values()],
         }
         for name, label in COMPARED.items()
         if any(name in found for found in sets.values())
@@ -159,9 +167,9 @@ def kinds(site: Site) -> dict[str, Any] | None:
     return {"figure": data_url(png(figure)), "columns": list(sets), "rows": rows}
 
 
-def labels(site: Site) -> str | None:
+def labels(site: SiteRecord) -> str | None:
     """Labels kept over the distance walked, as a figure; None: not measured."""
-    found = site.get("measures", {})
+    found = site.measures
     curves = {
         "the network": _curve(found, "labels_kept_at_"),
         "independent judges": _curve(found, "labels_kept_judges_at_"),
@@ -173,34 +181,34 @@ def labels(site: Site) -> str | None:
     return data_url(png(figure))
 
 
-def _curve(found: Found, prefix: str) -> list[tuple[float, Mapping[str, Any]]]:
+def _curve(found: Found, prefix: str) -> list[tuple[float, MeasureRecord]]:
     """Distance and measure; a distance of 2.5 is written 2p5 in the name."""
     named = {name.removeprefix(prefix): m for name, m in found.items() if name.startswith(prefix)}
     return [(float(r.replace("p", ".")), measure) for r, measure in named.items()]
 
 
-def latents(site: Site) -> dict[str, Any] | None:
+def latents(site: SiteRecord) -> dict[str, Any] | None:
     """What the latents do: `sentences` and a `figure`; None: not measured."""
-    entries = site.get("latents") or []
+    entries = site.latents
     if not entries:
         return None
     shifts = {
-        MORPHOMETRICS.get(m, m): [entry["shifts"].get(m, (None,) * 3) for entry in entries]
-        for m in map(str, entries[0]["shifts"])
+        MORPHOMETRICS.get(m, m): [entry.shifts.get(m, (None,) * 3) for entry in entries]
+        for m in entries[0].shifts
     }
-    low_level = [family for family in LOW_LEVEL if family in entries[0]["explained"]]
+    low_level = [family for family in LOW_LEVEL if family in entries[0].explained]
     shown = {name: explained()[name].title for name in (*low_level[:1], "affine", "spline")}
-    shares = {t: [entry["explained"].get(name) for entry in entries] for name, t in shown.items()}
-    names = [entry["name"].replace(" - ", " \u2212 ") for entry in entries]
-    figure = latents_figure(names, shifts, shares, failures(site.get("measures", {})))
+    shares = {t: [entry.explained.get(name) for entry in entries] for name, t in shown.items()}
+    names = [entry.name.replace(" - ", " \u2212 ") for entry in entries]
+    figure = latents_figure(names, shifts, shares, failures(site.measures))
     return {
         "sentences": [_latent(entry) for entry in entries],
         "figure": data_url(png(figure)),
-        "images": entries[0].get("images"),
+        "images": entries[0].images,
     }
 
 
-def _latent(entry: Mapping[str, Any]) -> dict[str, str]:
+def _latent(entry: LatentRecord) -> dict[str, str]:
     """A latent's sentence, in two: its name, and what is said of it."""
-    name = entry["name"]
-    return {"name": name, "says": entry["sentence"].removeprefix(f"{name}:").strip()}
+    said = entry.sentence.removeprefix(f"{entry.name}:").strip()
+    return {"name": entry.name, "says": said}

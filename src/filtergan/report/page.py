@@ -1,6 +1,6 @@
 """From a run's record to one self-contained HTML page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from filtergan.report import findings, tables
 from filtergan.report.planted import planted
 from filtergan.report.text import duration, inline, number, plain, sentence, shape
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import Record, SiteRecord
 
 CAPTIONS = {
     "filters": (
@@ -70,38 +71,37 @@ def _context(run: RunDirectory) -> dict[str, Any]:
     record, config = run.record, run.config
     done, missing = _done(config, record)
     # The page cannot know how long it takes to write itself.
-    stages = {n: s for n, s in record.get("stages", {}).items() if n != "report"}
-    cnn = record.get("cnn", {})
-    network_curves = cnn.get("figures", {}).get("curves")
+    stages = {n: s for n, s in record.stages.items() if n != "report"}
+    network_curves = record.cnn and record.cnn.figures.get("curves")
     return {
         "record": record,
-        "preset": record.get("preset") or config.preset,
-        "status": record.get("status"),
-        "sites": [_site(run, layer, site) for layer, site in record["sites"].items()],
+        "preset": record.preset,
+        "status": record.status,
+        "sites": [_site(run, layer, site) for layer, site in record.sites.items()],
         "done": done,
         "missing": missing,
         "claims": findings.claims(record),
-        "planted": planted(config, record["sites"]),
-        "paper": tables.paper_table(record["sites"]),
+        "planted": planted(config, record.sites),
+        "paper": tables.paper_table(record.sites),
         "is_mnist": config.data.rstrip("/").split("/")[-1].lower() == "mnist",
         "data": config.data,
-        "depth": inline(run.path, record.get("figures", {}).get("depth")),
-        "left_out": record.get("left_out", {}),
+        "depth": inline(run.path, record.figures.get("depth")),
+        "left_out": record.left_out,
         "network_curves": inline(run.path, network_curves),
-        "network": plain({k: v for k, v in cnn.items() if k != "warning"}),
-        "warning": cnn.get("warning"),
-        "dataset": plain(record.get("dataset", {})),
-        "machine": plain(record.get("device") or {}),
-        "versions": record.get("versions", {}),
+        "network": plain(record.cnn and record.cnn.model_copy(update={"warning": None})),
+        "warning": record.cnn and record.cnn.warning,
+        "dataset": plain(record.dataset),
+        "machine": plain(record.device),
+        "versions": record.versions,
         "stages": stages,
-        "seconds": sum(stage.get("seconds") or 0 for stage in stages.values()),
+        "seconds": sum(stage.seconds for stage in stages.values()),
         "config": dump(config),
     }
 
 
-def _site(run: RunDirectory, layer: str, site: Mapping[str, Any]) -> dict[str, Any]:
+def _site(run: RunDirectory, layer: str, site: SiteRecord) -> dict[str, Any]:
     """What the page says of one site."""
-    measures, figures = site.get("measures", {}), site.get("figures", {})
+    measures, figures = site.measures, site.figures
     shown = {
         key: {"title": title, "caption": caption, "image": image, "key": key}
         for key, (title, caption) in CAPTIONS.items()
@@ -110,16 +110,16 @@ def _site(run: RunDirectory, layer: str, site: Mapping[str, Any]) -> dict[str, A
     grids = sorted((key for key in figures if key.startswith("grid_")), key=_grid_order)
     return {
         "layer": layer,
-        "verdict": site.get("verdict"),
-        "reason": site.get("reason"),
-        "filters": shape(site.get("filters")),
-        "response": shape(site.get("response")),
+        "verdict": site.verdict,
+        "reason": site.reason,
+        "filters": shape(site.filters),
+        "response": shape(site.response),
         "traversals": findings.traversals(site),
         "failures": failures(measures),
         "kinds": findings.kinds(site),
         "labels": findings.labels(site),
         "latents": findings.latents(site),
-        "not_measured": site.get("not_measured") or {},
+        "not_measured": site.not_measured,
         "accuracies": tables.accuracies(measures),
         "figures": shown,
         "grids": [image for key in grids if (image := inline(run.path, figures[key]))],
@@ -133,12 +133,12 @@ def _grid_order(key: str) -> tuple[int, str]:
     return (int(digits) if digits.isdigit() else 0, key)
 
 
-def _done(config: StudyConfig, record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def _done(config: StudyConfig, record: Record) -> tuple[list[str], list[str]]:
     """What was done, in sentences, and the stages that were not."""
     said, missing = [], []
     for stage, says in _sentences(config, record).items():
-        entries = [e for name, e in record.get("stages", {}).items() if name.startswith(stage)]
-        if entries and all(entry.get("done") for entry in entries):
+        entries = [e for name, e in record.stages.items() if name.startswith(stage)]
+        if entries and all(entry.done for entry in entries):
             said.append(says)
         else:
             missing.append(stage)
@@ -152,7 +152,7 @@ def _network(cnn: CnnConfig) -> str:
     return f"A residual network of {stages} with {blocks} each"
 
 
-def _sentences(config: StudyConfig, record: Mapping[str, Any]) -> dict[str, str]:
+def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
     """What each stage does under this config; judges only where the record knows of them."""
     cnn, gan, traversal, measure = config.cnn, config.gan, config.traversal, config.measure
     network = (
@@ -199,10 +199,10 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-def _judges(record: Mapping[str, Any]) -> dict[str, str]:
+def _judges(record: Record) -> dict[str, str]:
     """How good the judges are; nothing in a record made before there were any."""
-    accuracies = record.get("judges", {}).get("accuracies", [])
-    reached = [100 * a["value"] for a in accuracies if a.get("value") is not None]
+    accuracies = record.judges.accuracies if record.judges else []
+    reached = [100 * a.value for a in accuracies if a.value is not None]
     if not reached:
         return {}
     judges = count_of(len(reached), "judge")

@@ -7,12 +7,11 @@ from filtergan.config.fields import StudyConfig
 from filtergan.families.catalogue import to_plant
 from filtergan.families.family import Family
 from filtergan.measures.gates import failures
-from filtergan.report.text import cell, ends
+from filtergan.report.text import cell
+from filtergan.runs.record import NOT_MEASURED, MeasureRecord, SiteRecord
 
-Site = Mapping[str, Any]
 
-
-def planted(config: StudyConfig, sites: Mapping[str, Site]) -> dict[str, Any] | None:
+def planted(config: StudyConfig, sites: Mapping[str, SiteRecord]) -> dict[str, Any] | None:
     """Whether the invariance that was planted in the network is found; None: none was."""
     kind = config.dataset.planted
     if kind is None:
@@ -30,25 +29,25 @@ def planted(config: StudyConfig, sites: Mapping[str, Site]) -> dict[str, Any] | 
     }
 
 
-def _found_again(layer: str, site: Site, family: Family) -> dict[str, Any]:
+def _found_again(layer: str, site: SiteRecord, family: Family) -> dict[str, Any]:
     """One site's share of the planted family, against the null and the reference, in words."""
-    measures, others = site.get("measures", {}), site.get("references", {})
+    others = site.references
     explained = family.explained
     name = f"explained_{explained.name}" if explained else ""
     reference = family.reference.name if family.reference else ""
     ours, null, known = (
-        found.get(name, {})
-        for found in (measures, others.get("null", {}), others.get(reference, {}))
+        found.get(name, NOT_MEASURED)
+        for found in (site.measures, others.get("null", {}), others.get(reference, {}))
     )
-    if explained is None or ours.get("value") is None:
+    if explained is None or ours.value is None:
         return {"layer": layer, "tone": "open", "word": "not measured", "says": ""}
-    (low, high), (null_low, null_high) = ends(ours), ends(null)
+    (low, high), (null_low, null_high) = ours.ci95, null.ci95
     word, tone = "open", "open"
     if low is not None and null_high is not None and low > null_high:
         word, tone = "found", "good"
     elif high is not None and null_low is not None and high < null_low:
         word, tone = "not found", "no"
-    if failed := failures(measures):
+    if failed := failures(site.measures):
         word, tone = f"not to be believed ({'; '.join(failed)})", "no"
     says = (
         f"The share of the traversals' change that {explained.words} can explain is "
@@ -58,6 +57,6 @@ def _found_again(layer: str, site: Site, family: Family) -> dict[str, Any]:
     return {"layer": layer, "tone": tone, "word": word, "says": says}
 
 
-def _told(measure: Mapping[str, Any]) -> str:
+def _told(measure: MeasureRecord) -> str:
     value, interval = cell(measure)
     return f"{value} ({interval})" if interval else value

@@ -11,10 +11,9 @@ from filtergan.figures import intervals_figure, png
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.registry import lookup, order
 from filtergan.report.findings import traversals
-from filtergan.report.text import data_url, ends, number, sentence
+from filtergan.report.text import data_url, number, sentence
 from filtergan.runs.directory import RunDirectory
-
-Found = Mapping[str, Mapping[str, Any]]
+from filtergan.runs.record import NOT_MEASURED, Found, MeasureRecord, SiteRecord
 
 MAIN = (
     "real_accuracy",
@@ -92,23 +91,23 @@ def summary_table(run: RunDirectory) -> list[Table]:
     A site that collapsed or diverged says so in red above its numbers; what its traversals are
     worth is said below them, in red where they fail a gate.
     """
-    tables = [_site_table(layer, site) for layer, site in run.record["sites"].items()]
-    if claims := run.record.get("claims"):
+    tables = [_site_table(layer, site) for layer, site in run.record.sites.items()]
+    if claims := run.record.claims:
         table = Table(title="the paper's two claims", title_style="bold")
         table.add_column("claim")
         table.add_column("verdict", no_wrap=True)
         for claim in claims.values():
-            table.add_row(claim["sentence"], claim["verdict"])
+            table.add_row(claim.sentence, claim.verdict)
         tables.append(table)
     return tables
 
 
-def _site_table(layer: str, site: Mapping[str, Any]) -> Table:
-    verdict, measures = site.get("verdict"), site.get("measures", {})
+def _site_table(layer: str, site: SiteRecord) -> Table:
+    verdict = site.verdict
     style = {"converged": "bold green", None: "bold yellow"}.get(verdict, "bold white on red")
     judged = traversals(site)
     told = judged and f"Traversals: {judged['title']}. {judged['says']}"
-    said = [sentence(site.get("reason")), told]
+    said = [sentence(site.reason), told]
     sound = verdict in ("converged", None) and (judged is None or judged["tone"] != "no")
     table = Table(
         title=f"{layer}: {verdict or 'not assessed'}",
@@ -120,7 +119,7 @@ def _site_table(layer: str, site: Mapping[str, Any]) -> Table:
     for column in ("value", "95 % interval", "n", "null"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("better")
-    for row in main_rows(measures):
+    for row in main_rows(site.measures):
         cells = (row["value"], row["interval"], str(row["n"]), row["null"], row["better"])
         table.add_row(row["name"], *cells)
     return table
@@ -140,13 +139,13 @@ def groups(measures: Found) -> list[dict[str, Any]]:
     return [{"title": title, "rows": members} for title, members in found.items() if members]
 
 
-def paper_table(sites: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def paper_table(sites: Mapping[str, SiteRecord]) -> list[dict[str, Any]]:
     """The paper's numbers with those of every site beside them."""
     table = []
     for label, paper, name in PAPER_ROWS:
-        found = [site.get("measures", {}).get(name) for site in sites.values()]
-        cells = [(number((measure or {}).get("value")), _interval(measure)) for measure in found]
-        if any(found):
+        found = [site.measures.get(name, NOT_MEASURED) for site in sites.values()]
+        cells = [(number(measure.value), _interval(measure)) for measure in found]
+        if any(name in site.measures for site in sites.values()):
             table.append({"label": label, "paper": paper, "cells": cells})
     return table
 
@@ -156,17 +155,16 @@ def accuracies(measures: Found) -> str | None:
     shown = [
         (label, measures[name], control)
         for name, (label, control) in ACCURACIES.items()
-        if measures.get(name, {}).get("value") is not None
+        if measures.get(name, NOT_MEASURED).value is not None
     ]
     if len(shown) < 2:
         return None
     return data_url(png(intervals_figure(shown, "test accuracy, 95 % interval")))
 
 
-def _row(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+def _row(name: str, found: MeasureRecord) -> dict[str, Any]:
     meaning = lookup(name)
-    low, high = ends(found)
-    null = found.get("null")
+    (low, high), null = found.ci95, found.null
     against = ""
     if low is not None and high is not None and null is not None:
         against = "above null" if low > null else "below null" if high < null else "as null"
@@ -178,13 +176,13 @@ def _row(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "unit": meaning.unit,
         "range": f"{_bound(meaning.low, MINUS + '∞')} to {_bound(meaning.high, '∞')}",
         "better": {"neither": DASH}.get(meaning.better, meaning.better),
-        "value": number(found.get("value")),
+        "value": number(found.value),
         "interval": _interval(found) or DASH,
-        "n": found.get("n", DASH),
+        "n": found.n,
         "null": number(null),
         "has_null": null is not None,
         "against": against,
-        "quantiles": {k: number(v) for k, v in (found.get("quantiles") or {}).items()},
+        "quantiles": {k: number(v) for k, v in found.quantiles.items()},
     }
 
 
@@ -194,8 +192,8 @@ def _order(name: str) -> tuple[int, Sequence[int | str]]:
     return order(name)[0], [int(p) if i % 2 else p for i, p in enumerate(parts)]
 
 
-def _interval(measure: Mapping[str, Any] | None) -> str:
-    low, high = ends(measure)
+def _interval(measure: MeasureRecord) -> str:
+    low, high = measure.ci95
     return "" if low is None else f"{number(low)} to {number(high)}"
 
 

@@ -1,12 +1,13 @@
 """Numbers, durations, intervals and pictures, as the report prints them."""
 
 import base64
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from filtergan.figures.style import DASH, MINUS
 from filtergan.machine import wording
+from filtergan.runs.record import MeasureRecord
 
 
 def number(value: float | int | None) -> str:
@@ -25,17 +26,10 @@ def brief(value: float | int | None) -> str:
     return f"{shown:,.{2 if abs(value) < 100 else 0}f}".replace("-", MINUS)
 
 
-def ends(measure: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
-    """Ends of the 95 % interval of a measure in the record's form; None where it has none."""
-    low, high = (measure or {}).get("ci95") or (None, None)
-    return low, high
-
-
-def cell(measure: Mapping[str, Any] | None) -> tuple[str, str]:
+def cell(measure: MeasureRecord) -> tuple[str, str]:
     """A value and its interval, with two decimals."""
-    low, high = ends(measure)
-    value = brief((measure or {}).get("value"))
-    return value, "" if low is None else f"{brief(low)} to {brief(high)}"
+    low, high = measure.ci95
+    return brief(measure.value), "" if low is None else f"{brief(low)} to {brief(high)}"
 
 
 def duration(seconds: float | int | None) -> str:
@@ -50,12 +44,12 @@ def sentence(text: str | None) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def plain(entry: Mapping[str, Any]) -> dict[str, str]:
+def plain(entry: BaseModel | None) -> dict[str, str]:
     """The plain values of a part of the record, as text."""
     found = {}
-    for name, value in entry.items():
-        if isinstance(value, dict) and "value" in value:
-            value = value["value"]
+    for name, value in entry or ():
+        if isinstance(value, MeasureRecord):
+            value = value.value
         if isinstance(value, float):
             found[name] = number(value)
         elif isinstance(value, list) and len(value) <= 20:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.places import data_from
+from filtergan.runs.record import DatasetRecord
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
 from filtergan.study.materials import load_images, make_network
@@ -74,7 +74,7 @@ class OpenedRun:
 
     def __repr__(self) -> str:
         """Folder, images, layers and state."""
-        what = f"{self.config.data}, {', '.join(self.sites)}, {self.record['status']}"
+        what = f"{self.config.data}, {', '.join(self.sites)}, {self.record.status}"
         return f"OpenedRun({str(self.path)!r}: {what})"
 
     @cached_property
@@ -90,7 +90,7 @@ class OpenedRun:
             found = load_images(self.config, self._data)
         else:
             found = self._found_again()
-        if found.fingerprint != self._images()["fingerprint"]:
+        if found.fingerprint != self._images().fingerprint:
             raise UserError(
                 f"{found.name} holds other images than those of the run in {self.path}; name "
                 "theirs with open_run(path, data=...)."
@@ -105,10 +105,10 @@ class OpenedRun:
             UserError: It is not trained yet, its file is damaged, or its factory is not found.
         """
         images = self._images()
-        classes = tuple(images["classes"])
+        classes = tuple(images.classes)
         if self._network is None:
             plain = self.config.model_copy(update={"weights": None})  # the run has kept them
-            c, h, w = images["shape"]
+            c, h, w = images.shape
             network = make_network(plain, (c, h, w), classes, self.device, self._folder)
         else:
             domain, own = Domain(self.config.mean, self.config.std), unwrapped(self._network)
@@ -132,7 +132,7 @@ class OpenedRun:
         self._check(layer)
         if self._done("train-gan", layer):
             return self.gan(layer).site
-        shape = tuple(self._images()["shape"])
+        shape = tuple(self._images().shape)
         return Site.of_shape(self.network, layer, shape, self.config.response)
 
     def gan(self, layer: str) -> FilterGAN:
@@ -169,15 +169,16 @@ class OpenedRun:
     @property
     def _folder(self) -> Path:
         """The working directory in which the run was begun."""
-        return (self.path / self.record.get("begun_in", ".")).resolve()
+        return (self.path / (self.record.begun_in or ".")).resolve()
 
-    def _images(self) -> Mapping[str, Any]:
+    def _images(self) -> DatasetRecord:
         """What the record says of the images, from which the network was trained."""
-        if not self._directory.stage_done("train-cnn"):
+        found = self.record.dataset
+        if found is None or not self._directory.stage_done("train-cnn"):
             raise UserError(
                 f"The run in {self.path} has no trained network yet; continue it with --resume."
             )
-        return self.record["dataset"]
+        return found
 
     def _done(self, stage: str, layer: str) -> bool:
         return self._directory.site_done(stage, layer)

@@ -1,9 +1,8 @@
-"""A whole study: the only file that knows the order of the stages."""
+"""A whole study, all stages in their order, or one of them once more."""
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,23 +15,7 @@ from filtergan.machine.wording import duration
 from filtergan.report import write_report
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
-from filtergan.study.stages import measure, train_cnn, train_gan, train_judges, traverse
-
-Stage = Callable[[RunDirectory, Materials], None]
-
-
-def _report(run: RunDirectory, materials: Materials) -> None:
-    distributed.lead(lambda: write_report(run))
-
-
-STAGES: dict[str, Stage] = {
-    "train-cnn": train_cnn.run,
-    "train-gan": train_gan.run,
-    "train-judges": train_judges.run,
-    "traverse": traverse.run,
-    "measure": measure.run,
-    "report": _report,
-}
+from filtergan.study.stages import STAGES, built_on, needed
 
 
 def run(
@@ -65,16 +48,16 @@ def run(
     materials.check()
     directory = RunDirectory.create(Path(out), materials.config, resume=resume, overwrite=overwrite)
     if materials.left_out:
-        directory.record["left_out"] = materials.left_out
+        directory.record.left_out = materials.left_out
         directory.save()
         for layer, reason in materials.left_out.items():
             runtime.say(f"{layer} is left out: {reason}")
-    for begun in directory.record["stages"].values():
-        if begun.get("processes", 1) == distributed.size():
-            torch.set_num_threads(begun["threads"])  # other numbers add up in other orders
+    for begun in directory.record.stages.values():
+        if begun.processes == distributed.size():
+            torch.set_num_threads(begun.threads)  # other numbers add up in other orders
     names = list(STAGES)
     names = names[: names.index(until) + 1] if until else names
-    if directory.record["stages"]:
+    if directory.record.stages:
         runtime.say(_goes_on(directory, names))
     for name in names:
         if not directory.stage_done(name):
@@ -87,7 +70,7 @@ def run(
 def run_stage(
     name: str, run_path: str | os.PathLike[str], device: str | None = None
 ) -> RunDirectory:
-    """Run one stage on an existing run directory, anew; later ones are to be run again.
+    """Run one stage on an existing run directory, anew; those that build on it are to follow.
 
     Args:
         name: The stage.
@@ -97,11 +80,9 @@ def run_stage(
     Raises:
         UserError: The directory holds no study, an earlier stage is missing, or as `run`.
     """
-    directory = RunDirectory.open(Path(run_path))
-    names = list(STAGES)
-    # A report can be written of what there is.
-    needed = [] if name == "report" else names[: names.index(name)]
-    for earlier in needed:
+    directory, stage = RunDirectory.open(Path(run_path)), STAGES[name]
+    before = [] if stage.reads_only else needed(name)
+    for earlier in before:
         if not directory.stage_done(earlier):
             raise UserError(
                 f"{run_path} has no finished stage {earlier!r}, which {name!r} needs; run "
@@ -111,15 +92,11 @@ def run_stage(
     if device is not None:
         config = parse(config.model_dump() | {"device": device}, "the command line")
     materials = _begin(config)
-    if name != "report":
+    if not stage.reads_only:
         materials.check()
-        if "train-cnn" in needed:
+        if "train-cnn" in before:
             materials.load_trained(directory)
-        # A game on another network, or played anew, must not go on from the old one.
-        for site in config.layer if name in ("train-cnn", "train-gan") else ():
-            checkpoint = directory.site_path(site) / "checkpoint" / "game.safetensors"
-            distributed.lead(partial(checkpoint.unlink, missing_ok=True))
-        directory.forget(names[names.index(name) :])
+        directory.forget({other: STAGES[other].owns for other in built_on(name)})
     _perform(name, directory, materials)
     return directory
 
@@ -155,15 +132,14 @@ def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
     runtime.say(f"{name} begins")
     try:
         with directory.stage(name):
-            STAGES[name](directory, materials)
-            if name == "report" and all(directory.stage_done(n) for n in STAGES if n != name):
+            STAGES[name].run(directory, materials)
+            if all(directory.stage_done(other) for other in STAGES if other != name):
                 directory.finish()
     except UserError as error:
         directory.fail(str(error))
         if isinstance(error, Diverged):
-            distributed.lead(
-                lambda: write_report(directory)
-            )  # the page must not show an earlier success
+            # The page must not show an earlier success.
+            distributed.lead(lambda: write_report(directory))
         raise
     runtime.say(f"{name} took {duration(time.monotonic() - begun)}")
     if name == "train-cnn":

@@ -69,4 +69,4 @@ def plot_traversals(
         )
     for key, figure in figures.items():
         save(figure, folder / f"{key}.png")
-        run.site(layer)["figures"][key] = str((folder / f"{key}.png").relative_to(run.path))
+        run.site(layer).figures[key] = str((folder / f"{key}.png").relative_to(run.path))

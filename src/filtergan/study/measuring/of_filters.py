@@ -31,12 +31,12 @@ from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval, quantiles, two_way_interval
 from filtergan.pooling.pool import draw_accuracy, retrain, retraining
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import Found, MeasureRecord
 from filtergan.study.materials import Materials
 
 RANDOM_SETS = 10  # sets of random filters behind the null of single draws
 COMPARED = 1000  # real responses, and as many generated ones, that are told apart
 HELD_OUT = 2000  # held-out images, each with a draw of its own, behind R²
-Found = dict[str, dict[str, Any]]
 
 
 def measure_filters(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
@@ -145,14 +145,16 @@ def _accuracy(
         )
     each, chance = ours.single.float().mean(1), float(null.single.float().mean())
 
-    def over_draws(name: str, value: Tensor, statistic: Any, null: float | None) -> dict[str, Any]:
+    def over_draws(name: str, value: Tensor, statistic: Any, null: float | None) -> MeasureRecord:
         ci = two_way_interval(
             ours.single, statistic=statistic, resamples=config.resamples, seed=seed
         )
         return result(name, float(value), ci, len(draws), null, quantiles(each))
 
+    network = run.record.cnn
+    assert network is not None  # its stage is done
     found = {
-        "real_accuracy": run.record["cnn"]["accuracy"],
+        "real_accuracy": network.accuracy,
         "single_draw_accuracy": over_draws("single_draw_accuracy", each.mean(), "mean", chance),
         "single_draw_accuracy_sd": over_draws("single_draw_accuracy_sd", each.std(), "sd", None),
         "single_draw_accuracy_min": over_draws(
@@ -263,4 +265,4 @@ def _plot(run: RunDirectory, layer: str, gan: FilterGAN, draws: Tensor) -> None:
     for key, figure in figures.items():
         path: Path = folder / "figures" / f"{key}.png"
         save(figure, path)
-        run.site(layer)["figures"][key] = str(path.relative_to(run.path))
+        run.site(layer).figures[key] = str(path.relative_to(run.path))

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,13 +20,13 @@ from filtergan.measures.registry import REGISTRY, lookup, result
 from filtergan.measures.statistics import interval, quantiles
 from filtergan.measures.traversals import labels_kept
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import Found, MeasureRecord
 from filtergan.study.materials import Materials
 
 NEIGHBOURS = 20000  # training images among which the nearest is sought
 HELD_OUT = 2000  # test images whose distances to these are the scale of the manifold's percentiles
 SPREAD = 1000  # test images from which the spread of a morphometric within a class is taken
 LEAST = 20  # other test images without which recovered ones cannot be told from them
-Found = dict[str, dict[str, Any]]
 PerPoint = dict[str, Float[Tensor, "n p"]]
 
 
@@ -172,7 +171,7 @@ class ImageMeasures:
 
     def summary(
         self, name: str, values: Float[Tensor, "n p"], null: float | None = None
-    ) -> dict[str, Any]:
+    ) -> MeasureRecord:
         """One measure in the record's form, images as clusters."""
         statistic = lookup(name).centre
         n, p = values.shape

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,8 +20,9 @@ from filtergan.measures.registry import result
 from filtergan.measures.smoothness import curvature, path_length, repeatability, roughness
 from filtergan.measures.statistics import interval
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import Found, LatentRecord, MeasureRecord
 from filtergan.study.materials import Materials
-from filtergan.study.measuring.of_images import Found, ImageMeasures, PerPoint
+from filtergan.study.measuring.of_images import ImageMeasures, PerPoint
 
 PAIRS = 4  # other images with which each is paired at random
 COMPARED = 2  # points of each image at which references are made, and the null is measured
@@ -80,14 +80,15 @@ class TraversalMeasures:
         others = dict(zip(sets, distributed.spread(self._set, list(sets.items())), strict=True))
         ours = others.pop("points")
         for name, entry in ours.items():
-            if entry["null"] is None and name in others["null"]:
-                entry["null"] = others["null"][name]["value"]
+            if entry.null is None and name in others["null"]:
+                ours[name] = beside(entry, others["null"][name])
         ours |= self._profiles() | self._smoothness() | self._invariance() | self._curves()
         ours |= self._slopes()
         others["null"] |= self._null_gates()
         again = self._repeatability("points", ("repeat_noise", "repeat_neighbour"))
-        again["repeatability"]["null"] = others["null"]["repeatability"]["value"]
-        return ours | again, others
+        for name, entry in again.items():
+            ours[name] = beside(entry, others["null"][name])
+        return ours, others
 
     def _set(self, named: tuple[str, Float[Tensor, "n p c h w"]]) -> Found:
         """Measures of one set of images, each image alone and all together."""
@@ -268,7 +269,7 @@ class TraversalMeasures:
                 found[name] = result(name, float(slopes.value[z, m]), ends, n, 0.0)
         return found
 
-    def names(self, failures: tuple[str, ...]) -> list[dict[str, Any]]:
+    def names(self, failures: tuple[str, ...]) -> list[LatentRecord]:
         """What each latent, and each leading combination of latents, does: a sentence and why."""
         axes, sign = self.tensors["axes"], self.tensors["axes_sign"]
         points = self.images.points(self.tensors["axes_images"])
@@ -294,17 +295,17 @@ class TraversalMeasures:
                 failures=failures,
             )
             said.append(
-                {
-                    "name": evidence.name,
-                    "sentence": describe(evidence),
-                    "direction": axis.tolist(),
-                    "images": n,
-                    "shifts": {m: list(v) for m, v in shifts.items()},
-                    "explained": explained,
-                    "labels_kept": evidence.labels_kept,
-                    "image_change": float(points["image_change"][:, a].nanmedian()),
-                    "compensation": evidence.compensation,
-                }
+                LatentRecord(
+                    name=evidence.name,
+                    sentence=describe(evidence),
+                    direction=axis.tolist(),
+                    images=n,
+                    shifts=shifts,
+                    explained=explained,
+                    labels_kept=evidence.labels_kept,
+                    image_change=float(points["image_change"][:, a].nanmedian()),
+                    compensation=evidence.compensation,
+                )
             )
         return said
 
@@ -334,3 +335,8 @@ class TraversalMeasures:
             ),
         }
         return found | self._repeatability("null", ("null_repeat",))
+
+
+def beside(entry: MeasureRecord, null: MeasureRecord) -> MeasureRecord:
+    """A measure with its value under the null."""
+    return entry.model_copy(update={"null": null.value})

@@ -1,8 +1,5 @@
 """Stage measure: what filters and traversals are worth beside their controls, and the verdicts."""
 
-from dataclasses import asdict
-from typing import Any
-
 from torch import Tensor
 
 from filtergan.errors import UserError
@@ -14,10 +11,11 @@ from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures import gates
 from filtergan.measures.claims import SiteEvidence, decide
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import ClaimRecord, Found, Verdict
 from filtergan.sites.wrappers import unwrapped
 from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_filters import measure_filters, not_measured
-from filtergan.study.measuring.of_images import Found, ImageMeasures
+from filtergan.study.measuring.of_images import ImageMeasures
 from filtergan.study.measuring.of_traversals import TraversalMeasures
 from filtergan.study.plotting import plot_traversals
 
@@ -34,15 +32,15 @@ def run(run: RunDirectory, materials: Materials) -> None:
             found = measure_filters(run, materials, gan, seed)
             found |= _traversals(run, materials, gan, seed)
             run.set_measures(layer, found)
-            run.set_verdict(layer, *verdict(found, float(found["single_draw_accuracy"]["null"])))
+            run.set_verdict(layer, *verdict(found, found["single_draw_accuracy"].null or 0.0))
             run.finish_site(STAGE, layer)
-    run.record["claims"] = _claims(run, materials)
+    run.record.claims = _claims(run, materials)
     if len(run.config.layer) >= DEPTHS:
         _plot_depth(run, materials)
     run.save()
 
 
-def verdict(found: Found, null: float) -> tuple[str, str]:
+def verdict(found: Found, null: float) -> tuple[Verdict, str]:
     """Whether the game came to a good end, and the numbers that say so.
 
     Args:
@@ -53,8 +51,8 @@ def verdict(found: Found, null: float) -> tuple[str, str]:
         `converged`; `collapsed`, if the latent makes no difference; `diverged`, if draws are no
         better than random filters. Then the reason.
     """
-    accuracy, low = found["single_draw_accuracy"]["value"], found["single_draw_accuracy"]["ci95"][0]
-    spread = found["filter_spread"]["value"]
+    accuracy, low = found["single_draw_accuracy"].value, found["single_draw_accuracy"].ci95[0]
+    spread = found["filter_spread"].value
     if accuracy is None or spread is None or low is None or low <= null:
         reached = "no accuracy" if accuracy is None else f"{accuracy:.3f}"
         return (
@@ -63,14 +61,14 @@ def verdict(found: Found, null: float) -> tuple[str, str]:
         )
     said = "no Q was trained"
     if "latent_r2_mean" in found:
-        r2 = found["latent_r2_mean"]["value"]
+        r2 = found["latent_r2_mean"].value
         if r2 is None or r2 < 0.3:
             explained = "no number" if r2 is None else f"{r2:.2f}"
             return "collapsed", f"the latent is ignored: Q's mean R² is {explained}, below 0.3"
         said = f"mean R² {r2:.2f}"
     if spread < 0.02:
         return "collapsed", f"all draws are alike: filter_spread is {spread:.4f}, below 0.02"
-    real = found["real_accuracy"]["value"]
+    real = found["real_accuracy"].value
     return (
         "converged",
         f"single draws reach {accuracy:.3f} where the real filters reach {real:.3f}; "
@@ -93,12 +91,12 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
         found, others = measures.measure()
         failed = gates.failures(found)
         entry = run.site(layer)
-        entry["references"] = others
-        entry["gates"] = [asdict(check) for check in (*gates.gates(found), *gates.findings(found))]
-        entry["latents"] = measures.names(failed)
-        entry["not_measured"] = images.not_measured | not_measured(run.config.gan)
+        entry.references = others
+        entry.gates = [*gates.gates(found), *gates.findings(found)]
+        entry.latents = measures.names(failed)
+        entry.not_measured = images.not_measured | not_measured(run.config.gan)
     save_tensors(folder / "evidence.safetensors", _flat(measures))
-    entry["files"]["evidence"] = f"{folder.name}/evidence.safetensors"
+    entry.files["evidence"] = f"{folder.name}/evidence.safetensors"
     plot_traversals(run, layer, tensors, test, failed)
     return found
 
@@ -115,18 +113,18 @@ def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
 def _plot_depth(run: RunDirectory, materials: Materials) -> None:
     """Plot the measures of all sites in the order in which the network runs them."""
     sites = {n: run.site(n) for n in materials.order() if n in run.config.layer}
-    measures = {name: site["measures"] for name, site in sites.items()}
-    converged = [name for name, site in sites.items() if site["verdict"] == "converged"]
+    measures = {name: site.measures for name, site in sites.items()}
+    converged = [name for name, site in sites.items() if site.verdict == "converged"]
     believed = [name for name, found in measures.items() if not gates.failures(found)]
     path = run.path / "figures" / "depth.png"
     save(depth_figure(measures, converged, believed), path)
-    run.record["figures"] = {"depth": str(path.relative_to(run.path))}
+    run.record.figures["depth"] = str(path.relative_to(run.path))
 
 
-def _claims(run: RunDirectory, materials: Materials) -> dict[str, Any] | None:
-    """The paper's two sentences, decided for the first and the last site; None: only one site."""
+def _claims(run: RunDirectory, materials: Materials) -> dict[str, ClaimRecord]:
+    """The paper's two sentences, decided for the first and the last site; none of only one."""
     if len(run.config.layer) < 2:
-        return None
+        return {}
     order = [name for name, _ in unwrapped(materials.network).named_modules()]
     layers = sorted(run.config.layer, key=order.index)
     early, late = (_evidence(run, layer) for layer in (layers[0], layers[-1]))
@@ -142,9 +140,9 @@ def _evidence(run: RunDirectory, layer: str) -> SiteEvidence:
     high = "explained_photometric_affine_width" if strokes else "explained_photometric_affine"
     return SiteEvidence(
         layer,
-        site["verdict"],
-        site["measures"],
-        site["references"],
+        site.verdict,
+        site.measures,
+        site.references,
         points["points/image_change"],
         points[f"points/{low}"],
         points[f"points/{high}"],

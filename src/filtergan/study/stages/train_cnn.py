@@ -15,6 +15,7 @@ from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import EventLog, read_events
+from filtergan.runs.record import DatasetRecord, NetworkRecord, WeightsRecord
 from filtergan.sites.wrappers import unwrapped
 from filtergan.study.materials import Materials
 
@@ -24,14 +25,14 @@ STAGE = "train-cnn"
 def run(run: RunDirectory, materials: Materials) -> None:
     """Write cnn.safetensors and the record's parts on dataset and network."""
     config, data, network = run.config, materials.dataset, materials.network
-    run.record["dataset"] = {
-        "name": data.name,
-        "fingerprint": data.fingerprint,
-        "train": len(data.train),
-        "test": len(data.test),
-        "shape": list(data.shape),
-        "classes": list(data.classes),
-    }
+    run.record.dataset = DatasetRecord(
+        name=data.name,
+        fingerprint=data.fingerprint,
+        train=len(data.train),
+        test=len(data.test),
+        shape=list(data.shape),
+        classes=list(data.classes),
+    )
     figures: dict[str, str] = {}
     if config.model is None:
         _train(run, materials)
@@ -45,20 +46,24 @@ def run(run: RunDirectory, materials: Materials) -> None:
     correct = (predicted == data.test.labels).float()
     ci = interval(correct, resamples=config.measure.resamples, seed=config.seed)
     most = float(data.test.labels.bincount().max()) / len(correct)
-    run.record["cnn"] = {
-        "source": config.model or "trained here",
-        "weights": None
-        if config.weights is None
-        else {"path": config.weights, "sha256": sha256(Path(config.weights))},
-        "accuracy": result("real_accuracy", float(correct.mean()), ci, len(correct), most),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "sha256": sha256(path),
-        "figures": figures,
-    }
+    warning = None
     if config.model is not None and ci[0] <= most:
-        run.record["cnn"]["warning"] = warning = _near_chance(predicted, data.test.labels, ci)
+        warning = _near_chance(predicted, data.test.labels, ci)
         runtime.say(warning)
+    run.record.cnn = NetworkRecord(
+        source=config.model or "trained here",
+        weights=_loaded(config.weights),
+        accuracy=result("real_accuracy", float(correct.mean()), ci, len(correct), most),
+        parameters=sum(p.numel() for p in network.parameters()),
+        sha256=sha256(path),
+        figures=figures,
+        warning=warning,
+    )
     run.save()
+
+
+def _loaded(weights: str | None) -> WeightsRecord | None:
+    return None if weights is None else WeightsRecord(path=weights, sha256=sha256(Path(weights)))
 
 
 def _near_chance(

@@ -63,16 +63,16 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
     gan.save(folder)
     entry = run.site(layer)
     with torch.no_grad():
-        entry["response"] = list(site.respond(inputs[:1].to(site.filters.device)).shape[1:])
-    entry["filters"], entry["convolution"] = list(site.filters.shape), site.backend
-    entry["files"] |= {
+        entry.response = list(site.respond(inputs[:1].to(site.filters.device)).shape[1:])
+    entry.filters, entry.convolution = list(site.filters.shape), site.backend
+    entry.files |= {
         "gan": f"{folder.name}/filtergan.json",
         "generator": f"{folder.name}/generator.safetensors",
         "discriminator": f"{folder.name}/discriminator.safetensors",
     }
     figure = folder / "figures" / "curves.png"
     save(curves_figure(read_events(run.path / "events.jsonl"), stage), figure)
-    entry["figures"]["curves"] = str(figure.relative_to(run.path))
+    entry.figures["curves"] = str(figure.relative_to(run.path))
 
 
 def _inputs(run: RunDirectory, materials: Materials, layer: str) -> Rows:
@@ -84,7 +84,7 @@ def _inputs(run: RunDirectory, materials: Materials, layer: str) -> Rows:
     rng = runtime.generator(run.config.seed, STAGE, layer, "images")
     chosen = torch.randperm(len(train), generator=rng)[: config.steps * config.batch]
     inputs = SiteInputs(materials.site(layer), Subset(train.images, chosen), config.batch)
-    if "inputs" not in entry:
-        entry["inputs"] = inputs.where(config.cache_mib)
+    if entry.inputs is None:
+        entry.inputs = inputs.where(config.cache_mib)
         run.save()
-    return inputs.kept(entry["inputs"])
+    return inputs.kept(entry.inputs)

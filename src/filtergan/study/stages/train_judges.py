@@ -5,6 +5,7 @@ from filtergan.machine.files import sha256
 from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import JudgesRecord
 from filtergan.study.materials import Materials
 
 STAGE = "train-judges"
@@ -18,10 +19,9 @@ def run(run: RunDirectory, materials: Materials) -> None:
     for correct, value in zip(judges.correct.float(), judges.accuracies, strict=True):
         ci = interval(correct, resamples=config.measure.resamples, seed=config.seed)
         accuracies.append(result("judge_accuracy", value, ci, len(correct), most))
-    run.record["judges"] = {
-        "accuracies": accuracies,
-        "sha256": sha256(judges_file(materials.dataset, config.judges)),
-        # Of their training, whenever that was.
-        "seconds": judges.seconds,
-    }
+    run.record.judges = JudgesRecord(
+        accuracies=accuracies,
+        sha256=sha256(judges_file(materials.dataset, config.judges)),
+        seconds=judges.seconds,  # of their training, whenever that was
+    )
     run.save()

@@ -37,7 +37,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
             tensors = _traverse_site(run, materials, layer)
             folder = run.site_path(layer)
             save_tensors(folder / "traversal.safetensors", tensors)
-            run.site(layer)["files"]["traversal"] = f"{folder.name}/traversal.safetensors"
+            run.site(layer).files["traversal"] = f"{folder.name}/traversal.safetensors"
             plot_traversals(run, layer, tensors, materials.dataset.test)
             run.finish_site(STAGE, layer)
 
