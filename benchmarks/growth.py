@@ -15,7 +15,8 @@ from filtergan.config.fields import GanConfig, TraversalConfig
 from filtergan.game.gan import FilterGAN
 from filtergan.game.training import Game
 from filtergan.sites.site import Site
-from filtergan.walks.traversal import walk
+from filtergan.walks.search import PixelSearch
+from filtergan.walks.walk import walk
 
 BATCHES = (32, 64, 128, 256)
 SIDES = (7, 10, 14, 20)  # of the response
@@ -78,10 +79,11 @@ def _step(device: torch.device, batch: int = 64, side: int = 7, filters: int = 6
 
 
 def _walk(subject: Subject, images: int, points: int) -> Work:
-    gan, config = subject.gan, TraversalConfig(evaluations=4)
+    gan = subject.gan
+    search = PixelSearch(subject.search.prior, TraversalConfig(evaluations=4))
     x, z = subject.test[:images], gan.latents(images)
     targets = z[:, None] + torch.randn(images, points, gan.latent).to(z)
-    return lambda: walk(gan, subject.prior, x, z, targets, config)
+    return lambda: walk(gan, search, x, z, targets)
 
 
 def draw(found: dict[str, Any], path: Path) -> None:

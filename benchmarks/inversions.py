@@ -12,13 +12,9 @@ from torch import Tensor, nn
 
 from filtergan.config.fields import TraversalConfig
 from filtergan.walks.lbfgs import Objective, minimise
-from filtergan.walks.traversal import (
-    gaussian_blur,
-    grid_dimensions,
-    latent_grid,
-    smoothed,
-    walk_grid,
-)
+from filtergan.walks.points import grid_dimensions, latent_grid
+from filtergan.walks.search import PixelSearch, gaussian_blur, smoothed
+from filtergan.walks.walk import walk_grid
 
 GRID, EXTENT = 7, 3.0
 PAGE = 8  # grids that a study shows of a site
@@ -41,7 +37,7 @@ class _Grids:
 
     def __init__(self, subject: Subject, images: int, seed: int = 0) -> None:
         self.gan = gan = subject.gan
-        self.site, self.prior = subject.site, subject.prior
+        self.site, self.prior = subject.site, subject.search.prior
         self.config, points = TraversalConfig(), GRID**2
         self.z = gan.latents(images, seed, "bench")
         offsets = torch.linspace(-EXTENT, EXTENT, GRID).to(self.z)
@@ -74,7 +70,8 @@ class _Grids:
     def walked(self, config: TraversalConfig) -> Tensor:
         """Images as the programme finds them."""
         grids = self.targets.unflatten(1, (GRID, GRID))
-        return walk_grid(self.gan, self.prior, self.x, self.z, grids, config).images
+        search = PixelSearch(self.prior, config)
+        return walk_grid(self.gan, search, self.x, self.z, grids).images
 
 
 def traversal(subject: Subject, machine: Machine) -> dict[str, Any]:

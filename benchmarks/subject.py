@@ -11,7 +11,7 @@ from filtergan.config.presets import preset
 from filtergan.game.gan import FilterGAN
 from filtergan.sites.site import Site
 from filtergan.study.materials import Materials
-from filtergan.walks.prior import NaturalImagePrior
+from filtergan.walks.search import PixelSearch
 
 LAYER = "conv4"
 KEPT = 5000  # training images, and at most as many test images
@@ -23,7 +23,7 @@ class Subject:
 
     network: torch.nn.Module
     gan: FilterGAN
-    prior: NaturalImagePrior
+    search: PixelSearch
     train: Tensor
     test: Tensor
     labels: Tensor
@@ -40,8 +40,8 @@ def subject(data: str, out: Path, device: torch.device) -> Subject:
     run = study.run(config, out, until="train-gan", resume=out.exists())
     materials = Materials(config)
     materials.load_trained(run)
-    images, settings = materials.dataset, config.traversal
+    images = materials.dataset
     train, test = (s.pixels(slice(KEPT)).to(device) for s in (images.train, images.test))
-    prior = NaturalImagePrior.measured(train, settings.alpha_weight, settings.variation_weight)
+    search = PixelSearch.measured(train, config.traversal)
     labels = images.test.labels[:KEPT].to(device)
-    return Subject(materials.network, materials.gan(LAYER, run), prior, train, test, labels)
+    return Subject(materials.network, materials.gan(LAYER, run), search, train, test, labels)

@@ -17,8 +17,10 @@ from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures.explained import explained_all
 from filtergan.pooling.pool import draw_accuracy
 from filtergan.sites.site import Site
+from filtergan.walks.points import points_around
 from filtergan.walks.prior import NaturalImagePrior
-from filtergan.walks.traversal import points_around, walk
+from filtergan.walks.search import PixelSearch
+from filtergan.walks.walk import walk
 
 STEPS = 20
 GAMES: dict[str, dict[str, Any]] = {
@@ -70,7 +72,8 @@ def found() -> dict[str, Tensor]:
     prior = NaturalImagePrior.measured(images, 0.1, 0.1)
     config = TraversalConfig(evaluations=4, batch=4, smoothing=0.5)
     for name, seed in (("walk", None), ("null", 5)):
-        inverted = walk(gan, prior, images[:5], z, points_around(z, 3, 2.0, 1), config, seed)
+        search = PixelSearch(prior, config)
+        inverted = walk(gan, search, images[:5], z, points_around(z, 3, 2.0, 1), seed)
         tensors |= {f"{name} {key}": value for key, value in vars(inverted).items()}
     tensors["logits"] = predict(one.network, images, batch=7, prepare=lambda x: x)
     return tensors | classified() | shares()

@@ -17,7 +17,7 @@ from filtergan.game.gan import FilterGAN
 from filtergan.game.training import train
 from filtergan.pooling.pool import FilterPool2d
 from filtergan.sites.site import Site
-from filtergan.walks.traversal import matched_noise
+from filtergan.walks.points import matched_noise
 
 CONFIG = GanConfig(latent=2, hidden=8, discriminator_channels=4, steps=4, batch=6, log_every=1)
 

@@ -21,7 +21,7 @@ from filtergan.sites.convolution import convolutions
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
 from filtergan.study.selection import execution_order
-from filtergan.walks.traversal import invert
+from filtergan.walks.search import invert
 
 MEAN, STD = (0.485, 0.2, 0.4), (0.25, 0.5, 0.1)
 DOMAIN = Domain(MEAN, STD)
@@ -283,15 +283,15 @@ def gans() -> tuple[FilterGAN, FilterGAN]:
 
 
 def test_walks_equal_those_of_the_folded_network() -> None:
-    x, config = images(3).double(), fg.TraversalConfig(evaluations=8)
+    x = images(3).double()
     prior = fg.NaturalImagePrior.measured(x, 0.01, 0.01)
-    found = []
+    search, found = fg.PixelSearch(prior, fg.TraversalConfig(evaluations=8)), []
     for gan in gans():
         z = gan.latents(3, seed=1).double()
         targets = fg.points_around(z, 4, 3.0, seed=2)
         grids = torch.stack([fg.latent_grid(one, (0, 1), torch.tensor([-2.0, 0, 2])) for one in z])
-        walked = fg.walk(gan, prior, x, z, targets, config)
-        found.append((walked, fg.walk_grid(gan, prior, x, z, grids, config)))
+        walked = fg.walk(gan, search, x, z, targets)
+        found.append((walked, fg.walk_grid(gan, search, x, z, grids)))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one.images, other.images, rtol=0, atol=1e-6)
         torch.testing.assert_close(one.before, other.before)
@@ -305,21 +305,23 @@ def test_images_beside_the_domain_are_refused() -> None:
     (gan, _), x = gans(), images(3).double()
     config, normalised = fg.TraversalConfig(evaluations=2), DOMAIN.to_network(x)
     prior = fg.NaturalImagePrior.measured(x, 0.01, 0.01)
+    search = fg.PixelSearch(prior, config)
     z = gan.latents(3, seed=1).double()
     grids = torch.stack([fg.latent_grid(one, (0, 1), torch.tensor([-2.0, 0, 2])) for one in z])
     filters, profiles = gan.draw(z), gan.respond(gan.site.input(x), z)
     said = r"range from -[\d.]+ to [\d.]+, .* 0 to 1: .*fg.Classifier.*to_pixels"
     for work in (
-        lambda: fg.walk(gan, prior, normalised, z, z[:, None], config),
-        lambda: fg.walk(gan, prior, x, z, z[:, None], config, starts=normalised[:, None]),
-        lambda: fg.walk_grid(gan, prior, normalised, z, grids, config),
+        lambda: fg.walk(gan, search, normalised, z, z[:, None]),
+        lambda: fg.walk(gan, search, x, z, z[:, None], starts=normalised[:, None]),
+        lambda: fg.walk_grid(gan, search, normalised, z, grids),
         lambda: invert(gan.site, prior, normalised, profiles, filters, config),
         lambda: invert(gan.site, prior, x, profiles, filters, config, normalised),
         lambda: fg.NaturalImagePrior.measured(normalised, 0.01, 0.01),
+        lambda: fg.PixelSearch.measured(normalised, config),
     ):
         with pytest.raises(UserError, match=said):
             work()
-    back = fg.walk(gan, prior, DOMAIN.to_pixels(normalised), z, z[:, None], config)
+    back = fg.walk(gan, search, DOMAIN.to_pixels(normalised), z, z[:, None])
     torch.testing.assert_close(back.images, x)  # nothing to make good: each stays at its own z
 
 

@@ -15,8 +15,10 @@ from filtergan.game.gan import FilterGAN
 from filtergan.game.generator import Generator
 from filtergan.measures import filters
 from filtergan.sites.site import Site
-from filtergan.walks import traversal
+from filtergan.walks.points import points_around
 from filtergan.walks.prior import NaturalImagePrior
+from filtergan.walks.search import PixelSearch
+from filtergan.walks.walk import walk
 
 STUDIES = Path(__file__).parents[1] / "studies"
 sys.path.insert(0, str(STUDIES))
@@ -77,7 +79,7 @@ def test_a_walk_is_the_same_however_few_points_fit(
     game: FilterGAN, monkeypatch: pytest.MonkeyPatch, null_seed: int | None
 ) -> None:
     images, z = torch.rand(3, 3, 6, 6), game.latents(3)
-    targets = traversal.points_around(z, 4, 1.0, 0)
+    targets = points_around(z, 4, 1.0, 0)
     prior = NaturalImagePrior.measured(images, 1.0, 1.0)
     sizes: list[int] = []
     draw = FilterGAN.draw
@@ -89,8 +91,8 @@ def test_a_walk_is_the_same_however_few_points_fit(
     monkeypatch.setattr(FilterGAN, "draw", noted)
 
     def walked() -> Tensor:
-        config = TraversalConfig(evaluations=3, batch=8)
-        return traversal.walk(game, prior, images, z, targets, config, null_seed).images
+        search = PixelSearch(prior, TraversalConfig(evaluations=3, batch=8))
+        return walk(game, search, images, z, targets, null_seed).images
 
     whole = walked()
     assert max(sizes) == 8

@@ -17,8 +17,9 @@ from filtergan.game.training import train
 from filtergan.pooling.pool import FilterPool2d, later_parameters
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import output_of
-from filtergan.walks.prior import NaturalImagePrior
-from filtergan.walks.traversal import points_around, walk
+from filtergan.walks.points import points_around
+from filtergan.walks.search import PixelSearch
+from filtergan.walks.walk import walk
 
 RESNET = "resnet.encoder.stages"
 CONVNEXT = "convnext.encoder.stages"
@@ -133,11 +134,11 @@ def test_game_inversion_and_pooling(
     assert traces(network) == before
 
     z = gan.latents(2)
-    prior = NaturalImagePrior.measured(x, alpha_weight=0.001, variation_weight=0.001)
+    search = PixelSearch.measured(x, TraversalConfig(evaluations=12))
     targets = points_around(z, 1, 2.0, 0)
-    found = walk(gan, prior, x[:2], z, targets, TraversalConfig(evaluations=12))
+    found = walk(gan, search, x[:2], z, targets)
     assert found.images.shape == (2, 3, 12, 12)
-    assert (found.after + prior(found.images) < found.before + prior(x[:2])).all()
+    assert (found.after + search.prior(found.images) < found.before + search.prior(x[:2])).all()
     assert traces(network) == before
 
     filters = gan.draw(gan.latents(2))

@@ -195,7 +195,8 @@ def test_objects_tell_of_themselves_in_a_line(
     gan = fg.FilterGAN.new(site, IMAGES, CONFIG, 0)
     prior = fg.NaturalImagePrior.measured(IMAGES, 0.001, 0.002)
     z = gan.latents(2)
-    found = fg.walk(gan, prior, IMAGES[:2], z, fg.points_around(z, 3, 2.0, 1), fg.TraversalConfig())
+    search = fg.PixelSearch(prior, fg.TraversalConfig())
+    found = fg.walk(gan, search, IMAGES[:2], z, fg.points_around(z, 3, 2.0, 1))
     lines = {
         repr(site): "Site('0' of Sequential, activation, 4x1x3x3)",
         repr(gan): "FilterGAN(Site('0' of Sequential, activation, 4x1x3x3), latent 3)",

@@ -33,7 +33,7 @@ from filtergan.runs.record import MeasureRecord
 from filtergan.study.materials import Materials
 from filtergan.study.stages import built_on
 from filtergan.study.stages.measure import verdict
-from filtergan.walks import traversal
+from filtergan.walks import points, search, walk
 
 NAMES = {
     *("real_accuracy", "single_draw_accuracy", "single_draw_accuracy_sd"),
@@ -83,7 +83,12 @@ def test_the_page_on_the_method_names_what_there_is() -> None:
     named = re.findall(r"`(cnn|gan|traversal|measure)\.(\w+)`", text)
     assert len(named) > 30
     for part, field in named:
-        assert field in parts[part] or hasattr(traversal, field)
+        assert field in parts[part]
+    modules = {"points": points, "search": search, "walk": walk}
+    named = re.findall(rf"`({'|'.join(modules)})\.(\w+)`", text)
+    assert len(named) > 4
+    for module, name in named:
+        assert hasattr(modules[module], name)
 
 
 # ------------------------------------------------------------------------------------ the whole

@@ -1,5 +1,7 @@
 """Walks: their points, their null, and an inversion that finds what is known to be there."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,20 +12,13 @@ from filtergan.config.fields import GanConfig, TraversalConfig
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.gan import FilterGAN
 from filtergan.game.generator import Generator
+from filtergan.machine.runtime import Tick
 from filtergan.sites.site import Site
+from filtergan.walks.inverter import Inversion, Points, residual
+from filtergan.walks.points import grid_dimensions, latent_grid, matched_noise, points_around
 from filtergan.walks.prior import NaturalImagePrior
-from filtergan.walks.traversal import (
-    _rings,  # pyright: ignore[reportPrivateUsage]
-    gaussian_blur,
-    grid_dimensions,
-    invert,
-    latent_grid,
-    matched_noise,
-    points_around,
-    smoothed,
-    walk,
-    walk_grid,
-)
+from filtergan.walks.search import PixelSearch, gaussian_blur, invert, smoothed
+from filtergan.walks.walk import rings_of, walk, walk_grid
 
 NO_PRIOR = NaturalImagePrior(1.0, 1.0, 0.0, 0.0)
 
@@ -144,7 +139,7 @@ def test_inversion_recovers_a_known_scale(smoothing: float) -> None:
     scales = torch.tensor([-0.4, 0.3, 0.8])  # x / exp(-0.4) is still below 1
     targets = torch.stack([scales, torch.zeros(3)], dim=1).repeat(3, 1, 1)
     config = TraversalConfig(evaluations=40, smoothing=smoothing)
-    found = walk(gan, NO_PRIOR, x, torch.zeros(3, 2), targets, config)
+    found = walk(gan, PixelSearch(NO_PRIOR, config), x, torch.zeros(3, 2), targets)
     want = x[:, None] / scales.exp().double()[None, :, None, None, None]
     torch.testing.assert_close(found.images, want.flatten(0, 1), rtol=0, atol=0.01)
     # The profile was scaled by g: |g R - R|^2 / |R|^2.
@@ -158,7 +153,7 @@ def test_inversion_recovers_a_known_shift(point: str) -> None:
     gan, x = planted(point), smooth_images(2)
     targets = torch.tensor([[0.0, 1.0], [0.0, -1.0], [0.2, 1.0]]).repeat(2, 1, 1)
     config = TraversalConfig(evaluations=60, smoothing=0)
-    found = walk(gan, NO_PRIOR, x, torch.zeros(2, 2), targets, config)
+    found = walk(gan, PixelSearch(NO_PRIOR, config), x, torch.zeros(2, 2), targets)
     # Where a filter lies further right, it sees what is further right.
     want = [s * x.roll(by, dims=3) for s, by in ((1, 1), (1, -1), (0.8187308, 1))]
     torch.testing.assert_close(
@@ -171,7 +166,7 @@ def test_inversion_keeps_to_the_range_of_pixels() -> None:
     gan, x = planted(), smooth_images(2)
     targets = torch.tensor([[-1.5, 0.0]]).repeat(2, 1, 1)  # x / g is brighter than white
     config = TraversalConfig(evaluations=60, smoothing=0)
-    found = walk(gan, NO_PRIOR, x, torch.zeros(2, 2), targets, config)
+    found = walk(gan, PixelSearch(NO_PRIOR, config), x, torch.zeros(2, 2), targets)
     assert found.images.min() >= 0
     assert found.images.max() == 1
     assert (found.after < found.before).all()
@@ -181,7 +176,7 @@ def test_inversion_keeps_to_the_range_of_pixels() -> None:
 def test_the_starting_point_is_not_left_without_need() -> None:
     gan, x = planted(), smooth_images(3)
     z = torch.tensor([[0.3, 0.0], [0.0, 0.0], [-0.5, 1.0]])
-    found = walk(gan, NO_PRIOR, x, z, z[:, None], TraversalConfig(evaluations=5))
+    found = walk(gan, PixelSearch(NO_PRIOR, TraversalConfig(evaluations=5)), x, z, z[:, None])
     torch.testing.assert_close(found.images, x, rtol=0, atol=1e-9)
     assert found.before.max() < 1e-12
 
@@ -192,8 +187,8 @@ def test_the_prior_draws_towards_natural_images() -> None:
     config, z = TraversalConfig(evaluations=30, smoothing=0), torch.zeros(3, 2)
     for weights in ((0.3, 0.0), (0.0, 0.3)):
         prior = NaturalImagePrior.measured(x, *weights)
-        free = walk(gan, NO_PRIOR, x, z, targets, config)
-        held = walk(gan, prior, x, z, targets, config)
+        free = walk(gan, PixelSearch(NO_PRIOR, config), x, z, targets)
+        held = walk(gan, PixelSearch(prior, config), x, z, targets)
         assert (prior(held.images) < prior(free.images)).all()
         assert (held.after > free.after).all()
         assert (held.after + prior(held.images) < free.after + prior(free.images)).all()
@@ -209,7 +204,7 @@ def test_points_do_not_hang_on_their_batch() -> None:
     def walked(batch: int) -> list[Tensor]:
         steps: list[int] = []
         config = TraversalConfig(evaluations=8, batch=batch)
-        found = walk(gan, prior, x, z, targets, config, tick=steps.append)
+        found = walk(gan, PixelSearch(prior, config), x, z, targets, tick=steps.append)
         ticks[batch] = sum(steps)
         return [found.images, found.before, found.after]
 
@@ -219,7 +214,8 @@ def test_points_do_not_hang_on_their_batch() -> None:
         torch.testing.assert_close(walked(batch), whole, rtol=1e-6, atol=1e-7)
     assert set(ticks.values()) == {12 * 8}
     # Rows are the points of the first image, then of the second.
-    alone = walk(gan, prior, x[1:2], z[1:2], targets[1:2, 2:3], TraversalConfig(evaluations=8))
+    search = PixelSearch(prior, TraversalConfig(evaluations=8))
+    alone = walk(gan, search, x[1:2], z[1:2], targets[1:2, 2:3])
     torch.testing.assert_close(alone.images[0], whole[0][4 + 2], rtol=1e-6, atol=1e-7)
 
 
@@ -227,9 +223,9 @@ def test_the_null_of_a_walk() -> None:
     gan, x = planted(), smooth_images(2)
     targets, z = torch.tensor([[0.3, 0.0]]).repeat(2, 1, 1), torch.zeros(2, 2)
     config = TraversalConfig(evaluations=30, smoothing=0)
-    walked = walk(gan, NO_PRIOR, x, z, targets, config)
-    null = walk(gan, NO_PRIOR, x, z, targets, config, null_seed=5)
-    again = walk(gan, NO_PRIOR, x, z, targets, config, null_seed=5)
+    walked = walk(gan, PixelSearch(NO_PRIOR, config), x, z, targets)
+    null = walk(gan, PixelSearch(NO_PRIOR, config), x, z, targets, null_seed=5)
+    again = walk(gan, PixelSearch(NO_PRIOR, config), x, z, targets, null_seed=5)
     assert torch.equal(null.images, again.images)
     # A change that is no transformation of images cannot be made good as well.
     assert (1 - null.after / null.before < 1 - walked.after / walked.before).all()
@@ -254,8 +250,8 @@ def test_another_start_leads_to_the_same_image() -> None:
     rng = torch.Generator().manual_seed(0)
     noise = 0.1 * torch.rand(2, 2, *x.shape[1:], generator=rng).double()
     starts = (x[:, None] + noise).clamp(0, 1)
-    found = walk(gan, NO_PRIOR, x, z, targets, config, starts=starts)
-    usual = walk(gan, NO_PRIOR, x, z, targets, config)
+    found = walk(gan, PixelSearch(NO_PRIOR, config), x, z, targets, starts=starts)
+    usual = walk(gan, PixelSearch(NO_PRIOR, config), x, z, targets)
     torch.testing.assert_close(found.images, usual.images, rtol=0, atol=0.02)
     torch.testing.assert_close(found.before, usual.before)
 
@@ -264,8 +260,9 @@ def test_the_null_of_a_point_is_the_same_in_any_company() -> None:
     gan, x = planted(), smooth_images(2)
     targets, z = torch.randn(2, 3, 2).clamp(-0.4, 0.4), torch.zeros(2, 2)
     config = TraversalConfig(evaluations=5, smoothing=0)
-    whole = walk(gan, NO_PRIOR, x, z, targets, config, null_seed=5).images.unflatten(0, (2, 3))
-    fewer = walk(gan, NO_PRIOR, x, z, targets[:, :2], config, null_seed=5).images
+    search = PixelSearch(NO_PRIOR, config)
+    whole = walk(gan, search, x, z, targets, null_seed=5).images.unflatten(0, (2, 3))
+    fewer = walk(gan, search, x, z, targets[:, :2], null_seed=5).images
     torch.testing.assert_close(fewer.unflatten(0, (2, 2)), whole[:, :2], rtol=1e-6, atol=1e-7)
 
 
@@ -278,9 +275,8 @@ def test_a_grid_recovers_known_scales() -> None:
     gan, x = planted(), smooth_images(2)
     grids = grids_of(torch.zeros(2, 2), 0.4, 5)
     grids[..., 1] = 0
-    found = walk_grid(
-        gan, NO_PRIOR, x, torch.zeros(2, 2), grids, TraversalConfig(evaluations=12, smoothing=0)
-    )
+    search = PixelSearch(NO_PRIOR, TraversalConfig(evaluations=12, smoothing=0))
+    found = walk_grid(gan, search, x, torch.zeros(2, 2), grids)
     want = x[:, None] / grids[..., 0].exp().double().flatten(1)[:, :, None, None, None]
     torch.testing.assert_close(found.images, want.flatten(0, 1), rtol=0, atol=0.01)
     before = (grids[..., 0].exp() - 1).square().double().flatten()
@@ -293,8 +289,8 @@ def test_a_grid_is_searched_as_well_as_its_points_alone() -> None:
     z, config = torch.tensor([[0.1, 0.0], [-0.2, 0.0]]), TraversalConfig(evaluations=6)
     grids = grids_of(z, 0.4, 5)
     ticks: list[int] = []
-    grid = walk_grid(gan, prior, x, z, grids, config, ticks.append)
-    alone = walk(gan, prior, x, z, grids.flatten(1, 2), config)
+    grid = walk_grid(gan, PixelSearch(prior, config), x, z, grids, ticks.append)
+    alone = walk(gan, PixelSearch(prior, config), x, z, grids.flatten(1, 2))
     objective = [one.after + prior(one.images) for one in (grid, alone)]
     assert objective[0].mean() < objective[1].mean()
     assert (objective[0] < 1.05 * objective[1] + 1e-6).all()
@@ -308,20 +304,21 @@ def test_grids_do_not_hang_on_each_other() -> None:
     gan, x = planted(), smooth_images(3)
     z = torch.tensor([[0.1, 0.0], [0.0, 1.0], [-0.2, 0.0]])
     grids = grids_of(z, 0.4, 3)
-    whole = walk_grid(gan, NO_PRIOR, x, z, grids, TraversalConfig(evaluations=5))
+    search = PixelSearch(NO_PRIOR, TraversalConfig(evaluations=5))
+    whole = walk_grid(gan, search, x, z, grids)
     for config in (
         TraversalConfig(evaluations=5, batch=16),
         TraversalConfig(evaluations=5, batch=1),
     ):
-        found = walk_grid(gan, NO_PRIOR, x, z, grids, config)
+        found = walk_grid(gan, PixelSearch(NO_PRIOR, config), x, z, grids)
         torch.testing.assert_close(found.images, whole.images, rtol=1e-6, atol=1e-7)
-    alone = walk_grid(gan, NO_PRIOR, x[1:2], z[1:2], grids[1:2], TraversalConfig(evaluations=5))
+    alone = walk_grid(gan, search, x[1:2], z[1:2], grids[1:2])
     torch.testing.assert_close(alone.images, whole.images[9:18], rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("side", [3, 5, 7])
 def test_rings(side: int) -> None:
-    rings, middle = _rings(side), side // 2
+    rings, middle = rings_of(side), side // 2
     assert sorted(torch.cat([ring.at for ring in rings]).tolist()) == list(range(side * side))
     for radius, ring in enumerate(rings, start=1):
         within = rings[max(0, radius - 2)]
@@ -335,3 +332,85 @@ def test_rings(side: int) -> None:
                 return v if abs(v) < radius else max(0, abs(v) - 1) * (1 if v > 0 else -1)
 
             assert inner == (nearer(row) + middle) * side + nearer(column) + middle
+
+
+# ------------------------------------------------------------------- something else that inverts
+
+
+@dataclass(frozen=True)
+class Places:
+    """What the inverter below learns of a point: where it is."""
+
+    z_k: Tensor
+
+    def at(self, index: Tensor) -> "Places":
+        return Places(self.z_k[index])
+
+
+class Exact:
+    """Knows what the planted filters do, so that it needs x, z and z_k alone; an inverter."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.seen = size, list[Points]()
+
+    def at_once(self, gan: FilterGAN, images: Tensor) -> int:
+        return self.size
+
+    def __call__(self, points: Points, tick: Tick) -> tuple[Inversion, Places | None]:
+        self.seen.append(points)
+        images = points.images * (points.z - points.targets)[:, 0].exp()[:, None, None, None]
+        before, after = (
+            residual(points.gan.site, x, points.profiles, points.filters)
+            for x in (points.images, images)
+        )
+        tick(len(images))
+        return Inversion(images, before, after), Places(points.targets)
+
+
+def scaled(x: Tensor, z: Tensor, targets: Tensor) -> Tensor:
+    """By hand: [images, points, ...], one point after the other."""
+    return torch.stack(
+        [
+            torch.stack([one * (at[0] - to[0]).exp() for to in row])
+            for one, at, row in zip(x, z, targets, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_a_walk_takes_whatever_recovers_images(size: int) -> None:
+    gan, x, exact = planted(), smooth_images(3), Exact(size)
+    z = torch.tensor([[0.1, 0.0], [0.0, 1.0], [-0.2, 0.0]])
+    targets = z[:, None] + torch.tensor([[0.3, 0.0], [-0.2, 0.0], [0.1, 0.0]])
+    ticks: list[int] = []
+    found = walk(gan, exact, x, z, targets, tick=ticks.append)
+    torch.testing.assert_close(found.images, scaled(x, z, targets).flatten(0, 1))
+    assert (found.after < 1e-12).all()
+    assert (found.before > 1e-3).all()
+    assert sum(ticks) == 9
+    for points in exact.seen:
+        assert len(points.images) <= size
+        torch.testing.assert_close(points.filters, gan.draw(points.targets))
+        response = gan.site.respond(gan.site.input(points.images), gan.draw(points.z))
+        torch.testing.assert_close(points.profiles, response)
+        assert points.learned is None
+    null = walk(gan, exact, x, z, targets, null_seed=5)
+    assert torch.equal(null.images, found.images)
+    assert (null.after > 1e-3).all()  # its filters are others, which this one does not look at
+
+
+def test_a_grid_hands_on_what_was_learned_within() -> None:
+    gan, x, exact = planted(), smooth_images(2), Exact(100)
+    z = torch.tensor([[0.1, 0.0], [-0.2, 0.0]])
+    grids = grids_of(z, 0.4, 5)
+    grids[..., 1] = grids[..., 1].round()
+    found = walk_grid(gan, exact, x, z, grids)
+    torch.testing.assert_close(found.images, scaled(x, z, grids.flatten(1, 2)).flatten(0, 1))
+    within, around = exact.seen
+    assert within.learned is None
+    assert within.starts is not None
+    torch.testing.assert_close(within.starts, within.images)
+    assert isinstance(around.learned, Places)
+    own, neighbour = (at[:, 0] - around.z[:, 0] for at in (around.targets, around.learned.z_k))
+    on_a_side = own.abs() > 0.3  # rows at 0.4 from z; their neighbours' rows are at 0.2
+    torch.testing.assert_close(neighbour, torch.where(on_a_side, own / 2, own))

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from filtergan.study.opened import open_run
     from filtergan.study.order import run as run_study
     from filtergan.study.site_inputs import SiteInputs
+    from filtergan.walks.points import latent_grid, points_around
     from filtergan.walks.prior import NaturalImagePrior
-    from filtergan.walks.traversal import invert, latent_grid, points_around, walk, walk_grid
+    from filtergan.walks.search import PixelSearch, invert
+    from filtergan.walks.walk import walk, walk_grid
 
 _PLACES = {
     "classifiers.fitting": ("fit", "predict"),
@@ -47,7 +49,9 @@ _PLACES = {
     "game.training": ("train",),
     "study.opened": ("open_run",),
     "study.site_inputs": ("SiteInputs",),
-    "walks.traversal": ("invert", "latent_grid", "points_around", "walk", "walk_grid"),
+    "walks.points": ("latent_grid", "points_around"),
+    "walks.search": ("PixelSearch", "invert"),
+    "walks.walk": ("walk", "walk_grid"),
 }
 _NAMES = {name: (module, name) for module, names in _PLACES.items() for name in names}
 _NAMES["run_study"] = ("study", "run")
@@ -63,6 +67,7 @@ __all__ = [
     "MeasureConfig",
     "NaturalImagePrior",
     "PaperCNN",
+    "PixelSearch",
     "ResNet",
     "Site",
     "SiteInputs",

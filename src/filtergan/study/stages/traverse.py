@@ -16,15 +16,10 @@ from filtergan.measures.traversals import compensation, image_change, labels_kep
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 from filtergan.study.plotting import plot_traversals
-from filtergan.walks.prior import NaturalImagePrior
-from filtergan.walks.traversal import (
-    Inversion,
-    grid_dimensions,
-    latent_grid,
-    points_around,
-    walk,
-    walk_grid,
-)
+from filtergan.walks.inverter import Inversion
+from filtergan.walks.points import grid_dimensions, latent_grid, points_around
+from filtergan.walks.search import PixelSearch
+from filtergan.walks.walk import walk, walk_grid
 
 STAGE = "traverse"
 Tensors = dict[str, Tensor]
@@ -89,11 +84,8 @@ class _Walks:
     def __post_init__(self) -> None:
         self.config = self.run.config.traversal
         self.test = self.materials.dataset.test
-        self.prior = NaturalImagePrior.measured(
-            self.materials.dataset.train.pixels(slice(5000)),
-            self.config.alpha_weight,
-            self.config.variation_weight,
-        )
+        images = self.materials.dataset.train.pixels(slice(5000))
+        self.inverter = PixelSearch.measured(images, self.config)
 
     def walk(
         self,
@@ -109,11 +101,10 @@ class _Walks:
         device = self.materials.device
         found = walk(
             self.gan,
-            self.prior,
+            self.inverter,
             self.test.pixels(index).to(device),
             z,
             targets,
-            self.config,
             self.seed if null else None,
             None if starts is None else starts.to(device),
             self.tick,
@@ -211,5 +202,5 @@ class _Walks:
         )
         layout = {"grid_index": index, "grid_z": z, "grid_dims": dims, "grid_offsets": offsets}
         x = self.test.pixels(index).to(self.materials.device)
-        found = walk_grid(self.gan, self.prior, x, z, grids, config, self.tick)
+        found = walk_grid(self.gan, self.inverter, x, z, grids, self.tick)
         return layout | self.numbers("grid", index, found)

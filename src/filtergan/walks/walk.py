@@ -1,0 +1,178 @@
+"""Walks in latent space, seen as images: what is recovered at their points (eqs. 5 to 8)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from filtergan.game.gan import FilterGAN
+from filtergan.images.domain import as_pixels
+from filtergan.machine import distributed
+from filtergan.machine.runtime import Tick
+from filtergan.machine.runtime import generator as random_generator
+from filtergan.walks.inverter import Inversion, Inverter, Learned, Points
+from filtergan.walks.points import matched_noise
+
+REPEATED = 0.7  # of the step that led to a point, with which its outer neighbours begin
+
+
+def walk(
+    gan: FilterGAN,
+    inverter: Inverter,
+    images: Float[Tensor, "n c h w"],
+    z: Float[Tensor, "n latent"],
+    targets: Float[Tensor, "n points latent"],
+    null_seed: int | None = None,
+    starts: Float[Tensor, "n points c h w"] | None = None,
+    tick: Tick = lambda points: None,
+) -> Inversion:
+    """Invert every image at every one of its points, some at a time.
+
+    Several processes share these batches.
+
+    Args:
+        gan: Site and generator.
+        inverter: What recovers images, as `PixelSearch`.
+        images: x, pixels in [0, 1].
+        z: The latent of each image's profile.
+        targets: z_k.
+        null_seed: If given, norm-matched random changes of the filters take the place of the
+            generator's: the null against which compensation is read.
+        starts: Where each search starts; by default at x, as in the paper.
+        tick: Called after every evaluation with the number of points.
+
+    Returns:
+        An inversion whose rows are the points of the first image, then of the second, and so on.
+
+    Raises:
+        UserError: The images are no pixels in [0, 1].
+    """
+    images = as_pixels(images)
+    points, tick = targets.shape[1], distributed.pace(tick)
+
+    def find(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        owner, which = chosen // points, chosen % points
+        x, near, far = images[owner], z[owner], targets[owner, which]
+        base, moved = gan.draw(near), gan.draw(far)
+        if null_seed is not None:
+            places = zip(owner.tolist(), which.tolist(), strict=True)
+            rngs = [random_generator(null_seed, "null", *place) for place in places]
+            moved = matched_noise(base, moved, rngs)
+        start = None if starts is None else starts[owner, which]
+        there = Points(gan, x, near, far, _profiles(gan, x, base), moved, start)
+        found, _ = inverter(there, tick)
+        return found.images, found.before, found.after
+
+    every = torch.arange(len(images) * points, device=images.device)
+    several = inverter.at_once(gan, images)
+    return _joined(distributed.spread(find, every.split(several)), images)
+
+
+def walk_grid(
+    gan: FilterGAN,
+    inverter: Inverter,
+    images: Float[Tensor, "n c h w"],
+    z: Float[Tensor, "n latent"],
+    grids: Float[Tensor, "n g g latent"],
+    tick: Tick = lambda points: None,
+) -> Inversion:
+    """Invert every image at the points of a grid around its z, from the centre outwards.
+
+    The points around the centre are searched from x. Further out a search starts from the image of
+    the inner neighbour, changed once more by most of what led there from the neighbour's own, and
+    with what was learned there (its curvature). So it ends nearer to its minimum than from x, and
+    what is side by side in a grid looks alike.
+
+    Several processes share the images.
+
+    Args:
+        gan: Site and generator.
+        inverter: What recovers images, as `PixelSearch`.
+        images: x, pixels in [0, 1].
+        z: The latent of each image's profile.
+        grids: z_k; g is odd.
+        tick: Called after every evaluation with the number of points.
+
+    Returns:
+        An inversion whose rows are the points of the first grid, row by row, then of the second.
+
+    Raises:
+        UserError: The images are no pixels in [0, 1].
+    """
+    images = as_pixels(images)
+    tick, rings = distributed.pace(tick), rings_of(grids.shape[1])
+
+    def find(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, points = len(chosen), grids.shape[1] ** 2
+        first = torch.arange(n, device=images.device)[:, None] * points
+        x, near = (part[chosen].repeat_interleave(points, 0) for part in (images, z))
+        profiles = _profiles(gan, images[chosen], gan.draw(z[chosen]))
+        targets = grids[chosen].flatten(0, 2)
+        found, step = x.clone(), torch.zeros_like(x)
+        before, after = torch.zeros_like(x[:, 0, 0, 0]), torch.zeros_like(x[:, 0, 0, 0])
+        known: Learned | None = None
+        for ring in rings:
+            at, inner = ((first + places.to(first)).flatten() for places in (ring.at, ring.inner))
+            start = (found[inner] + REPEATED * step[inner]).clamp(0, 1)
+            if known is not None:
+                place = torch.arange(n)[:, None] * ring.inner_size + ring.inner_place
+                known = known.at(place.flatten().to(first.device))
+            profile = profiles.repeat_interleave(len(ring.at), 0)
+            filters = gan.draw(targets[at])
+            there = Points(gan, x[at], near[at], targets[at], profile, filters, start, known)
+            now, known = inverter(there, tick)
+            step[at], found[at] = now.images - found[inner], now.images
+            before[at], after[at] = now.before, now.after
+        return found, before, after
+
+    several = max(1, inverter.at_once(gan, images) // len(rings[-1].at))
+    every = torch.arange(len(images), device=images.device)
+    return _joined(distributed.spread(find, every.split(several)), images)
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Points of a grid, row by row, that are equally many rows or columns from its centre.
+
+    The first ring has the centre as well, which is everybody's neighbour in it.
+
+    Attributes:
+        at: Their places in the grid.
+        inner: The place of each one's neighbour in the ring within.
+        inner_place: The place of that neighbour in its ring.
+        inner_size: Points of that ring.
+    """
+
+    at: Int[Tensor, " points"]
+    inner: Int[Tensor, " points"]
+    inner_place: Int[Tensor, " points"]
+    inner_size: int
+
+
+def rings_of(side: int) -> list[Ring]:
+    """The rings of a grid, from the inside out."""
+    middle = side // 2
+    row, column = (
+        v.flatten() - middle for v in torch.meshgrid([torch.arange(side)] * 2, indexing="ij")
+    )
+    radius = torch.maximum(row.abs(), column.abs())
+    towards = [v - v.sign() * (v.abs() == radius) for v in (row, column)]
+    inner = (towards[0] + middle) * side + towards[1] + middle
+    radius = radius.clamp(min=1)
+    places = [(radius == r).nonzero()[:, 0] for r in range(1, middle + 1)]
+    rings = []
+    for at, within in zip(places, [places[0], *places[:-1]], strict=True):
+        rings.append(Ring(at, inner[at], torch.searchsorted(within, inner[at]), len(within)))
+    return rings
+
+
+def _profiles(
+    gan: FilterGAN, x: Float[Tensor, "n c h w"], filters: Float[Tensor, "n o i *k"]
+) -> Float[Tensor, "n ..."]:
+    with torch.no_grad():
+        return gan.site.respond(gan.site.input(x), filters)
+
+
+def _joined(parts: list[tuple[Tensor, Tensor, Tensor]], like: Tensor) -> Inversion:
+    return Inversion(*(torch.cat(part).to(like.device) for part in zip(*parts, strict=True)))
