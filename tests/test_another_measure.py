@@ -9,7 +9,7 @@ from torch import Tensor
 
 from filtergan import study
 from filtergan.machine.files import load_tensors
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.measures.registry import REGISTRY
 
 MEANING = "The brightest pixel of the recovered image."

@@ -42,3 +42,10 @@ def test_one_version() -> None:
     (project,) = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)
     (cited,) = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.M)
     assert cited.strip("\"'") == project
+
+
+def test_module_names_are_not_repeated() -> None:
+    """A name means one thing, whichever folder it stands in."""
+    modules = [f for f in (ROOT / "src").rglob("*.py") if not f.name.startswith("__")]
+    names = [file.stem for file in modules]
+    assert sorted(names) == sorted(set(names))

@@ -12,7 +12,7 @@ from typing import Any
 from filtergan.config.older import renewed
 from filtergan.errors import UserError
 from filtergan.measures.contrasts import Difference, Estimate, difference, holm, pool
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.measures.registry import REGISTRY, lookup, order
 from filtergan.runs.reading import read_record
 from filtergan.runs.record import MeasureRecord, Record, SiteRecord

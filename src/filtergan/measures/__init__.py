@@ -5,7 +5,7 @@ divided passes in how (`explained.explained_all`). Only `fidelity.two_sample` is
 test by training: it fits a fresh classifier, whose predictions several processes share.
 """
 
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.measures.registry import REGISTRY, lookup
 
 __all__ = ["REGISTRY", "Measure", "lookup"]

@@ -5,7 +5,7 @@ from jaxtyping import Int64
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from filtergan.measures.measure import PAPER, Measure
+from filtergan.measures.definition import PAPER, Measure
 
 
 def _accuracy(name: str, meaning: str, null_meaning: str, source: str) -> Measure:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.runs.record import MeasureRecord
 
 

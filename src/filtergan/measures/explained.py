@@ -13,7 +13,7 @@ from filtergan.families.brightness import after_levels
 from filtergan.families.catalogue import explained
 from filtergan.families.registration import Problem, Warp, register
 from filtergan.families.transformations import coordinates, spline_basis, width_table
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 
 MEASURES = tuple(
     Measure(

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from filtergan.classifiers.fitting import fit, predict
 from filtergan.machine import runtime
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 
 NAEEM = "Naeem et al. 2020, prdc.py"
 RANDOM = "responses under random filters"

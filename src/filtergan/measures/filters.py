@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.special import stdtrit
 from torch import Tensor
 
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 
 COLUMNS = 2**18  # weights of which all draws are held in double precision at once
 MEASURES = (

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 from torch import Tensor
 
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.measures.ratios import ratio_interval
 
 FEATHER = "Feather et al. 2023, model metamers"

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from filtergan.machine.runtime import generator
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.measures.ratios import ratio_interval
 
 SIZES = (1, 3, 5, 9, 15)

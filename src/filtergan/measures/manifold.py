@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 
 NULL = "random changes of the filters of the same norm, inverted alike"
 NNPREIMAGE = "Mahendran and Vedaldi 2015, exp_match_accuracy.m"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from filtergan.errors import UserError
 from filtergan.machine.runtime import Tick
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.measures.statistics import resample
 from filtergan.measures.strokes import SCALE, measure_strokes
 

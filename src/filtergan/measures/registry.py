@@ -17,7 +17,7 @@ from filtergan.measures import (
     smoothness,
     traversals,
 )
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.runs.record import MeasureRecord
 
 # Each module defines what it measures; the order is that of the report.

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 from filtergan.measures.ratios import ratio_interval
 
 MEASURES = (

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from filtergan.measures.measure import Measure
+from filtergan.measures.definition import Measure
 
 MEASURES = (
     Measure(
