@@ -129,7 +129,7 @@ def test_gradient_of_the_prior(channels: int) -> None:
     assert torch.equal(gradient, torch.zeros_like(black))
 
 
-@pytest.mark.parametrize("scale", [1 / 255, 1.0, 1000.0])
+@pytest.mark.parametrize("scale", [1 / 255, 0.1, 1.0])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_scale_of_the_prior(channels: int, scale: float) -> None:
     """Both terms are one on the data they were measured on, whatever its range."""

@@ -13,6 +13,7 @@ from PIL import Image
 from filtergan import study
 from filtergan.machine.files import load_tensors
 from filtergan.measures import gates
+from filtergan.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +62,7 @@ def test_references_change_the_image_as_much_as_the_walk(
 def test_random_changes_of_filters_are_no_finding(
     run: tuple[Path, dict[str, Any]], layer: str
 ) -> None:
-    null = run[1]["sites"][layer]["references"]["null"]
+    null = RunDirectory.open(run[0]).record.sites[layer].references["null"]
     assert not gates.is_invariance(null)
     assert gates.gates(null)[0].passed is False
 

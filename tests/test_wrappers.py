@@ -1,5 +1,6 @@
 """Networks as others hand them over: compiled, wrapped, scripted, exported, weights computed."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,7 @@ def lazy():
 @pytest.fixture
 def _factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wrapped_factories.py").write_text(FACTORIES)
+    monkeypatch.delitem(sys.modules, "wrapped_factories", raising=False)  # of another test
     monkeypatch.chdir(tmp_path)
 
 
