@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from games import site
 from strokes import draw
 from torch import Tensor, nn
 
@@ -28,19 +29,6 @@ GAMES: dict[str, dict[str, Any]] = {
     "algorithm1": {"updates": "algorithm1", "loss": "minimax"},
     "filters": {"shown": "filters", "spectral_norm": False},
 }
-
-
-def site() -> Site:
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(4, 5, 3, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(5 * 6 * 6, 3),
-    ).requires_grad_(False)
-    return Site(network, "2", torch.rand(2, 1, 6, 6))
 
 
 def game(
