@@ -12,19 +12,14 @@ from torch.utils.flop_counter import flop_registry
 
 from filtergan import cli
 from filtergan.config.fields import GanConfig, StudyConfig
+from filtergan.game import cost
+from filtergan.game.cost import Cost, Rate, convolution_flop, estimate, flop, saved
 from filtergan.game.gan import FilterGAN
+from filtergan.game.players import Player, Players, players_of
 from filtergan.game.training import Game
+from filtergan.machine.storage import MIB
 from filtergan.sites.site import Site
-from filtergan.study.layers import (
-    MIB,
-    Cost,
-    Rate,
-    convolution_flop,
-    estimate,
-    flop,
-    layers,
-    saved,
-)
+from filtergan.study.layers import layers
 
 SMALL = GanConfig(latent=3, hidden=8, discriminator_channels=4, batch=5, cache_mib=1)
 
@@ -150,8 +145,8 @@ def test_operations_of_a_step_are_those_counted(
     game = Game(FilterGAN.new(site, inputs, config, 0), config, 0)
     with Counter() as counter:
         game.play(inputs)
-    cost = estimate(site, inputs[:2], site.respond(inputs[:2]), config)
-    assert cost.flop == pytest.approx(counter.total, rel=0.02)
+    found = estimate(site, inputs[:2], site.respond(inputs[:2]), config)
+    assert found.flop == pytest.approx(counter.total, rel=0.02)
 
 
 def test_memory_is_that_of_its_parts() -> None:
@@ -173,6 +168,42 @@ def test_memory_is_that_of_its_parts() -> None:
     more = memory(0, head="dense", hidden=4000) - memory(0, head="dense", hidden=3000)
     weights = 1000 * (size + 3 + 1 + 7000 + 1)
     assert more == pytest.approx(4 * 4 * weights / MIB, rel=0.02)
+
+
+def test_one_more_player_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights, their gradient, average and RMSProp state."""
+    x = images(10)
+    site = Site(make("plain").requires_grad_(False), "conv2", x[:2])
+    inputs = site.input(x)
+    before = estimate(site, inputs, site.respond(inputs), SMALL)
+
+    def enlarged(gan: FilterGAN, config: GanConfig) -> Players:
+        module = nn.Linear(1000, 1000, bias=False)
+        more = Player("more", module, list(module.parameters()), 1e-3, "average of more")
+        return Players([*players_of(gan, config), more])
+
+    monkeypatch.setattr(cost, "players_of", enlarged)
+    after = estimate(site, inputs, site.respond(inputs), SMALL)
+    assert after.memory - before.memory == pytest.approx(4 * 4 * 10**6 / MIB)
+    assert after.bytes - before.bytes == 10 * 4 * 10**6
+
+
+@pytest.mark.parametrize("updates", ["summed", "algorithm1"])
+def test_memory_of_the_players_is_what_they_hold(updates: str) -> None:
+    x = images(10)
+    site = Site(make("plain").requires_grad_(False), "conv2", x[:2])
+    inputs = site.input(x)
+    response, held, estimated = site.respond(inputs), [], []
+    for hidden in (400, 800):
+        config = SMALL.model_copy(update={"updates": updates, "hidden": hidden, "batch": 1})
+        game = Game(FilterGAN.new(site, inputs, config, 0), config, 0)
+        game.play(inputs)
+        gradients = sum(w.numel() for w in game.gan.generator.parameters())
+        held.append(gradients + sum(t.numel() for t in game.players.tensors().values()))
+        estimated.append(estimate(site, inputs, response, config, 0).memory)
+    # The rest, which hangs on the batch, is the same but for a few hidden values.
+    more = (estimated[1] - estimated[0]) * MIB
+    assert more == pytest.approx(4 * (held[1] - held[0]), rel=0.02)
 
 
 def test_seconds_from_rates() -> None:

@@ -62,18 +62,27 @@ class FilterGAN:
             real = cls.real(site, inputs).cpu()
         start = site.filters if config.start == "real" else None
         with _seeded(seed):
-            gan = cls._built(site, config, tuple(real.shape[1:]), start)
+            gan = cls.built(site, config, tuple(real.shape[1:]), start)
         gan.discriminator.standardise(real)
         return gan._to(inputs.device)
 
     @classmethod
-    def _built(
+    def built(
         cls,
         site: Site,
         config: GanConfig,
         response: tuple[int, ...],
-        start: Tensor | None = None,
+        start: Float[Tensor, "o i *k"] | None = None,
     ) -> "FilterGAN":
+        """Build one from shapes, on torch's default device, its weights of torch's own generator.
+
+        Args:
+            site: The site.
+            config: Sizes and choices.
+            response: Shape of one response, which the discriminator takes as it is: unlike `new`,
+                this does not know how real ones are scaled.
+            start: Mean filters at the start; by default at random.
+        """
         shape = tuple(site.filters.shape)
         generator = Generator(shape, config.latent, config.hidden, config.head, start)
         discriminator = Discriminator(
@@ -190,7 +199,7 @@ class FilterGAN:
         site = Site.of_shape(network, said.layer, said.image, said.point)
         site.backend = said.convolution
         with _seeded(0):  # of weights that are replaced
-            gan = cls._built(site, said.config, said.response)
+            gan = cls.built(site, said.config, said.response)
         for name, part in gan._parts():
             path = folder / f"{name}.safetensors"
             if sha256(path) != said.weights.get(path.name):
