@@ -11,7 +11,7 @@ import torch
 
 from filtergan import cli
 from filtergan.cli import command
-from filtergan.errors import UserError
+from filtergan.errors import LostProcess, UserError
 from filtergan.machine import distributed
 
 LEFT = 70
@@ -46,6 +46,14 @@ def end(arguments: list[str]) -> None:
                 threading.Timer(0.2, os.kill, (os.getpid(), word)).start()
             while True:
                 distributed.lead(lambda: None)
+        case "told while it ends":
+            try:
+                raise LostProcess("A reason", " at step 3")
+            finally:
+                try:
+                    raise FileNotFoundError
+                except FileNotFoundError:
+                    os.kill(os.getpid(), signal.SIGTERM)
         case "bug":
             raise AssertionError("a bug")
 

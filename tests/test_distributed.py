@@ -318,6 +318,7 @@ def test_two_machines_and_one_mistake(tmp_path: Path) -> None:
         ("mistake", (2, 2), ("filtergan: A mistake.", "")),
         ("interrupt", (130, 130), ("filtergan: interrupted", "filtergan: interrupted")),
         ("told to end", (1, 1), ("The run was told to end", "Another process of this run has")),
+        ("told while it ends", (1, 1), ("A reason at step 3;", "A reason at step 3;")),
         ("killed", (-signal.SIGKILL, 1), ("", "Another process of this run has")),
         ("bug", (1, 1), ("AssertionError: a bug", "AssertionError: a bug")),
     ],

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from filtergan.errors import LostProcess, UserError
 from filtergan.machine.wording import count_of
@@ -164,7 +164,12 @@ def serving() -> Iterator[None]:
         yield
         return
 
-    def end(*_: Any) -> NoReturn:
+    def end(*_: Any) -> None:
+        handled = sys.exception()
+        while handled is not None:
+            if isinstance(handled, LostProcess):
+                return  # it ends already, and what it says of where it stood must not be lost
+            handled = handled.__context__
         raise LostProcess("The run was told to end")
 
     signal.signal(signal.SIGTERM, end)
