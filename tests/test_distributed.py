@@ -223,7 +223,7 @@ def test_a_whole_study(alone: Path, tmp_path: Path) -> None:
     assert without_the_way(err) == ""
     stages = [line for line in err.splitlines() if line.startswith("filtergan: ")]
     assert [line.split()[1] for line in stages] == [n for n in study.STAGES for _ in range(2)]
-    bars = [line for line in err.splitlines() if re.search(r" [\d.]+ s$", line)]
+    bars = [line for line in err.splitlines() if re.search(r"^  .*: .* [\d.]+ s$", line)]
     assert len({line.partition(":")[0] for line in bars}) == len(bars)  # each is told once
     run = tmp_path / "run"
     ours, oracle = record_of(run), record_of(alone)
