@@ -26,3 +26,31 @@ def mnist_path() -> Path:
     if not path.is_dir():
         pytest.skip(f"MNIST is not at {path}")
     return path
+
+
+# What imports filtergan is imported inside: jaxtyping's hook, which checks shapes, comes first.
+
+
+@pytest.fixture(scope="module")
+def unpainted() -> Iterator[None]:
+    """Studies plot pictures but do not paint them."""
+    from commands import quickly
+
+    with quickly():
+        yield
+
+
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that went as far as its generators and judges, in one go; tests change copies."""
+    from accidents import CONFIG
+    from commands import quickly
+
+    from filtergan import study
+    from filtergan.config.fields import dump
+
+    folder = tmp_path_factory.mktemp("begun")
+    (folder / "config.yaml").write_text(dump(CONFIG))
+    with quickly():
+        study.run(CONFIG, folder / "run", until="train-judges")
+    return folder / "run"

@@ -1,0 +1,57 @@
+"""The command as tests run it: quickly, with what it says, and the record that it leaves."""
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lines import without_the_way
+
+from filtergan import cli
+from filtergan.figures import style
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@contextlib.contextmanager
+def quickly() -> Iterator[None]:
+    """Pictures are plotted but not painted, which takes longer than all else.
+
+    Afterwards as many threads compute as before.
+    """
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "png", lambda figure: PNG)
+        yield
+    torch.set_num_threads(before)
+
+
+def command(*arguments: str | Path) -> str:
+    """Run the command, which must succeed, and return what it prints."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main([str(a) for a in arguments])
+    assert (code, without_the_way(err.getvalue())) == (0, "")
+    return out.getvalue()
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 2) -> str:
+    """The one sentence that a command ends with."""
+    capsys.readouterr()
+    assert cli.main([str(a) for a in arguments]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    said = without_the_way(err)
+    assert err.endswith(said)
+    assert said.startswith("filtergan: ")
+    assert said.count("\n") == 1
+    assert said.endswith(".\n")
+    return said
+
+
+def record_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "record.json").read_text())
