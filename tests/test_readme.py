@@ -19,12 +19,18 @@ def test_the_python_example_runs() -> None:
     assert len(getattr(found, "images", ())) == 32
 
 
-def test_the_list_of_folders_is_complete() -> None:
-    listed = set(re.findall(r"^  ([a-z_]+(?:\.py|/)) ", README, re.MULTILINE))
+def test_the_list_of_folders_and_modules_is_complete() -> None:
+    (tree,) = re.findall(r"^src/filtergan/\n(.*?)```", README, re.DOTALL | re.MULTILINE)
     package = ROOT / "src" / "filtergan"
+    listed = re.findall(r"^  ([a-z_]+(?:\.py|/)) .*\n((?:    .*\n)*)", tree, re.MULTILINE)
     there = {p.name for p in package.glob("*.py") if p.name != "__init__.py"}
-    there |= {f"{p.parent.name}/" for p in package.glob("*/__init__.py")}
-    assert listed == there
+    assert {name for name, _ in listed} == there | {
+        f"{p.parent.name}/" for p in package.glob("*/__init__.py")
+    }
+    for folder, names in listed:
+        modules = {p.stem for p in (package / folder).rglob("*.py") if p.stem[:2] != "__"}
+        folders = {f"{p.parent.name}/" for p in (package / folder).glob("*/__init__.py")}
+        assert set(re.findall(r"[a-z_]+/?", names)) == modules | folders, folder
 
 
 def test_the_public_names_exist() -> None:
