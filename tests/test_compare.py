@@ -19,7 +19,7 @@ from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
 from filtergan.measures.contrasts import difference, holm, pool
 from filtergan.measures.registry import lookup, result
-from filtergan.runs.record import Found, MeasureRecord, SiteRecord, Verdict
+from filtergan.runs.record import TOO_SHORT, Found, MeasureRecord, SiteRecord, Verdict
 
 
 def measured(value: float, half: float | None = None, n: int = 1000) -> MeasureRecord:
@@ -177,10 +177,11 @@ def test_device_threads_and_the_datas_place_make_no_configuration(tmp_path: Path
     assert any("images" in note for note in found.notes)
 
 
-def test_what_is_common_is_compared_and_the_rest_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verdict", ["collapsed", "diverged", TOO_SHORT])
+def test_what_is_common_is_compared_and_the_rest_named(tmp_path: Path, verdict: Verdict) -> None:
     more = {"compensation": measured(0.5, 0.02), "filter_spread": measured(0.3, 0.02)}
     one = write_run(tmp_path / "a", 0, more, ("conv4", "conv2"))
-    other = write_run(tmp_path / "b", 0, None, ("conv4", "conv3"), verdict="collapsed")
+    other = write_run(tmp_path / "b", 0, None, ("conv4", "conv3"), verdict=verdict)
     found = compare([one, other])
     assert list(found.sites) == ["conv4"]
     assert not found.sites["conv4"]["filter_spread"].differences
@@ -189,7 +190,7 @@ def test_what_is_common_is_compared_and_the_rest_named(tmp_path: Path) -> None:
         "A has site conv2",
         "B has site conv3",
         "B lacks measures of conv4: filter_spread",
-        "collapsed",
+        f"B, conv4, seed 0: {verdict}.",
     ):
         assert said in notes
     assert "One seed only of A and B" in notes

@@ -9,7 +9,7 @@ import torch
 
 from filtergan.measures import claims, gates
 from filtergan.measures.claims import SiteEvidence
-from filtergan.runs.record import MeasureRecord, Verdict
+from filtergan.runs.record import TOO_SHORT, MeasureRecord, Verdict
 
 
 def entry(value, low=None, high=None, null=None):
@@ -188,3 +188,14 @@ def test_nothing_is_known_of_a_site_whose_generator_diverged() -> None:
     late = site("conv4", 0.3, 0.4, "diverged", locality_r2_k1=entry(0.4, 0.38, 0.42))
     found = decided(site("conv2", 0.8, 0.9), late)
     assert set(found.values()) == {"undecided"}
+
+
+def test_a_generator_trained_too_briefly_decides_nothing() -> None:
+    """In the opposite world, where longer games decide against both claims."""
+    late = site("conv4", 0.8, 0.99, TOO_SHORT, locality_r2_k1=entry(0.8, 0.78, 0.82))
+    early = site("conv2", 0.3, 0.5, locality_r2_k1=entry(0.3, 0.28, 0.32))
+    assert set(decided(early, late).values()) == {"undecided"}
+    claim = claims.decide(early, late, resamples=200, seed=0)["low_level"]
+    assert "the generator at conv4 was trained too briefly to say" in claim.reason
+    found = believable()
+    assert set(decided(site("conv2", 0.8, 0.9, TOO_SHORT, **found), late).values()) == {"undecided"}

@@ -16,7 +16,7 @@ from filtergan.measures.latents import latent_name
 from filtergan.measures.registry import REGISTRY, result
 from filtergan.report import duration, number, summary_table, write_report
 from filtergan.runs.directory import RunDirectory
-from filtergan.runs.record import JudgesRecord, SiteRecord, StageRecord
+from filtergan.runs.record import TOO_SHORT, JudgesRecord, SiteRecord, StageRecord
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
@@ -167,6 +167,35 @@ def test_report_never_lets_a_failure_look_like_success(run):
     run.record.status, run.record.reason = "failed", "The loss became NaN at step 120."
     page = write_report(run).read_text()
     assert "<b>The study failed.</b> The loss became NaN at step 120." in page
+
+
+def test_a_run_too_short_to_judge_is_neither_a_success_nor_a_failure(run):
+    """Neutral on the page and in the terminal; its traversals decide nothing either."""
+    site = run.record.sites["conv2"]
+    site.verdict, site.reason = TOO_SHORT, "draws are as random ones, but it had 40 steps only"
+    site.measures |= {
+        "repeatability": result("repeatability", 0.1, None, 100),
+        "on_manifold_share": result("on_manifold_share", 0.1, None, 100),
+    }
+    page = write_report(run).read_text()
+    check(page)
+    assert (
+        "conv2: too short to say.</b> Draws are as random ones, but it had 40 steps only." in page
+    )
+    assert "show that everything runs, and nothing else" in page
+    assert page.count('<div class="banner neutral">') == 2  # at the top, and at the site
+    assert 'class="banner bad"' not in page
+    assert "conv2, traversals: not to be believed.</b> Not repeatable; off the manifold;" in page
+    assert "the generator was trained too briefly to say." in page
+    assert '<div class="banner no">' not in page
+    conv4, conv2 = summary_table(run)
+    assert str(conv2.title) == "conv2: too short to say"
+    assert (conv4.title_style, conv2.title_style) == ("bold green", "bold")
+    assert conv2.caption_style == "none"
+    site.verdict = "diverged"
+    assert "red" in str(summary_table(run)[1].title_style)
+    assert summary_table(run)[1].caption_style == "red"
+    assert '<div class="banner no">' in write_report(run).read_text()
 
 
 def test_report_of_a_study_that_was_stopped_early(run):

@@ -24,8 +24,10 @@ from filtergan.measures.gates import (
     value_of,
 )
 from filtergan.measures.statistics import interval
+from filtergan.measures.verdicts import told_of
 from filtergan.runs.record import (
     NOT_MEASURED,
+    TOO_SHORT,
     ClaimRecord,
     ConditionRecord,
     Found,
@@ -85,6 +87,7 @@ def decide(
     pairs = matched_pairs(early.change, late.change)
     low = _low_level(early, late, pairs, resamples, seed)
     high = _high_level(early, late, pairs, resamples, seed)
+    short = TOO_SHORT in (early.verdict, late.verdict)
     other = "stroke width" if early.strokes else "colour"
     low_says = (
         f"{early.layer} ignores low-level features such as brightness or {other}, more than "
@@ -92,14 +95,19 @@ def decide(
     )
     high_says = f"{late.layer} ignores high-level, highly non-linear changes"
     return {
-        "low_level": decided(early.layer, low_says, low),
-        "high_level": decided(late.layer, high_says, high),
+        "low_level": decided(early.layer, low_says, low, short),
+        "high_level": decided(late.layer, high_says, high, short),
     }
 
 
-def decided(layer: str, sentence: str, conditions: list[ConditionRecord]) -> ClaimRecord:
-    """Supported if all conditions are met, not supported if one is not, undecided otherwise."""
-    failed = [c.told for c in conditions if c.met is False]
+def decided(
+    layer: str, sentence: str, conditions: list[ConditionRecord], short: bool
+) -> ClaimRecord:
+    """Supported if all conditions are met, not supported if one is not, undecided otherwise.
+
+    A game that was too short decides nothing, against a claim as little as for it.
+    """
+    failed = [c.told for c in conditions if c.met is False and not short]
     open_ = [c.told for c in conditions if c.met is None]
     word: Literal["supported", "not supported", "undecided"] = (
         "not supported" if failed else "undecided" if open_ else "supported"
@@ -241,7 +249,7 @@ def _high_level(
 def _established(site: SiteEvidence) -> ConditionRecord:
     """Met or open: without generator and inversion nothing is known of what a site ignores."""
     if site.verdict != "converged":
-        why = f"the generator at {site.layer} {site.verdict}"
+        why = f"the generator at {site.layer} {told_of(site.verdict)}"
         return _condition(f"the generator at {site.layer} converged", None, why)
     failed = [c.told for c in gates(site.found)[:2] if not c.passed]
     return _condition(

@@ -6,9 +6,11 @@ from typing import Any
 from filtergan.families.catalogue import LOW_LEVEL, explained, references
 from filtergan.figures import distances_figure, latents_figure, png, shares_figure
 from filtergan.measures.gates import LABELS_KEPT, failures, findings, gates, is_invariance
+from filtergan.measures.verdicts import told_of
 from filtergan.report.text import cell, data_url, sentence
 from filtergan.runs.record import (
     NOT_MEASURED,
+    TOO_SHORT,
     CheckRecord,
     ClaimRecord,
     Found,
@@ -59,9 +61,10 @@ def traversals(site: SiteRecord) -> dict[str, Any] | None:
     if open_ := [check.name for check in checks if check.passed is None]:
         faults.append(f"not tested: {', '.join(open_)}")
     if site.verdict not in ("converged", None):
-        faults.append(f"the generator {site.verdict}")
+        faults.append(f"the generator {told_of(site.verdict)}")
     if failed:
-        title, says, tone = "not to be believed", sentence("; ".join([*failed, *faults])), "no"
+        title, says = "not to be believed", sentence("; ".join([*failed, *faults]))
+        tone = "open" if site.verdict == TOO_SHORT else "no"
     elif is_invariance(found) and not faults:
         title, tone = "an invariance is shown", "good"
         says = "By these measures the network ignores these changes of the image."
@@ -95,22 +98,40 @@ def _null_judged(found: Found) -> str | None:
     return f"Random changes of the filters of the same size fail: {', '.join(failed)}."
 
 
+def verdict_tone(site: SiteRecord) -> str:
+    """How the verdict on a site's generator is to look: good, open, neutral or bad."""
+    tones = {"converged": "good", None: "open", TOO_SHORT: "neutral"}
+    return tones.get(site.verdict, "bad")
+
+
+def tested(site: SiteRecord) -> bool:
+    """Whether the gates of a site's traversals are there, without which nothing is said of them."""
+    return any(check.passed is not None for check in gates(site.measures))
+
+
+def decided(record: Record) -> dict[str, ClaimRecord] | None:
+    """The paper's two sentences; None: not decided, or the gates of a site are missing."""
+    if record.claims and not all(map(tested, record.sites.values())):
+        return None
+    return record.claims
+
+
 def claims(record: Record) -> dict[str, Any] | None:
     """The paper's two sentences with verdict and conditions; None: not decided yet.
 
     Returns:
         `claims`, empty where there is but one site, and `why`, which says so.
     """
-    decided = record.claims
-    if decided is None:
+    found = decided(record)
+    if found is None:
         return None
-    if not decided:
+    if not found:
         return {
             "claims": [],
             "why": "The paper compares two layers; this study has one site, so neither of its two "
             "claims can be decided.",
         }
-    return {"claims": [_claim(claim, record.sites) for claim in decided.values()], "why": ""}
+    return {"claims": [_claim(claim, record.sites) for claim in found.values()], "why": ""}
 
 
 def _claim(claim: ClaimRecord, sites: Mapping[str, SiteRecord]) -> dict[str, Any]:
@@ -190,7 +211,7 @@ def _curve(found: Found, prefix: str) -> list[tuple[float, MeasureRecord]]:
 def latents(site: SiteRecord) -> dict[str, Any] | None:
     """What the latents do: `sentences` and a `figure`; None: not measured."""
     entries = site.latents
-    if not entries:
+    if not entries or not tested(site):
         return None
     shifts = {
         MORPHOMETRICS.get(m, m): [entry.shifts.get(m, (None,) * 3) for entry in entries]

@@ -111,6 +111,7 @@ def _site(run: RunDirectory, layer: str, site: SiteRecord) -> dict[str, Any]:
     return {
         "layer": layer,
         "verdict": site.verdict,
+        "tone": findings.verdict_tone(site),
         "reason": site.reason,
         "filters": shape(site.filters),
         "response": shape(site.response),

@@ -10,7 +10,7 @@ from filtergan.families.catalogue import explained
 from filtergan.figures import intervals_figure, png
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.registry import lookup, order
-from filtergan.report.findings import traversals
+from filtergan.report.findings import decided, traversals, verdict_tone
 from filtergan.report.text import data_url, number, sentence
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import NOT_MEASURED, Found, MeasureRecord, SiteRecord
@@ -85,14 +85,24 @@ PAPER_ROWS = (
 """What is measured, the paper's number, and the name of ours."""
 
 
+STYLES = {
+    "good": "bold green",
+    "open": "bold yellow",
+    "neutral": "bold",
+    "bad": "bold white on red",
+}
+"""How the terminal shows a verdict's tone."""
+
+
 def summary_table(run: RunDirectory) -> list[Table]:
     """The main measures of each site as a table, and the verdicts on the paper's claims.
 
-    A site that collapsed or diverged says so in red above its numbers; what its traversals are
-    worth is said below them, in red where they fail a gate.
+    A site that collapsed or diverged says so in red above its numbers, one that was trained too
+    briefly without colour; what its traversals are worth is said below, in red where they fail a
+    gate.
     """
     tables = [_site_table(layer, site) for layer, site in run.record.sites.items()]
-    if claims := run.record.claims:
+    if claims := decided(run.record):
         table = Table(title="the paper's two claims", title_style="bold")
         table.add_column("claim")
         table.add_column("verdict", no_wrap=True)
@@ -103,15 +113,14 @@ def summary_table(run: RunDirectory) -> list[Table]:
 
 
 def _site_table(layer: str, site: SiteRecord) -> Table:
-    verdict = site.verdict
-    style = {"converged": "bold green", None: "bold yellow"}.get(verdict, "bold white on red")
+    tone = verdict_tone(site)
     judged = traversals(site)
     told = judged and f"Traversals: {judged['title']}. {judged['says']}"
     said = [sentence(site.reason), told]
-    sound = verdict in ("converged", None) and (judged is None or judged["tone"] != "no")
+    sound = tone != "bad" and (judged is None or judged["tone"] != "no")
     table = Table(
-        title=f"{layer}: {verdict or 'not assessed'}",
-        title_style=style,
+        title=f"{layer}: {site.verdict or 'not assessed'}",
+        title_style=STYLES[tone],
         caption="\n".join(filter(None, said)) or None,
         caption_style="none" if sound else "red",
     )

@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 SCHEMA = "filtergan-record-2"
 """Written into every record; `migrated` reads those of earlier schemas."""
 
-Verdict = Literal["converged", "collapsed", "diverged"]
+Verdict = Literal["converged", "collapsed", "diverged", "too short to say"]
+TOO_SHORT: Verdict = "too short to say"
 
 
 def _finite(value: Any) -> Any:

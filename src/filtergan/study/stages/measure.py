@@ -10,8 +10,9 @@ from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures import gates
 from filtergan.measures.claims import SiteEvidence, decide
+from filtergan.measures.verdicts import verdict
 from filtergan.runs.directory import RunDirectory
-from filtergan.runs.record import ClaimRecord, Found, Verdict
+from filtergan.runs.record import ClaimRecord, Found
 from filtergan.sites.wrappers import unwrapped
 from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_filters import measure_filters, not_measured
@@ -32,48 +33,13 @@ def run(run: RunDirectory, materials: Materials) -> None:
             found = measure_filters(run, materials, gan, seed)
             found |= _traversals(run, materials, gan, seed)
             run.set_measures(layer, found)
-            run.set_verdict(layer, *verdict(found, found["single_draw_accuracy"].null or 0.0))
+            null = found["single_draw_accuracy"].null or 0.0
+            run.set_verdict(layer, *verdict(found, null, run.config.gan.steps))
             run.finish_site(STAGE, layer)
     run.record.claims = _claims(run, materials)
     if len(run.config.layer) >= DEPTHS:
         _plot_depth(run, materials)
     run.save()
-
-
-def verdict(found: Found, null: float) -> tuple[Verdict, str]:
-    """Whether the game came to a good end, and the numbers that say so.
-
-    Args:
-        found: Measures of the site.
-        null: Accuracy with random filters, which single draws must exceed.
-
-    Returns:
-        `converged`; `collapsed`, if the latent makes no difference; `diverged`, if draws are no
-        better than random filters. Then the reason.
-    """
-    accuracy, low = found["single_draw_accuracy"].value, found["single_draw_accuracy"].ci95[0]
-    spread = found["filter_spread"].value
-    if accuracy is None or spread is None or low is None or low <= null:
-        reached = "no accuracy" if accuracy is None else f"{accuracy:.3f}"
-        return (
-            "diverged",
-            f"single draws are no better than random filters ({reached} vs {null:.3f})",
-        )
-    said = "no Q was trained"
-    if "latent_r2_mean" in found:
-        r2 = found["latent_r2_mean"].value
-        if r2 is None or r2 < 0.3:
-            explained = "no number" if r2 is None else f"{r2:.2f}"
-            return "collapsed", f"the latent is ignored: Q's mean R² is {explained}, below 0.3"
-        said = f"mean R² {r2:.2f}"
-    if spread < 0.02:
-        return "collapsed", f"all draws are alike: filter_spread is {spread:.4f}, below 0.02"
-    real = found["real_accuracy"].value
-    return (
-        "converged",
-        f"single draws reach {accuracy:.3f} where the real filters reach {real:.3f}; "
-        f"{said}, spread {spread:.2f}",
-    )
 
 
 def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:

@@ -1,0 +1,168 @@
+"""A stage that is run once more takes back what was built on it, in the record and on the page."""
+
+import html
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from configs import micro
+from records import begun
+from rich.console import Console
+
+from filtergan import study
+from filtergan.config.fields import StudyConfig
+from filtergan.figures import style
+from filtergan.report import summary_table, write_report
+from filtergan.runs.clearing import forget
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import CheckRecord, ClaimRecord, LatentRecord, Record, SiteRecord
+from filtergan.study.stages import STAGES, built_on, needed
+
+OF_THE_STUDY = {
+    *("schema_", "preset", "config", "seed", "started", "finished", "status", "reason"),
+    *("versions", "device", "git", "begun_in", "resumed", "left_out", "clearing"),
+    *("stages", "sites", "figures"),
+}
+"""Fields of the record that no stage makes."""
+
+
+PLOTS = ("filters.png", "map.png", "traversal.png", "grid_0.png")
+FILES = {
+    "train-gan": {
+        *("curves.png", "filtergan.json", "generator.safetensors", "discriminator.safetensors"),
+    },
+    "traverse": {"traversal.safetensors", "traversal.png"},
+    "measure": {"evidence.safetensors", *PLOTS},
+}
+"""Files that a stage makes of each site, and names in the record."""
+
+
+def printed(run: RunDirectory) -> str:
+    output = io.StringIO()
+    Console(width=200, file=output).print(*summary_table(run), sep="\n")
+    return output.getvalue()
+
+
+def files_of(site: SiteRecord) -> set[str]:
+    return {Path(path).name for path in (*site.figures.values(), *site.files.values())}
+
+
+def plain(text: str) -> str:
+    """A page's text in small letters, since a sentence on it begins with a capital."""
+    return html.unescape(text).lower()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two sites."""
+    path, threads = tmp_path_factory.mktemp("forgetting") / "run", torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "png", lambda figure: b"\x89PNG")
+        study.run(micro(layer=("conv2", "conv1")), path)
+    torch.set_num_threads(threads)
+    return path
+
+
+def test_no_claim_stands_without_its_gates(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `filtergan traverse RUN`, then `filtergan report RUN`."""
+    monkeypatch.setattr(style, "png", lambda figure: b"\x89PNG")
+    before = RunDirectory.open(finished).record
+    page = (finished / "report.html").read_text()
+    assert before.claims
+    said = [claim.sentence for claim in before.claims.values()]
+    for site in before.sites.values():
+        said += [latent.sentence.removeprefix(f"{latent.name}: ") for latent in site.latents]
+        said += [*(check.told for check in site.gates), str(site.reason)]
+    assert len(said) > 15
+    assert all(text in plain(page) for text in map(str.lower, said))
+    for words in ("not to be believed", "two claims", "What the latents do", "What kind of change"):
+        assert words in page
+
+    study.run_stage("traverse", finished)
+    assert not (finished / "report.html").exists()  # nothing old stands, not even for a moment
+    run = study.run_stage("report", finished)
+    page = (finished / "report.html").read_text()
+    assert not [text for text in map(str.lower, said) if text in plain(page) + plain(printed(run))]
+    for words in ("two claims", "What the latents do", "What kind of change", "random changes of"):
+        assert words not in page
+        assert words not in printed(run)
+    assert page.count("not assessed") == printed(run).count("not assessed") == 2
+    assert "Not done when this page was written: measure." in page
+    assert page.count("<h3>Traversals</h3>") == 2  # of now, and marked as not assessed
+    assert run.record.status == "running"
+
+    study.run_stage("measure", finished)
+    run = study.run_stage("report", finished)
+    page = (finished / "report.html").read_text()
+    assert all(text in plain(page) for text in map(str.lower, said))  # found again
+    assert run.record.sites == before.sites
+    assert run.record.claims == before.claims
+    assert run.record.status == "finished"
+
+
+def test_a_page_never_shows_a_claim_whose_gates_are_missing(tmp_path: Path) -> None:
+    """Whatever the record says, as that of an earlier version may."""
+    told = {"layer": "conv2", "sentence": "conv2 ignores it", "reason": "", "conditions": []}
+    claim = ClaimRecord.model_validate(told | {"verdict": "supported"})
+    latent = LatentRecord(
+        name="z0", sentence="z0: thicker strokes", direction=[1.0], images=4, shifts={},
+        explained={"photometric_width": 0.5}, labels_kept=1, image_change=0.2, compensation=0.3,
+    )  # fmt: skip
+    check = CheckRecord(name="inversion", passed=True, told="passed once", failure="none")
+    site = SiteRecord(verdict="converged", latents=[latent], gates=[check])
+    config = StudyConfig()
+    record = begun(config, claims={"low_level": claim}, sites={"conv4": site, "conv2": site})
+    run = RunDirectory(tmp_path, config, record)
+    for text in (write_report(run).read_text(), printed(run)):
+        for words in ("conv2 ignores it", "thicker strokes", "passed once"):
+            assert words not in text
+
+
+# ------------------------------------------------------------------------------ what stages declare
+
+
+def test_every_field_of_the_record_is_made_by_one_stage_or_none() -> None:
+    keys = [key for stage in STAGES.values() for key in stage.owns.keys]
+    assert sorted([*keys, *OF_THE_STUDY]) == sorted(Record.model_fields)
+    keys = [key for stage in STAGES.values() for key in stage.owns.site_keys]
+    assert sorted([*keys, "figures", "files"]) == sorted(SiteRecord.model_fields)
+
+
+def test_every_file_of_a_study_is_made_by_a_stage(finished: Path) -> None:
+    of_run = [p for stage in STAGES.values() for p in stage.owns.files]
+    of_site = [p for stage in STAGES.values() for p in stage.owns.site_files]
+    log = ("record.json", "config.yaml", "events.jsonl", "tensorboard/*/*")
+    for file in (f.relative_to(finished) for f in finished.rglob("*") if f.is_file()):
+        folder = file.parts[0] in ("conv1", "conv2")
+        place = Path(*file.parts[1:]) if folder else file
+        patterns = of_site if folder else (*of_run, *log)
+        assert any(place.match(pattern) for pattern in patterns), file
+
+
+def test_what_builds_on_what() -> None:
+    assert needed("measure") == ["train-cnn", "train-gan", "train-judges", "traverse"]
+    assert needed("traverse") == ["train-cnn", "train-gan"]
+    assert needed("train-judges") == []
+    assert built_on("train-judges") == ["train-judges", "measure", "report"]
+    assert built_on("train-cnn") == [n for n in STAGES if n != "train-judges"]
+    assert built_on("report") == ["report"]
+    names = list(STAGES)
+    for name, stage in STAGES.items():
+        assert all(names.index(other) < names.index(name) for other in stage.needs)
+
+
+@pytest.mark.parametrize("name", list(STAGES))
+def test_what_a_stage_made_is_forgotten_and_nothing_else(finished: Path, name: str) -> None:
+    before, after = RunDirectory.open(finished).record, RunDirectory.open(finished).record
+    owned = STAGES[name].owns
+    forget(after, owned)
+    for key in Record.model_fields.keys() - {"sites", "figures"}:
+        empty = Record.model_fields[key].get_default()
+        assert getattr(after, key) == (empty if key in owned.keys else getattr(before, key))
+    for layer, site in after.sites.items():
+        for key in SiteRecord.model_fields.keys() - {"figures", "files"}:
+            empty = SiteRecord.model_fields[key].get_default()
+            kept = getattr(before.sites[layer], key)
+            assert getattr(site, key) == (empty if key in owned.site_keys else kept)
+        assert files_of(before.sites[layer]) - files_of(site) == FILES.get(name, set())
