@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from commands import record_of
 from configs import micro
 from records import DATASET, NETWORK, begun
 
@@ -99,10 +100,6 @@ def flat(config: StudyConfig) -> dict[str, Any]:
     parts = {k: v for k, v in values.items() if isinstance(v, dict)}
     inner = {f"{part}.{k}": v for part, own in parts.items() for k, v in own.items()}
     return {k: v for k, v in values.items() if k not in parts} | inner
-
-
-def record_of(path: Path) -> dict[str, Any]:
-    return json.loads((path / "record.json").read_text())
 
 
 def test_each_variant_changes_what_its_name_says(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from commands import PNG, record_of
 from configs import micro
 from safetensors.torch import save_file
-from test_study import PNG, record_of
 from torch import Tensor, nn
 
 import filtergan as fg

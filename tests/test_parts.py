@@ -1,0 +1,115 @@
+"""A study in parts: each stage by itself, after those it needs, and run anew."""
+
+from pathlib import Path
+
+import pytest
+from commands import command, record_of
+from configs import micro
+
+from filtergan import study
+from filtergan.config.fields import dump
+from filtergan.errors import UserError
+from filtergan.machine.files import sha256
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.events import read_events
+from filtergan.study.stages import built_on
+
+pytestmark = pytest.mark.usefixtures("unpainted")
+
+
+def weights_of(path: Path, layer: str = "conv2") -> str:
+    return sha256(path / layer / "generator.safetensors")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, unpainted: None) -> Path:
+    """A finished micro study made in one go; tests look at it and change nothing."""
+    path = tmp_path_factory.mktemp("micro") / "run"
+    study.run(micro(), path)
+    return path
+
+
+def test_in_two_parts(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "micro.yaml").write_text(dump(micro()))
+    run = tmp_path / "run"
+    arguments = ("study", "--config", tmp_path / "micro.yaml", "--out", run)
+    said = command(*arguments, "--until", "train-gan")
+    assert said == f"The run directory: {run}\n"
+    record = record_of(run)
+    assert list(record["stages"]) == ["train-cnn", "train-gan"]
+    assert record["status"] == "running"
+    assert not (run / "conv2" / "traversal.safetensors").exists()
+    made = weights_of(run)
+    command(*arguments, "--resume")
+    record = record_of(run)
+    assert record["status"] == "finished"
+    assert [s["attempts"] for s in record["stages"].values()] == [1] * 6
+    assert weights_of(run) == made == weights_of(small)  # in parts or not, and in another folder
+    assert sha256(run / "cnn.safetensors") == sha256(small / "cnn.safetensors")
+
+
+def test_in_parts_the_numbers_are_the_same(small: Path, tmp_path: Path) -> None:
+    """Each stage alone, from the run directory only, finds what the whole study found."""
+    run = tmp_path / "run"
+    study.run(micro(), run, until="train-cnn")
+    for name in list(study.STAGES)[1:]:
+        command(name, run)
+    one, other = (record_of(path) for path in (small, run))
+    assert other["status"] == "finished"
+    assert one["sites"] == other["sites"]
+    assert one["cnn"] == other["cnn"]
+
+
+def test_another_seed_gives_another_generator(small: Path, tmp_path: Path) -> None:
+    study.run(micro(seed=1), tmp_path / "run", until="train-gan")
+    assert weights_of(tmp_path / "run") != weights_of(small)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("train-gan", "train-cnn"),
+        ("traverse", "train-gan"),
+        ("measure", "train-gan"),
+        ("measure", "train-judges"),
+    ],
+)
+def test_a_stage_needs_those_before_it(tmp_path: Path, name: str, missing: str) -> None:
+    run = RunDirectory.create(tmp_path, micro())
+    for other in study.STAGES.keys() - built_on(missing):
+        with run.stage(other):
+            pass
+    before = (tmp_path / "record.json").read_bytes()
+    with pytest.raises(UserError, match=f"no finished stage '{missing}'.* `filtergan {missing} "):
+        study.run_stage(name, tmp_path)
+    assert (tmp_path / "record.json").read_bytes() == before
+
+
+def test_a_stage_needs_a_run_directory(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no study"):
+        study.run_stage("measure", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_of_what_there_is(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, micro())
+    study.run_stage("report", tmp_path)
+    assert (tmp_path / "report.html").exists()
+    assert record_of(run.path)["status"] == "running"
+
+
+def test_a_stage_run_anew_takes_back_what_was_built_on_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    study.run(micro(), run, until="train-gan")
+    checkpoint = run / "conv2" / "checkpoint" / "game.safetensors"
+    made = weights_of(run)
+    study.run_stage("train-gan", run)  # from its first step, not from the end of the last game
+    record = record_of(run)
+    assert record["stages"]["train-gan"]["done"]
+    assert [e["step"] for e in read_events(run / "events.jsonl") if "gan" in e["stage"]] == [
+        *range(2, 13, 2)
+    ]
+    assert weights_of(run) == made
+    study.run_stage("train-cnn", run)
+    assert list(record_of(run)["stages"]) == ["train-cnn"]
+    assert not checkpoint.exists()  # it belongs to the network that was
