@@ -1,11 +1,17 @@
-"""What surrounds the code says what the code does: hooks, workflow, changelog."""
+"""What surrounds the code says what the code does: hooks, workflow, changelog; and its size."""
 
+import ast
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("src", "tests", "studies", "benchmarks")
+CODE = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+LONGEST_FILE, LONGEST_FUNCTION = 400, 80
+"""Lines, as CONTRIBUTING has them."""
 
 
 def recipe(target: str) -> list[str]:
@@ -49,3 +55,13 @@ def test_module_names_are_not_repeated() -> None:
     modules = [f for f in (ROOT / "src").rglob("*.py") if not f.name.startswith("__")]
     names = [file.stem for file in modules]
     assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("file", CODE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_and_functions_can_be_held_in_mind(file: Path) -> None:
+    text = file.read_text()
+    assert len(text.splitlines()) <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
