@@ -157,7 +157,7 @@ def test_stages_and_from_where_they_go_on(
     bars.stop_at = None
     study.run(config, run, until="train-gan", resume=True)
     assert told() == [
-        "the study goes on with stage train-gan, of which conv4 is done",
+        "the study goes on with stage train-gan (done there: conv4)",
         "train-gan begins",
         "the generator of conv2 goes on from step 4 of 11",
         "train-gan took a time",

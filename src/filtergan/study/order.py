@@ -122,7 +122,7 @@ def _goes_on(directory: RunDirectory, names: Sequence[str]) -> str:
         where = f"the report: {page}" if page.exists() else f"the run directory: {directory.path}"
         return f"everything was done already; {where}"
     done = [layer for layer in directory.config.layer if directory.site_done(left[0], layer)]
-    there = f", of which {' and '.join(done)} is done" if done else ""
+    there = f" (done there: {', '.join(done)})" if done else ""
     return f"the study goes on with stage {left[0]}{there}"
 
 
