@@ -5,14 +5,12 @@ import io
 from pathlib import Path
 
 import pytest
-import torch
 from configs import micro
 from records import begun
 from rich.console import Console
 
 from filtergan import study
 from filtergan.config.fields import StudyConfig
-from filtergan.figures import style
 from filtergan.report import summary_table, write_report
 from filtergan.runs.clearing import forget
 from filtergan.runs.directory import RunDirectory
@@ -54,19 +52,15 @@ def plain(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, unpainted: None) -> Path:
     """A study of two sites."""
-    path, threads = tmp_path_factory.mktemp("forgetting") / "run", torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "png", lambda figure: b"\x89PNG")
-        study.run(micro(layer=("conv2", "conv1")), path)
-    torch.set_num_threads(threads)
+    path = tmp_path_factory.mktemp("forgetting") / "run"
+    study.run(micro(layer=("conv2", "conv1")), path)
     return path
 
 
-def test_no_claim_stands_without_its_gates(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_claim_stands_without_its_gates(finished: Path) -> None:
     """As `filtergan traverse RUN`, then `filtergan report RUN`."""
-    monkeypatch.setattr(style, "png", lambda figure: b"\x89PNG")
     before = RunDirectory.open(finished).record
     page = (finished / "report.html").read_text()
     assert before.claims

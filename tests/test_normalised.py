@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import PNG, record_of
+from commands import quickly, record_of
 from configs import micro
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 import filtergan as fg
 from filtergan import cli
 from filtergan.config.fields import dump
-from filtergan.figures import style
 from filtergan.machine.files import load_tensors
 from filtergan.measures.accuracies import reordered_accuracy
 
@@ -57,10 +56,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "normalised_nets.py").write_text(FACTORIES)
     (tmp_path / "micro.yaml").write_text(dump(micro()))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(style, "png", lambda figure: PNG)  # painting takes longer than the rest
-    threads = torch.get_num_threads()
-    yield tmp_path
-    torch.set_num_threads(threads)
+    with quickly():
+        yield tmp_path
     sys.modules.pop("normalised_nets", None)
 
 

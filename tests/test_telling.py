@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from commands import quickly
 from PIL import Image
 
 from filtergan import study
 from filtergan.config.fields import StudyConfig, parse
 from filtergan.config.presets import tiny
-from filtergan.figures import style
 from filtergan.machine import distributed, runtime
 
 CHANGES: dict[str, Any] = {
@@ -78,12 +77,9 @@ def bars(monkeypatch: pytest.MonkeyPatch) -> Bars:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pictures are not painted, and threads are afterwards what they were."""
-    monkeypatch.setattr(style, "png", lambda figure: b"\x89PNG\r\n\x1a\n")
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+def _quick() -> Iterator[None]:
+    with quickly():
+        yield
 
 
 def config_of(data: str) -> StudyConfig:
