@@ -34,6 +34,9 @@ def end(arguments: list[str]) -> None:
     distributed.start("cpu", "32-true")
     distributed.mean([torch.ones(3)], 0.5)
     distributed.lead(lambda: None)
+    # The first optimiser of a process brings parts of torch that would hold the group for good.
+    torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))])
+    assert "torch._dynamo" in sys.modules
     assert threads() >= {"gloo_tcp_loop", "pt_gloo_runloop"}
     match arguments[0]:
         case "mistake":

@@ -6,6 +6,8 @@ every function here is trivial.
 """
 
 import atexit
+import gc
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -65,6 +67,10 @@ def start(accelerator: str, precision: str) -> None:
     if accelerator == "cuda":
         torch.cuda.set_device(local_rank())  # NCCL's objects are sent from there
     if not dist.is_initialized():
+        # Its functions have the group of all processes as a default argument. Imported when there
+        # is one, as with the first optimiser, they would hold it, and `_leave` could not end it.
+        importlib.import_module("torch.distributed.nn.functional")
+
         with _together():
             dist.init_process_group("nccl" if accelerator == "cuda" else "gloo", timeout=TIMEOUT)
         atexit.register(_leave)
@@ -206,6 +212,7 @@ def _leave() -> None:
     Where Python has begun to end by then, as on a busy machine, it ends that thread in the midst of
     a destructor instead, and the process aborts. Destroying the group waits for the threads.
     """
+    gc.collect()  # an error that was told, and the frames that it went through, may hold the group
     if dist.is_initialized():
         dist.destroy_process_group()
 
