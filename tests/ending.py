@@ -1,33 +1,17 @@
-"""A command in which processes meet, and end in some WAY; does a thread of theirs outlive it?"""
+"""A command in which processes meet and work, and end in some WAY."""
 
-import atexit
 import os
 import signal
 import sys
 import threading
-from pathlib import Path
 
 import torch
+from leftover import threads
 
 from filtergan import cli
 from filtergan.cli import command
 from filtergan.errors import LostProcess, UserError
 from filtergan.machine import distributed
-
-LEFT = 70
-"""The exit code where a thread is left."""
-
-
-def threads() -> set[str]:
-    """Names of the process group's threads, of those that run now."""
-    names = {(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
-    return {name for name in names if name.startswith(("gloo_", "pt_gloo_", "pt_tcpstore_"))}
-
-
-def check() -> None:
-    if left := threads():
-        print(f"left: {left}", file=sys.stderr, flush=True)
-        os._exit(LEFT)
 
 
 def end(arguments: list[str]) -> None:
@@ -62,6 +46,5 @@ def end(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    atexit.register(check)  # what is registered later, as by `start`, is called before
     command._run = end
     sys.exit(cli.main(sys.argv[1:]))

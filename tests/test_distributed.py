@@ -65,8 +65,10 @@ def free_port() -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    source = str(Path(study.__file__).parents[2])
-    return os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"} | more
+    """Of processes that fail where they end beside a thread of their group."""
+    here = Path(__file__).parent
+    path = os.pathsep.join(map(str, (here / "watched", here, Path(study.__file__).parents[2])))
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | more
 
 
 def start_script(
