@@ -1,6 +1,5 @@
 """Several processes compute what one does, end together, and go on in any number."""
 
-import json
 import os
 import re
 import signal
@@ -12,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import ending
 import pytest
 import several
 import stopped
 import torch
+from commands import record_of
 from configs import micro
 from lines import without_the_way
 
@@ -165,10 +164,6 @@ def start(arguments: list[str], **variables: str) -> subprocess.Popen[str]:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-
-
-def record_of(run: Path) -> dict[str, Any]:
-    return json.loads((run / "record.json").read_text())
 
 
 def until(done: Callable[[], object]) -> None:

@@ -84,17 +84,25 @@ def commands_of(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
     raise AssertionError("the whole parser has commands")
 
 
-def _add_study(commands: Any, base: StudyConfig, everything: bool) -> None:
-    meaning = "All stages, from images to the report."
-    study = commands.add_parser(
-        "study",
+def _with_a_config(
+    commands: Any, name: str, meaning: str, description: str, usage: str
+) -> argparse.ArgumentParser:
+    """A command that makes a config, whose help has to wait for the preset or file named."""
+    return commands.add_parser(
+        name,
         help=meaning,
-        description=meaning + "\n" + STUDY,
-        usage="filtergan study (PRESET | --config FILE) [options]",
+        description=description,
+        usage=usage,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=False,
     )
+
+
+def _add_study(commands: Any, base: StudyConfig, everything: bool) -> None:
+    meaning = "All stages, from images to the report."
+    usage = "filtergan study (PRESET | --config FILE) [options]"
+    study = _with_a_config(commands, "study", meaning, meaning + "\n" + STUDY, usage)
     study.add_argument("--out", metavar="DIR", help="[default: runs/PRESET-seedSEED]")
     until = f"stop after it: {', '.join(STAGES)}" if everything else argparse.SUPPRESS
     study.add_argument("--until", choices=STAGES, metavar="STAGE", help=until)
@@ -116,15 +124,10 @@ def _add_processes(command: Any, everything: bool = True) -> None:
 
 def _add_ablate(commands: Any, base: StudyConfig, everything: bool) -> None:
     variants = "\n".join(f"  {name:<15} {one.meaning}" for name, one in VARIANTS.items())
-    ablate = commands.add_parser(
-        "ablate",
-        help="The paper's design claims: studies with one choice changed, over seeds.",
-        description=ABLATE.format(variants=variants),
-        usage="filtergan ablate (PRESET | --config FILE) [options]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
+    meaning = "The paper's design claims: studies with one choice changed, over seeds."
+    usage = "filtergan ablate (PRESET | --config FILE) [options]"
+    description = ABLATE.format(variants=variants)
+    ablate = _with_a_config(commands, "ablate", meaning, description, usage)
     ablate.add_argument(
         "--out",
         metavar="DIR",
@@ -152,15 +155,8 @@ def _add_compare(commands: Any) -> None:
 
 def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:
     meaning = "The convolutions of a network that can be studied, and what that would cost."
-    layers = commands.add_parser(
-        "layers",
-        help=meaning,
-        description=meaning + "\n" + LAYERS,
-        usage="filtergan layers (PRESET | --config FILE | --model FACTORY) [options]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
+    usage = "filtergan layers (PRESET | --config FILE | --model FACTORY) [options]"
+    layers = _with_a_config(commands, "layers", meaning, meaning + "\n" + LAYERS, usage)
     add_config(layers, base, everything, without=("layer",))
 
 
