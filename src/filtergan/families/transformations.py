@@ -1,8 +1,10 @@
 """Transformations of images whose nature is known: grey levels, stroke width, affine, smooth warp.
 
 Positions are pixels about the image's centre, horizontal first. Images are sampled bilinearly, and
-are 0 outside. Nothing is clipped.
+are 0 outside unless told otherwise. Nothing is clipped.
 """
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,14 +38,16 @@ def affine(
 
 
 def displace(
-    x: Float[Tensor, "n c h w"], flow: Float[Tensor, "n 2 h w"]
+    x: Float[Tensor, "n c h w"],
+    flow: Float[Tensor, "n 2 h w"],
+    outside: Literal["zeros", "border"] = "zeros",
 ) -> Float[Tensor, "n c h w"]:
-    """x'(p) = x(p + flow(p)), the flow in pixels."""
+    """x'(p) = x(p + flow(p)), the flow in pixels; outside, x is 0 or what it is at its border."""
     height, width = x.shape[2:]
     place = coordinates((height, width)).to(x) + flow
     # Without aligned corners a grid of -1 .. 1 runs over the outer borders of the pixels.
     grid = place.movedim(1, -1) * place.new_tensor([2 / width, 2 / height])
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode=outside, align_corners=False)
 
 
 def coordinates(size: tuple[int, int]) -> Float[Tensor, "2 h w"]:

@@ -1,0 +1,146 @@
+"""Fields that change images smoothly: a flow, gain, blur and offset at every pixel.
+
+Fields are given by coefficients on a coarse grid, in units in which 1 is a clear but moderate
+change, and spread over the pixels by cubic interpolation. What is linear in the coefficients is
+linear in the fields; the flow that moves pixels is the exponential of the field, so that minus
+the coefficients moves them back, and twice as much moves them twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from filtergan.families.transformations import displace
+
+Kind = Literal["flow", "gain", "blur", "offset"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SQUARINGS = 4  # of an exponential: from a sixteenth of the flow
+PIXEL = 28  # sides of an image on which a flow of 1 is a pixel
+
+
+@dataclass(frozen=True)
+class FieldSpace:
+    """Which fields images of one shape are changed with, and how.
+
+    Attributes:
+        shape: Channels, height and width of an image.
+        kinds: Of fields: `flow` (two of them: right and down), log `gain` (one a channel), `blur`
+            (the share of the blurred image that takes the image's place; below 0 it sharpens) and
+            `offset` (one a channel).
+        grid: Coefficients along each axis of a field.
+    """
+
+    shape: tuple[int, int, int]
+    kinds: tuple[Kind, ...] = ("flow", "gain", "blur")
+    grid: int = 7
+
+    @property
+    def channels(self) -> dict[Kind, int]:
+        """Fields of each kind."""
+        of_kind: Mapping[Kind, int] = {
+            "flow": 2,
+            "gain": self.shape[0],
+            "blur": 1,
+            "offset": self.shape[0],
+        }
+        return {kind: of_kind[kind] for kind in self.kinds}
+
+    @property
+    def count(self) -> int:
+        """Fields of all kinds."""
+        return sum(self.channels.values())
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Shape of one image's coefficients: fields, rows and columns of the grid."""
+        return self.count, self.grid, self.grid
+
+    @property
+    def pixel(self) -> float:
+        """Pixels to a flow of 1, and to the standard deviation of the blur."""
+        return max(self.shape[1:]) / PIXEL
+
+    def fields(
+        self, coefficients: Float[Tensor, "n m g g"]
+    ) -> dict[Kind, Float[Tensor, "n k h w"]]:
+        """The field of each kind at every pixel, the flow in pixels (before its exponential)."""
+        rows, columns = (spreading(side, self.grid).to(coefficients) for side in self.shape[1:])
+        spread = (rows @ coefficients @ columns.mT).split(list(self.channels.values()), dim=1)
+        named = dict(zip(self.channels, spread, strict=True))
+        if "flow" in named:
+            named["flow"] = named["flow"] * self.pixel
+        return named
+
+    def apply(
+        self, x: Float[Tensor, "n c h w"], coefficients: Float[Tensor, "n m g g"]
+    ) -> Float[Tensor, "n c h w"]:
+        """The images, changed: blurred, moved, amplified, offset, and held within [0, 1].
+
+        Args:
+            x: Pixels in [0, 1].
+            coefficients: Of each image; zeros leave it as it is.
+        """
+        fields = self.fields(coefficients)
+        if "blur" in fields:
+            x = x + fields["blur"] * (_blurred(x, self.pixel) - x)
+        if "flow" in fields:
+            flow = exponential(fields["flow"])
+            # Sampling rounds; where nothing moves the image is to remain what it is exactly.
+            x = x + (displace(x, flow) - displace(x, torch.zeros_like(flow)))
+        if "gain" in fields:
+            x = x * fields["gain"].clamp(max=3).exp()
+        if "offset" in fields:
+            x = x + fields["offset"]
+        return x.clamp(0, 1)
+
+
+def exponential(velocity: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n 2 h w"]:
+    """The flow that following a constant field of velocities leads to, by scaling and squaring.
+
+    Args:
+        velocity: In pixels.
+
+    Source: Arsigny et al. 2006, "A log-Euclidean framework for statistics on diffeomorphisms".
+    """
+    flow = velocity / 2**SQUARINGS
+    for _ in range(SQUARINGS):
+        flow = flow + displace(flow, flow, outside="border")
+    return flow
+
+
+def folded(flow: Float[Tensor, "n 2 h w"]) -> Float[Tensor, " n"]:
+    """The share of pixels at which p -> p + flow(p) folds: its Jacobian determinant is <= 0."""
+    right = flow[:, :, :-1, 1:] - flow[:, :, :-1, :-1]
+    down = flow[:, :, 1:, :-1] - flow[:, :, :-1, :-1]
+    determinant = (1 + right[:, 0]) * (1 + down[:, 1]) - right[:, 1] * down[:, 0]
+    return (determinant <= 0).flatten(1).float().mean(1)
+
+
+@cache
+def spreading(side: int, grid: int) -> Float[Tensor, "side grid"]:
+    """The matrix that spreads a line of coefficients over so many pixels, by cubic interpolation.
+
+    Its rows add up to 1.
+    """
+    lines = torch.eye(grid, dtype=torch.float64)[:, None]
+    wide = F.interpolate(lines[..., None], (side, 1), mode="bicubic", align_corners=False)
+    return wide[:, 0, :, 0].mT.float()
+
+
+def _blurred(x: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
+    rows, columns = (_gaussian(side, sigma).to(x) for side in x.shape[2:])
+    return rows @ x @ columns.mT
+
+
+@cache
+def _gaussian(side: int, sigma: float) -> Float[Tensor, "side side"]:
+    """The matrix that blurs a line of pixels; the border goes on outside."""
+    place = torch.arange(side, dtype=torch.float64)
+    weights = torch.exp(-(place[:, None] - place).square() / (2 * sigma**2))
+    return (weights / weights.sum(1, keepdim=True)).float()
