@@ -18,14 +18,14 @@ COLUMNS = {
 }
 
 
-def families(records: Sequence[Record], layer: str) -> Rows:
+def families(records: Sequence[Record], key: str) -> Rows:
     """What explains the changes of a site's traversals, of its null and of the references.
 
     Args:
         records: A study's records, one for each seed.
-        layer: The site.
+        key: The site.
     """
-    sites = [record.sites[layer] for record in records]
+    sites = [record.sites[key] for record in records]
     sets = {"generator": [site.measures for site in sites]}
     for name in sites[0].references:
         sets[name] = [site.references[name] for site in sites]
@@ -40,12 +40,12 @@ def families(records: Sequence[Record], layer: str) -> Rows:
 def gates(records: Sequence[Record]) -> Rows:
     """What every gate and finding says of each site, a column for each seed."""
     lines = []
-    for layer, site in records[0].sites.items():
+    for name, site in records[0].sites.items():
         for number, check in enumerate(site.gates):
-            cells = [_passed(record.sites[layer].gates[number]) for record in records]
-            lines.append([layer, check.name, *cells])
-        nulls = [record.sites[layer].references["null"] for record in records]
-        lines.append([layer, "all, of random changes of the filters", *map(_invariance, nulls)])
+            cells = [_passed(record.sites[name].gates[number]) for record in records]
+            lines.append([name, check.name, *cells])
+        nulls = [record.sites[name].references["null"] for record in records]
+        lines.append([name, "all, of random changes of the filters", *map(_invariance, nulls)])
     return ["site", "test", *_seeds(records)], lines
 
 
@@ -62,10 +62,10 @@ def claims(records: Sequence[Record]) -> Rows:
     return ["", *_seeds(records)], lines
 
 
-def latents(records: Sequence[Record], layer: str) -> Rows:
+def latents(records: Sequence[Record], name: str) -> Rows:
     """What each latent of a site does, in words, for the first seed."""
-    found = records[0].sites[layer].latents
-    return [f"{layer}, seed {records[0].seed}"], [[latent.sentence] for latent in found]
+    found = records[0].sites[name].latents
+    return [f"{name}, seed {records[0].seed}"], [[latent.sentence] for latent in found]
 
 
 def _seeds(records: Sequence[Record]) -> list[str]:

@@ -81,9 +81,9 @@ def rows(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
     lines = []
     for kind, names in KINDS.items():
         pairs = {s: (found[kind][s], found["none"][s]) for s in seeds if s in found[kind]}
-        for layer in next(iter(pairs.values()))[0].sites if pairs else ():
+        for site in next(iter(pairs.values()))[0].sites if pairs else ():
             for name in names:
-                lines.append([kind, layer, name, *_cells(name, layer, pairs, seeds)])
+                lines.append([kind, site, name, *_cells(name, site, pairs, seeds)])
     return head, lines
 
 
@@ -102,29 +102,29 @@ def by_kind(results: Path = RESULTS) -> tuple[list[str], list[list[str]]]:
     lines = []
     for kind in ("none", *studied):
         of_kind = _records(results / kind).values()
-        layers = {layer: None for record in of_kind for layer in record.sites}
-        for layer in layers:
-            sites = [record.sites[layer] for record in of_kind]
+        sites = {site: None for record in of_kind for site in record.sites}
+        for site in sites:
+            entries = [record.sites[site] for record in of_kind]
             cells = (
-                over_seeds([_found(site, part)[name].value for site in sites])
+                over_seeds([_found(entry, part)[name].value for entry in entries])
                 for name, part in columns
             )
-            lines.append([kind, layer, *cells])
+            lines.append([kind, site, *cells])
     return ["planted", "site", *head], lines
 
 
-def _found(site: SiteRecord, part: str) -> Found:
-    return site.measures if part == "measures" else site.references[part]
+def _found(entry: SiteRecord, part: str) -> Found:
+    return entry.measures if part == "measures" else entry.references[part]
 
 
 def _cells(
-    name: str, layer: str, pairs: Mapping[int, tuple[Record, Record]], seeds: Sequence[int]
+    name: str, site: str, pairs: Mapping[int, tuple[Record, Record]], seeds: Sequence[int]
 ) -> list[str]:
     """A cell for each seed, and how many rank right: in direction, and beyond their interval."""
     cells, right, beyond, of = [], 0, 0, 0
     sign = -1 if name.startswith("normalized_variance") else 1
     for seed in seeds:
-        planted, plain = (_estimate(r, layer, name) for r in pairs.get(seed, (None, None)))
+        planted, plain = (_estimate(r, site, name) for r in pairs.get(seed, (None, None)))
         cells.append(f"{_shown(planted)}; {_shown(plain)}")
         if planted is not None and plain is not None:
             test = difference(planted, plain)
@@ -134,8 +134,8 @@ def _cells(
     return [*cells, f"{right} of {of}, {beyond} beyond the interval"]
 
 
-def _estimate(record: Record | None, layer: str, name: str) -> Estimate | None:
-    measures = record.sites[layer].measures if record and layer in record.sites else {}
+def _estimate(record: Record | None, site: str, name: str) -> Estimate | None:
+    measures = record.sites[site].measures if record and site in record.sites else {}
     if name.startswith("slope of "):
         return _slope(measures, name.removeprefix("slope of "))
     result = measures.get(name)

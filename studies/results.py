@@ -72,14 +72,14 @@ def _paths(study: str) -> list[Path]:
 
 
 def _site(name: str) -> str:
-    """`site/STUDY/LAYER`: every measure of one site, a column per seed."""
-    _, study, layer = name.split("/")
+    """`site/STUDY/SITE`: every measure of one site, a column per seed."""
+    _, study, site = name.split("/")
     records = _records(study)
     head = [f"seed {r.seed}" for r in records]
-    verdicts = [r.sites[layer].verdict or "not assessed" for r in records]
+    verdicts = [r.sites[site].verdict or "not assessed" for r in records]
     lines = [["verdict", "", "converged", *verdicts]]
     for measure, words, paper, goal in ROWS:
-        found = [r.sites[layer].measures.get(measure) for r in records]
+        found = [r.sites[site].measures.get(measure) for r in records]
         if any(found):
             lines.append([words, paper, goal, *(_shown(f, measure) for f in found)])
     if study == "mnist":
@@ -160,13 +160,13 @@ def _ablations(name: str) -> str:
     sites = compare({variant: seeds for variant, seeds in found.items() if seeds})
     heads = ["site", "variant", "verdicts", *COLUMNS.values()]
     lines = [_line(heads), _line(["---"] * len(heads))]
-    for layer, variants in sites.items():
+    for site, variants in sites.items():
         for variant, of_variant in variants.items():
             measures = of_variant["measures"].values()
             values = [(m[part] if part else m)["values"].values() for m in measures]
             if not part or variant != "base":
                 cells = (_over_seeds(list(v)) for v in values)
-                lines.append(_line([layer, variant, verdicts(of_variant), *cells]))
+                lines.append(_line([site, variant, verdicts(of_variant), *cells]))
     return "\n".join(lines)
 
 
@@ -199,11 +199,11 @@ def _bench(name: str) -> str:
 
 
 def _evidence(name: str) -> str:
-    """`families/STUDY/LAYER`, `gates/STUDY`, `claims/STUDY` or `latents/STUDY/LAYER`."""
+    """`families/STUDY/SITE`, `gates/STUDY`, `claims/STUDY` or `latents/STUDY/SITE`."""
     import evidence
 
-    table, study, *layer = name.split("/")
-    head, lines = getattr(evidence, table)(_records(study), *layer)
+    table, study, *site = name.split("/")
+    head, lines = getattr(evidence, table)(_records(study), *site)
     return _table(head, lines)
 
 

@@ -27,7 +27,7 @@ from filtergan.pooling.pool import draw_accuracy
 from filtergan.study.materials import Materials
 
 DRAWS = 30
-LAYER = "conv4"
+SITE = "conv4@activation"
 # The digits of the demo in a game as on MNIST.
 BASE = presets.digits().model_copy(update={"gan": presets.mnist().gan})
 STEPS = 300  # fewer than the preset's: differences show sooner, and a queue of many ends
@@ -81,7 +81,7 @@ def _measure(
 ) -> dict[str, float | None]:
     """Train one variant and measure it; all None where it diverged."""
     config = BASE.gan.model_copy(update={"steps": STEPS, **changes})
-    site, data = materials.site(LAYER), materials.dataset
+    site, data = materials.site(SITE), materials.dataset
     inputs = materials.inputs(site, data.train, torch.arange(len(data.train)))
     try:
         gan = train(site, inputs, config, seed)

@@ -38,7 +38,7 @@ def begun(study: StudyConfig, /, **parts: Any) -> Record:
         "device": {"requested": "cpu", "cpu": "x86_64", "cores": 2, "gpu": None},
         "git": None,
         "stages": {},
-        "sites": {layer: SiteRecord() for layer in study.layer},
+        "sites": {site: SiteRecord() for site in study.sites},
     }
     return Record.model_validate(plain | parts)
 

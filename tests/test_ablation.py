@@ -33,7 +33,7 @@ CHANGES = {
     "filters_judged": {"ablation.shown": "filters"},
     "no_information": {"gan.information": 0.0},
     "dense_head": {"gan.head": "dense"},
-    "conv_response": {"response": "conv"},
+    "conv_response": {"response": ("conv",)},
     "start_real": {"gan.start": "real"},
     "algorithm1": {"gan.updates": "algorithm1"},
 }
@@ -66,15 +66,17 @@ class Studies:
         if name == self.stop_at:
             raise KeyboardInterrupt
         if name in self.diverging:
-            run.set_verdict("conv2", "diverged", "not finite")
+            run.set_verdict("conv2@activation", "diverged", "not finite")
             run.fail("not finite")
             raise Diverged(1, None)
         with run.stage("train-gan"):
             pass
         change = list(VARIANTS).index(out.parent.name)
         value = config.seed + 0.1 * change
-        run.set_measures("conv2", {key: MeasureRecord(value=value) for key in outcome.COLUMNS})
-        run.set_verdict("conv2", "converged", "it did")
+        run.set_measures(
+            "conv2@activation", {key: MeasureRecord(value=value) for key in outcome.COLUMNS}
+        )
+        run.set_verdict("conv2@activation", "converged", "it did")
         run.finish()
         return run
 
@@ -169,16 +171,16 @@ def test_parts_of_a_queue_make_one_comparison(studies: Studies, tmp_path: Path) 
     assert record_of(tmp_path / "base" / "seed2")["cnn"]["taken_over_from"] == (
         "../../dense_head/seed2"
     )
-    spread = found["conv2"]["dense_head"]["measures"]["filter_spread"]
+    spread = found["conv2@activation"]["dense_head"]["measures"]["filter_spread"]
     assert spread["values"] == {"2": 2.3}
     assert spread["less_base"]["mean"] == pytest.approx(0.3)
-    assert list(found["conv2"]) == ["base", "dense_head"]
+    assert list(found["conv2@activation"]) == ["base", "dense_head"]
 
 
 def test_a_diverged_game_is_kept_as_that(studies: Studies, tmp_path: Path) -> None:
     studies.diverging = ("dense_head/seed0", "base/seed1")
     queue = ([0, 1], ["base", "dense_head"])
-    found = ablation.run(BASE, tmp_path, *queue)["conv2"]
+    found = ablation.run(BASE, tmp_path, *queue)["conv2@activation"]
     assert len(studies.calls) == 4
     assert found["dense_head"]["verdicts"] == {"0": "diverged", "1": "converged"}
     assert outcome.verdicts(found["dense_head"]) == "1 diverged, 1 converged"
@@ -208,7 +210,9 @@ def test_a_queue_of_other_settings_is_refused(studies: Studies, tmp_path: Path) 
     with pytest.raises(UserError, match=r"begun with other settings \(measure\.draws\)"):
         ablation.run(other, tmp_path, [0], ["base"])
     # Nor are its studies compared with those of another base.
-    assert list(ablation.run(other, tmp_path, [1], ["base"])["conv2"]["base"]["verdicts"]) == ["1"]
+    assert list(
+        ablation.run(other, tmp_path, [1], ["base"])["conv2@activation"]["base"]["verdicts"]
+    ) == ["1"]
 
 
 def test_mistakes(tmp_path: Path) -> None:
@@ -221,20 +225,22 @@ def test_mistakes(tmp_path: Path) -> None:
 def test_comparison_by_hand() -> None:
     def with_spread(value: float | None) -> Record:
         measures = {} if value is None else {"filter_spread": MeasureRecord(value=value)}
-        return begun(BASE, sites={"conv4": SiteRecord(verdict="converged", measures=measures)})
+        return begun(
+            BASE, sites={"conv4@activation": SiteRecord(verdict="converged", measures=measures)}
+        )
 
     records = {
         "base": {0: with_spread(1.0), 1: with_spread(2.0), 2: with_spread(6.0)},
         "start_real": {0: with_spread(1.5), 1: with_spread(1.0), 2: with_spread(None)},
     }
-    found = outcome.compare(records)["conv4"]
+    found = outcome.compare(records)["conv4@activation"]
     base = found["base"]["measures"]["filter_spread"]
     assert (base["mean"], base["low"], base["high"]) == (3.0, 1.0, 6.0)
     less = found["start_real"]["measures"]["filter_spread"]["less_base"]
     assert less["values"] == {"0": 0.5, "1": -1.0, "2": None}
     assert (less["mean"], less["low"], less["high"]) == (-0.25, -1.0, 0.5)
     assert found["base"]["measures"]["image_change"]["mean"] is None
-    mean, differences = outcome.tables({"conv4": found})
+    mean, differences = outcome.tables({"conv4@activation": found})
     assert [mean.row_count, differences.row_count] == [2, 1]
     assert list(mean.columns[5].cells) == ["3.000\n1.000..6.000", "1.250\n1.000..1.500"]
 
@@ -249,7 +255,7 @@ def test_the_command(studies: Studies, tmp_path: Path, capsys: pytest.CaptureFix
     assert cli.main([*command, *only, "--gan.latent", "5"]) == 0
     out, err = capsys.readouterr()
     assert len(studies.calls) == 4
-    assert "conv2: mean and range over seeds" in out
+    assert "conv2@activation: mean and range over seeds" in out
     assert "2 converged" in out
     assert f"The numbers: {tmp_path / 'out' / 'ablation.json'}" in out
     assert err.splitlines()[1] == "run 2 of 4: algorithm1, seed 0"
@@ -309,12 +315,14 @@ def test_the_table_of_the_page(
         path.unlink()
     lines = results.TABLES["ablations"]("ablations").splitlines()
     assert lines[0].startswith("| site | variant | verdicts | single draws | worst draw |")
-    assert lines[2].startswith("| conv2 | base | 2 converged | 0.500 (0.000 to 1.000) |")
+    assert lines[2].startswith("| conv2@activation | base | 2 converged | 0.500 (0.000 to 1.000) |")
     assert lines[3].startswith(
-        "| conv2 | dense_head | 1 converged, 1 diverged | 0.300 1 of 2 diverged |"
+        "| conv2@activation | dense_head | 1 converged, 1 diverged | 0.300 1 of 2 diverged |"
     )
     (only,) = results.TABLES["ablations"]("ablations/less_base").splitlines()[2:]
-    assert only.startswith("| conv2 | dense_head | 1 converged, 1 diverged | 0.300 1 of 2 diverged")
+    assert only.startswith(
+        "| conv2@activation | dense_head | 1 converged, 1 diverged | 0.300 1 of 2 diverged"
+    )
 
 
 # ------------------------------------------------------------------------------------ for real
@@ -337,12 +345,12 @@ def test_real_studies(tmp_path: Path) -> None:
         measure={"pooled_sizes": (1,)},
     )
     found = ablation.run(base, tmp_path, [0], ["base", "filters_judged"])
-    assert list(found["conv2"]) == ["base", "filters_judged"]
-    runs = [RunDirectory.open(tmp_path / name / "seed0") for name in found["conv2"]]
+    assert list(found["conv2@activation"]) == ["base", "filters_judged"]
+    runs = [RunDirectory.open(tmp_path / name / "seed0") for name in found["conv2@activation"]]
     one, other = (load_tensors(run.path / "cnn.safetensors") for run in runs)
     assert all(torch.equal(one[key], value) for key, value in other.items())
     for run in runs:
         assert run.record.status == "finished"
         assert (run.path / "report.html").exists()
-    for variant in found["conv2"].values():
+    for variant in found["conv2@activation"].values():
         assert all(measure["mean"] is not None for measure in variant["measures"].values())

@@ -41,7 +41,7 @@ def test_without_its_object_nobody_knows_it() -> None:
 
 
 def test_its_reference_is_measured_and_explained_by_it_alone(record: dict[str, Any]) -> None:
-    site = record["sites"]["conv2"]
+    site = record["sites"]["conv2@activation"]
     shares = {
         name: found["explained_mirrored"]["value"] for name, found in site["references"].items()
     }

@@ -30,8 +30,8 @@ def test_a_measure_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     threads = torch.get_num_threads()
     run = study.run(telling(layer=("conv1",)), tmp_path / "run")
     torch.set_num_threads(threads)
-    site = run.record.sites["conv1"]
-    images = load_tensors(run.path / "conv1" / "traversal.safetensors")["points_images"]
+    site = run.record.sites["conv1@activation"]
+    images = load_tensors(run.path / "conv1@activation" / "traversal.safetensors")["points_images"]
     found = site.measures["brightest"]
     assert found.value == pytest.approx(float(images.flatten(2).amax(2).median()))
     assert found.null == site.references["null"]["brightest"].value

@@ -54,7 +54,10 @@ class Stages:
         path.mkdir(parents=True, exist_ok=True)
         (path / "report.html").write_text("")
         return types.SimpleNamespace(
-            path=path, record=begun(StudyConfig(), sites={"conv4": SiteRecord(verdict="converged")})
+            path=path,
+            record=begun(
+                StudyConfig(), sites={"conv4@activation": SiteRecord(verdict="converged")}
+            ),
         )
 
 

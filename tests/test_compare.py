@@ -53,7 +53,7 @@ def write_run(
         status="finished",
         git={"commit": "c0ffee", "clean": True},
         dataset=DATASET.model_copy(update={"fingerprint": fingerprint}),
-        sites={layer: site.model_copy(deep=True) for layer in layers},
+        sites={f"{layer}@activation": site.model_copy(deep=True) for layer in layers},
     )
     path.mkdir(parents=True)
     (path / "record.json").write_text(record.model_dump_json(by_alias=True))
@@ -158,7 +158,7 @@ def test_seeds_are_pooled_and_configurations_tested(tmp_path: Path) -> None:
     found = compare(pairs(tmp_path))
     assert [list(c.runs) for c in found.configurations] == [[0, 1, 2], [0, 1, 2]]
     assert [c.settings for c in found.configurations] == [{"gan.steps": 1200}, {"gan.steps": 999}]
-    row = found.sites["conv4"]["compensation"]
+    row = found.sites["conv4@activation"]["compensation"]
     assert row.estimates["A"].value == pytest.approx(0.41)
     assert row.differences["B"].value == pytest.approx(0.2)
     assert row.differences["B"].p_holm == row.differences["B"].p < 0.001
@@ -183,14 +183,14 @@ def test_what_is_common_is_compared_and_the_rest_named(tmp_path: Path, verdict: 
     one = write_run(tmp_path / "a", 0, more, ("conv4", "conv2"))
     other = write_run(tmp_path / "b", 0, None, ("conv4", "conv3"), verdict=verdict)
     found = compare([one, other])
-    assert list(found.sites) == ["conv4"]
-    assert not found.sites["conv4"]["filter_spread"].differences
+    assert list(found.sites) == ["conv4@activation"]
+    assert not found.sites["conv4@activation"]["filter_spread"].differences
     notes = "\n".join(found.notes)
     for said in (
-        "A has site conv2",
-        "B has site conv3",
-        "B lacks measures of conv4: filter_spread",
-        f"B, conv4, seed 0: {verdict}.",
+        "A has site conv2@activation",
+        "B has site conv3@activation",
+        "B lacks measures of conv4@activation: filter_spread",
+        f"B, conv4@activation, seed 0: {verdict}.",
     ):
         assert said in notes
     assert "One seed only of A and B" in notes
@@ -204,9 +204,9 @@ def test_the_correction_is_over_all_tests_made(tmp_path: Path) -> None:
             tmp_path / "b", 0, value | {"compensation": measured(0.54, 0.02)}, response="conv"
         ),
     ]
-    row = compare(runs).sites["conv4"]["compensation"].differences["B"]
+    row = compare(runs).sites["conv4@activation"]["compensation"].differences["B"]
     assert row.p_holm == pytest.approx(3 * row.p)
-    alone = compare(runs, ["compensation"]).sites["conv4"]
+    alone = compare(runs, ["compensation"]).sites["conv4@activation"]
     assert list(alone) == ["compensation"]
     assert alone["compensation"].differences["B"].p_holm == row.p
 
@@ -214,8 +214,8 @@ def test_the_correction_is_over_all_tests_made(tmp_path: Path) -> None:
 def test_latents_are_not_compared_by_their_number(tmp_path: Path) -> None:
     value = {"latent_r2_0": measured(0.9, 0.01), "latent_r2_min": measured(0.9, 0.01)}
     runs = [write_run(tmp_path / str(seed), seed, value) for seed in range(2)]
-    assert list(compare(runs).sites["conv4"]) == ["latent_r2_min"]
-    assert list(compare(runs, ["latent_r2_0"]).sites["conv4"]) == ["latent_r2_0"]
+    assert list(compare(runs).sites["conv4@activation"]) == ["latent_r2_min"]
+    assert list(compare(runs, ["latent_r2_0"]).sites["conv4@activation"]) == ["latent_r2_0"]
 
 
 def test_a_lost_value_is_left_out_and_a_strange_measure_kept(tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def test_a_lost_value_is_left_out_and_a_strange_measure_kept(tmp_path: Path) -> 
         write_run(tmp_path / "b", 1, {"compensation": measured(0.4, 0.1)} | strange),
     ]
     found = compare(runs)
-    assert found.sites["conv4"]["compensation"].estimates["A"].seeds == 1
-    assert found.sites["conv4"]["of_tomorrow"].estimates["A"].seeds == 2
+    assert found.sites["conv4@activation"]["compensation"].estimates["A"].seeds == 1
+    assert found.sites["conv4@activation"]["of_tomorrow"].estimates["A"].seeds == 2
 
 
 def test_bad_input_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def printed(found: Comparison) -> str:
 def test_the_tables_say_who_is_better(tmp_path: Path) -> None:
     text = printed(compare(pairs(tmp_path)))
     assert "A: gan.steps=1200; seeds 0, 1, 2" in text
-    assert "conv4: B against A" in text
+    assert "conv4@activation: B against A" in text
     assert "B better" in text
     assert "B better" not in printed(compare(pairs(tmp_path / "alike", b_value=0.4)))
 
@@ -285,7 +285,7 @@ def test_json_and_markdown(tmp_path: Path) -> None:
     found = compare(pairs(tmp_path))
     write(found, tmp_path / "c.json")
     content = json.loads((tmp_path / "c.json").read_text())
-    row = content["sites"]["conv4"]["compensation"]
+    row = content["sites"]["conv4@activation"]["compensation"]
     assert row["differences"]["B"]["value"] == pytest.approx(0.2)
     assert content["configurations"][1]["runs"]["2"].endswith("b2")
     write(found, tmp_path / "c.md")

@@ -191,7 +191,9 @@ def gone(pid: int) -> bool:
 
 
 def losses_of(run: Path) -> list[dict[str, float]]:
-    events = [e for e in read_events(run / "events.jsonl") if e["stage"] == "train-gan/conv2"]
+    events = [
+        e for e in read_events(run / "events.jsonl") if e["stage"] == "train-gan/conv2@activation"
+    ]
     return [{k: v for k, v in e.items() if k not in ("stage", "seconds")} for e in events]
 
 
@@ -227,7 +229,7 @@ def test_a_whole_study(alone: Path, tmp_path: Path) -> None:
     assert {stage["processes"] for stage in ours["stages"].values()} == {2}
     assert ours["config"] == oracle["config"]
     assert_same_losses(run, alone)
-    found, expected = (r["sites"]["conv2"]["measures"] for r in (ours, oracle))
+    found, expected = (r["sites"]["conv2@activation"]["measures"] for r in (ours, oracle))
     assert found.keys() == expected.keys()
     for name, entry in expected.items():
         value = entry["value"]
@@ -245,7 +247,7 @@ def test_a_whole_study(alone: Path, tmp_path: Path) -> None:
 def test_a_killed_process_ends_all(rank: int, alone: Path, tmp_path: Path) -> None:
     """The others end with a sentence, none is left, and one process goes on."""
     process = start(begin(tmp_path, LONG, "--processes", "2"))
-    run, checkpoint = tmp_path / "run", tmp_path / "run" / "conv2" / "checkpoint"
+    run, checkpoint = tmp_path / "run", tmp_path / "run" / "conv2@activation" / "checkpoint"
     until((checkpoint / "game.safetensors").exists)
     pids = children(process)
     os.kill(pids[rank], signal.SIGKILL)
@@ -263,7 +265,7 @@ def test_a_killed_process_ends_all(rank: int, alone: Path, tmp_path: Path) -> No
 def test_an_interrupt_ends_all(tmp_path: Path) -> None:
     """They end with the sentence of a single process, and none is left."""
     process = start(begin(tmp_path, LONG, "--processes", "2"))
-    until((tmp_path / "run" / "conv2" / "checkpoint" / "game.safetensors").exists)
+    until((tmp_path / "run" / "conv2@activation" / "checkpoint" / "game.safetensors").exists)
     pids = children(process)
     process.send_signal(signal.SIGINT)
     _, err = finish(process, 130)

@@ -32,7 +32,7 @@ def share(found: dict[str, Any], family: str) -> float:
     return found[f"explained_{family}"]["value"]
 
 
-@pytest.mark.parametrize("layer", ["conv1", "conv2"])
+@pytest.mark.parametrize("layer", ["conv1@activation", "conv2@activation"])
 def test_references_land_where_they_must(run: tuple[Path, dict[str, Any]], layer: str) -> None:
     found = run[1]["sites"][layer]["references"]
     assert share(found["brightness"], "photometric") >= 0.95
@@ -46,7 +46,7 @@ def test_references_land_where_they_must(run: tuple[Path, dict[str, Any]], layer
     assert found["noise"]["locality_r2_k1"]["value"] < 0.2
 
 
-@pytest.mark.parametrize("layer", ["conv1", "conv2"])
+@pytest.mark.parametrize("layer", ["conv1@activation", "conv2@activation"])
 def test_references_change_the_image_as_much_as_the_walk(
     run: tuple[Path, dict[str, Any]], layer: str
 ) -> None:
@@ -58,7 +58,7 @@ def test_references_change_the_image_as_much_as_the_walk(
         assert float(ratio) == pytest.approx(1, rel=0.05)
 
 
-@pytest.mark.parametrize("layer", ["conv1", "conv2"])
+@pytest.mark.parametrize("layer", ["conv1@activation", "conv2@activation"])
 def test_random_changes_of_filters_are_no_finding(
     run: tuple[Path, dict[str, Any]], layer: str
 ) -> None:
@@ -84,7 +84,10 @@ def test_the_record_holds_gates_names_and_claims(run: tuple[Path, dict[str, Any]
             assert all("not to be believed" in latent["sentence"] for latent in site["latents"])
         assert site["not_measured"] == {}
     claims = record["claims"]
-    assert (claims["low_level"]["layer"], claims["high_level"]["layer"]) == ("conv1", "conv2")
+    assert (claims["low_level"]["site"], claims["high_level"]["site"]) == (
+        "conv1@activation",
+        "conv2@activation",
+    )
     for claim in claims.values():
         assert claim["verdict"] in ("supported", "not supported", "undecided")
         assert claim["conditions"]
@@ -101,7 +104,7 @@ def test_images_in_colour_get_the_measures_that_apply(tmp_path: Path) -> None:
             Image.fromarray(pixels).save(folder / f"{i}.png")
     config = telling(data=str(tmp_path / "images"), dataset={}, layer=("conv2",))
     record = study.run(config, tmp_path / "run").record
-    site = record.sites["conv2"]
+    site = record.sites["conv2@activation"]
     assert "colour" in " ".join(site.not_measured.values())
     assert set(site.references) == {"null", "brightness", "tint", "affine", "warp", "noise"}
     names = set(site.measures)

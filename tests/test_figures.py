@@ -252,8 +252,8 @@ def test_no_dot_is_cut_at_the_ends_of_its_axis():
     assert cut_dots(figures.distances_figure(only, "labels kept", 0.95)) == 0
     rows = [(name, entry, False) for name, entry in ends.items()]
     assert cut_dots(figures.intervals_figure(rows, "accuracy")) == 0
-    sites = {name: {"labels_kept": entry} for name, entry in ends.items()}
-    assert cut_dots(figures.depth_figure(sites, converged=list(ends), believed=list(ends))) == 0
+    sites = {f"{name}@activation": {"labels_kept": entry} for name, entry in ends.items()}
+    assert cut_dots(figures.depth_figure(sites, converged=list(sites), believed=list(sites))) == 0
 
 
 def test_latents_colour_only_shifts_that_are_sure():
@@ -294,7 +294,7 @@ def found(value, null=0.1):
 
 @pytest.mark.parametrize("count", [3, 20])
 def test_depth_figure_marks_what_is_not_to_be_believed(count):
-    names = [f"net.stages.{i // 5}.blocks.{i % 5}.conv" for i in range(count)]
+    names = [f"net.stages.{i // 5}.blocks.{i % 5}.conv@activation" for i in range(count)]
     sites = {
         name: {"filter_spread": found(0.1 + i / 50), "compensation": found(0.2)}
         for i, name in enumerate(names)
@@ -310,6 +310,7 @@ def test_depth_figure_marks_what_is_not_to_be_believed(count):
     assert hollow("spread of the filters / ‖W‖") == [0]
     assert hollow("compensation") == [0, count - 1]
     assert texts(figure).count("not measured") == 7
+    assert "all read at activation" in texts(figure)
     labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
     assert labels == [f"{i // 5}.blocks.{i % 5}" for i in range(count)] or count == 3
     assert opened(figure).width == style.WIDTH * style.DPI
@@ -317,6 +318,14 @@ def test_depth_figure_marks_what_is_not_to_be_believed(count):
     boxes = [label.get_window_extent() for label in figure.axes[-1].get_xticklabels()]
     if count == 20:
         assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+
+
+def test_depth_figure_names_readings_that_differ():
+    sites = ("net.a.conv@activation", "net.a.conv@net.b.bn", "net.b.conv@activation")
+    figure = figures.depth_figure({site: {} for site in sites}, converged=(), believed=())
+    labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
+    assert labels == ["a@activation", "a@net.b.bn", "b@activation"]
+    assert not any("all read at" in text for text in texts(figure))
 
 
 def test_names_are_shortened_and_stay_apart():

@@ -81,7 +81,7 @@ def test_metadata_may_be_absent(tmp_path: Path) -> None:
 def test_a_missing_file_says_what_to_do(tmp_path: Path, reader: Any) -> None:
     RunDirectory.create(tmp_path / "run", tiny())
     with pytest.raises(UserError, match=r"generator.*filtergan study --config .*run/config.yaml"):
-        reader(tmp_path / "run" / "conv4" / "generator.safetensors")
+        reader(tmp_path / "run" / "conv4@activation" / "generator.safetensors")
     with pytest.raises(UserError, match="Check the path"):
         reader(tmp_path / "nothing")
 

@@ -97,7 +97,12 @@ def test_no_claim_stands_without_its_gates(finished: Path) -> None:
 
 def test_a_page_never_shows_a_claim_whose_gates_are_missing(tmp_path: Path) -> None:
     """Whatever the record says, as that of an earlier version may."""
-    told = {"layer": "conv2", "sentence": "conv2 ignores it", "reason": "", "conditions": []}
+    told = {
+        "site": "conv2@activation",
+        "sentence": "conv2 ignores it",
+        "reason": "",
+        "conditions": [],
+    }
     claim = ClaimRecord.model_validate(told | {"verdict": "supported"})
     latent = LatentRecord(
         name="z0", sentence="z0: thicker strokes", direction=[1.0], images=4, shifts={},
@@ -106,7 +111,11 @@ def test_a_page_never_shows_a_claim_whose_gates_are_missing(tmp_path: Path) -> N
     check = CheckRecord(name="inversion", passed=True, told="passed once", failure="none")
     site = SiteRecord(verdict="converged", latents=[latent], gates=[check])
     config = StudyConfig()
-    record = begun(config, claims={"low_level": claim}, sites={"conv4": site, "conv2": site})
+    record = begun(
+        config,
+        claims={"low_level": claim},
+        sites={"conv4@activation": site, "conv2@activation": site},
+    )
     run = RunDirectory(tmp_path, config, record)
     for text in (write_report(run).read_text(), printed(run)):
         for words in ("conv2 ignores it", "thicker strokes", "passed once"):
@@ -128,7 +137,7 @@ def test_every_file_of_a_study_is_made_by_a_stage(finished: Path) -> None:
     of_site = [p for stage in STAGES.values() for p in stage.owns.site_files]
     log = ("record.json", "config.yaml", "events.jsonl", "tensorboard/*/*")
     for file in (f.relative_to(finished) for f in finished.rglob("*") if f.is_file()):
-        folder = file.parts[0] in ("conv1", "conv2")
+        folder = file.parts[0] in ("conv1@activation", "conv2@activation")
         place = Path(*file.parts[1:]) if folder else file
         patterns = of_site if folder else (*of_run, *log)
         assert any(place.match(pattern) for pattern in patterns), file

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from filtergan.config.site_names import SiteName
 from filtergan.measures import claims, gates
 from filtergan.measures.claims import SiteEvidence
 from filtergan.runs.record import TOO_SHORT, MeasureRecord, Verdict
@@ -115,7 +116,7 @@ def site(
         "null": {"topology_changed": entry(0.01, 0.0, 0.015)},
     }
     return SiteEvidence(
-        layer,
+        SiteName(layer, "activation"),
         verdict,
         found | changed,
         references,
@@ -148,7 +149,9 @@ def test_claims_about_colour_leave_out_what_is_said_of_strokes() -> None:
     assert not any("stroke" in says or "thickness" in says for says in said)
     assert "such as brightness or colour, more" in found["low_level"].sentence
     told = [c.told for c in found["high_level"].conditions if "true affine" in c.says]
-    assert told == ["explained of the affine reference, and of the change at late: 0.98, 0.40"]
+    assert told == [
+        "explained of the affine reference, and of the change at late@activation: 0.98, 0.40"
+    ]
 
 
 def test_the_papers_world_supports_both_claims() -> None:
@@ -196,6 +199,6 @@ def test_a_generator_trained_too_briefly_decides_nothing() -> None:
     early = site("conv2", 0.3, 0.5, locality_r2_k1=entry(0.3, 0.28, 0.32))
     assert set(decided(early, late).values()) == {"undecided"}
     claim = claims.decide(early, late, resamples=200, seed=0)["low_level"]
-    assert "the generator at conv4 was trained too briefly to say" in claim.reason
+    assert "the generator at conv4@activation was trained too briefly to say" in claim.reason
     found = believable()
     assert set(decided(site("conv2", 0.8, 0.9, TOO_SHORT, **found), late).values()) == {"undecided"}

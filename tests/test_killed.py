@@ -106,12 +106,12 @@ def moments(run: Path, rng: random.Random) -> list[tuple[str, Callable[[], bool]
     chosen = [
         ("the record", file("record.json")),
         ("the network", line("train-cnn", rng.randrange(1, 40))),
-        (f"step {first} at conv2", line("train-gan/conv2", first)),
-        (f"step {second} at conv2", line("train-gan/conv2", second)),
-        ("the end of conv2", file("conv2/discriminator.safetensors")),
-        (f"step {last} at conv1", line("train-gan/conv1", last)),
-        ("the traversal", file("conv2/figures/traversal.png")),
-        ("the measures", file("conv2/figures/filters.png")),
+        (f"step {first} at conv2", line("train-gan/conv2@activation", first)),
+        (f"step {second} at conv2", line("train-gan/conv2@activation", second)),
+        ("the end of conv2", file("conv2@activation/discriminator.safetensors")),
+        (f"step {last} at conv1", line("train-gan/conv1@activation", last)),
+        ("the traversal", file("conv2@activation/figures/traversal.png")),
+        ("the measures", file("conv2@activation/figures/filters.png")),
     ]
 
     def later(condition: Callable[[], bool], pause: float) -> Callable[[], bool]:
@@ -154,7 +154,7 @@ def test_killed_at_random_moments(tmp_path: Path, launcher: Launcher) -> None:
     assert weights(run) == weights(whole)
     assert record_of(run)["status"] == "finished"
     assert record_of(run)["sites"] == record_of(whole)["sites"]
-    for stage in ("train-gan/conv2", "train-gan/conv1"):
+    for stage in ("train-gan/conv2@activation", "train-gan/conv1@activation"):
         for path in (run, whole):
             steps = [e["step"] for e in read_events(path / "events.jsonl") if e["stage"] == stage]
             assert steps == list(range(1, 41))

@@ -46,7 +46,7 @@ def test_rows() -> None:
     before = traces(network)
     rows = layers(network, images(2), StudyConfig())
     assert traces(network) == before
-    assert [row.name for row in rows] == [
+    assert [row.name.layer for row in rows] == [
         "stem",
         "block.conv1",
         "block.conv2",
@@ -54,7 +54,7 @@ def test_rows() -> None:
         "last",
     ]
     assert [row.filters for row in rows] == [
-        tuple(network.get_parameter(f"{row.name}.weight").shape) for row in rows
+        tuple(network.get_parameter(f"{row.name.layer}.weight").shape) for row in rows
     ]
     assert [row.weights for row in rows] == [math.prod(row.filters) for row in rows]
     assert [row.straight for row in rows] == [True, False, False, False, True]
@@ -86,7 +86,7 @@ def odd() -> nn.Module:
 
 
 def test_what_cannot_be_studied_is_named_with_the_reason() -> None:
-    rows = {row.name: row for row in layers(odd(), images(2), StudyConfig())}
+    rows = {row.name.layer: row for row in layers(odd(), images(2), StudyConfig())}
     assert {name: row.refusal for name, row in rows.items()} == {
         "grouped": None,
         "depthwise": None,

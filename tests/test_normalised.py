@@ -106,7 +106,7 @@ def test_a_study_equals_that_of_the_folded_network(
     folded, said = study(capsys, "Folded", "folded")
     assert "near chance" not in said
     assert found["cnn"]["accuracy"] == folded["cnn"]["accuracy"]
-    one, other = (record["sites"]["conv2"]["measures"] for record in (found, folded))
+    one, other = (record["sites"]["conv2@activation"]["measures"] for record in (found, folded))
     assert one.keys() == other.keys()
     assert len(one) > 50
     for key, measure in one.items():
@@ -114,7 +114,7 @@ def test_a_study_equals_that_of_the_folded_network(
             same = have is wanted is None or have == pytest.approx(wanted, rel=1e-6, abs=1e-9)
             assert same, (key, measure, other[key])
     images, want = (
-        load_tensors(here / run / "conv2" / "traversal.safetensors")["points_images"]
+        load_tensors(here / run / "conv2@activation" / "traversal.safetensors")["points_images"]
         for run in ("told", "folded")
     )
     torch.testing.assert_close(images, want, rtol=0, atol=1e-6)
@@ -125,7 +125,7 @@ def test_a_study_equals_that_of_the_folded_network(
     assert run.network.domain == fg.Domain(0.5, 0.25)
     assert run.network.classes == tuple("0123456789")
     x = run.dataset.test.pixels(slice(5))
-    torch.testing.assert_close(run.gan("conv2").site.output(x), run.network(x))
+    torch.testing.assert_close(run.gan("conv2@activation").site.output(x), run.network(x))
 
 
 @pytest.mark.parametrize(

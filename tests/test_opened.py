@@ -31,16 +31,16 @@ import json, sys
 import filtergan as fg
 
 run = fg.open_run(sys.argv[1])
-gan = run.gan("3")
+gan = run.gan("3@activation")
 print(json.dumps({
     "classes": run.dataset.classes,
     "network": run.network(run.dataset.test.pixels(slice(3))).tolist(),
     "frozen": not any(p.requires_grad for p in run.network.parameters()),
     "training": run.network.training,
     "filters": gan.draw(2, seed=5).tolist(),
-    "site": run.site("3") is gan.site,
+    "site": run.site("3@activation") is gan.site,
     "status": run.record.status,
-    "points": run.traversals("3")["points_images"].tolist(),
+    "points": run.traversals("3@activation")["points_images"].tolist(),
 }))
 """
 
@@ -105,8 +105,8 @@ def test_everything_is_found_again_by_another_process_elsewhere(
     images = run.dataset.test.pixels(slice(3))
     assert found["classes"] == ["a", "b", "c"]
     assert found["network"] == run.network(images).tolist()
-    assert found["filters"] == run.gan("3").draw(2, seed=5).tolist()
-    assert found["points"] == run.traversals("3")["points_images"].tolist()
+    assert found["filters"] == run.gan("3@activation").draw(2, seed=5).tolist()
+    assert found["points"] == run.traversals("3@activation")["points_images"].tolist()
     assert (found["frozen"], found["training"], found["site"]) == (True, False, True)
     assert found["status"] == "running"
     assert contents(moved / "runs") == before
@@ -117,7 +117,7 @@ def test_one_path_may_be_relative_and_a_string(
 ) -> None:
     monkeypatch.chdir(project / "runs")
     run = fg.open_run("one")
-    assert run.sites == ("3", "0")
+    assert run.sites == ("3@activation", "0@activation")
     assert run.config.data == "../images"
     monkeypatch.chdir(project)
     with pytest.raises(fg.UserError, match="holds no study"):
@@ -130,7 +130,7 @@ def test_what_is_needed_is_read_when_it_is_asked_for(
     """Of a run that moved alone: the network needs no images, the images no network."""
     shutil.copytree(project / "runs" / "one", tmp_path / "one")
     run = fg.open_run(tmp_path / "one")
-    assert len(run.traversals("0")) > 10
+    assert len(run.traversals("0@activation")) > 10
     with pytest.raises(fg.UserError, match=r"were not found again.*open_run\(path, data=\.\.\.\)"):
         _ = run.dataset
     monkeypatch.delitem(sys.modules, "net_of_mine")
@@ -158,7 +158,7 @@ def test_places_and_objects_of_one_s_own(project: Path, tmp_path: Path) -> None:
     for data in (project / "images", str(project / "images"), there.dataset):
         run = fg.open_run(tmp_path / "one", data=data, network=own)
         assert run.dataset.fingerprint == there.dataset.fingerprint
-    assert torch.equal(run.gan("0").draw(2), there.gan("0").draw(2))
+    assert torch.equal(run.gan("0@activation").draw(2), there.gan("0@activation").draw(2))
     # The weights are the run's; the object that was given stays as it was.
     assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
     assert all(p.requires_grad for p in own.parameters())
@@ -176,21 +176,33 @@ def test_the_paper_s_network_needs_no_images_to_be_loaded(tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("filtergan.study.materials.load_dataset", None)
         weights = run.network.state_dict()
-        assert run.site("conv2").image_shape == (1, 8, 8)
+        assert run.site("conv2@activation").image_shape == (1, 8, 8)
     assert directory.record.begun_in is None  # nothing of it lies on this machine
     assert all(torch.equal(value, weights[name]) for name, value in weights.items())
     for ask, told in (
-        (lambda: run.gan("conv2"), "has not finished train-gan at 'conv2' yet"),
-        (lambda: run.traversals("conv2"), "has not finished traverse at 'conv2' yet"),
-        (lambda: run.site("conv9"), "has no site 'conv9'; it has conv2"),
+        (
+            lambda: run.gan("conv2@activation"),
+            "has not finished train-gan at 'conv2@activation' yet",
+        ),
+        (
+            lambda: run.traversals("conv2@activation"),
+            "has not finished traverse at 'conv2@activation' yet",
+        ),
+        (
+            lambda: run.site("conv9@activation"),
+            "has no site 'conv9@activation'; it has conv2@activation",
+        ),
     ):
         with pytest.raises(fg.UserError, match=told):
             ask()
-    assert not (tmp_path / "run" / "conv9").exists()
+    assert not (tmp_path / "run" / "conv9@activation").exists()
 
 
 def test_a_run_and_its_traversals_are_told_in_a_line(project: Path) -> None:
     run = fg.open_run(project / "runs" / "one")
     assert isinstance(run, OpenedRun)
     assert repr(run).endswith("one': ../images, 3, 0, running)")
-    assert repr(run.traversals("3")) == f"Traversals('3', {len(run.traversals('3'))} tensors)"
+    assert (
+        repr(run.traversals("3@activation"))
+        == f"Traversals('3@activation', {len(run.traversals('3@activation'))} tensors)"
+    )

@@ -38,7 +38,7 @@ def test_in_two_parts(small: Path, tmp_path: Path) -> None:
     record = record_of(run)
     assert list(record["stages"]) == ["train-cnn", "train-gan"]
     assert record["status"] == "running"
-    assert not (run / "conv2" / "traversal.safetensors").exists()
+    assert not (run / "conv2@activation" / "traversal.safetensors").exists()
     made = weights_of(run)
     command(*arguments, "--resume")
     record = record_of(run)
@@ -101,7 +101,7 @@ def test_a_report_of_what_there_is(tmp_path: Path) -> None:
 def test_a_stage_run_anew_takes_back_what_was_built_on_it(tmp_path: Path) -> None:
     run = tmp_path / "run"
     study.run(micro(), run, until="train-gan")
-    checkpoint = run / "conv2" / "checkpoint" / "game.safetensors"
+    checkpoint = run / "conv2@activation" / "checkpoint" / "game.safetensors"
     made = weights_of(run)
     study.run_stage("train-gan", run)  # from its first step, not from the end of the last game
     record = record_of(run)

@@ -177,7 +177,7 @@ def test_an_unknown_kind_is_refused_before_any_image_is_read(tmp_path: Path) -> 
 def write_record(folder: Path, kind: str, seed: int, **measures: tuple[float, float]) -> None:
     """A record of one site whose measures have this value and half width."""
     found = {m: result(m, v, (v - half, v + half), 128) for m, (v, half) in measures.items()}
-    sites = {"conv4": SiteRecord(measures=found)}
+    sites = {"conv4@activation": SiteRecord(measures=found)}
     record = begun(StudyConfig(layer=("conv4",), seed=seed), sites=sites)
     path = folder / kind / f"seed{seed}"
     path.mkdir(parents=True)
@@ -196,7 +196,7 @@ def test_the_table_ranks_planted_against_plain(tmp_path: Path) -> None:
     head, lines = planted.rows(tmp_path)
     assert head[3:] == ["seed 0: planted; plain", "seed 1: planted; plain", "right"]
     cells = {line[2]: line for line in lines}
-    assert cells["explained_affine"][:2] == ["rotation", "conv4"]
+    assert cells["explained_affine"][:2] == ["rotation", "conv4@activation"]
     assert cells["explained_affine"][3] == "0.400 (0.380 to 0.420); 0.200 (0.180 to 0.220)"
     assert cells["explained_affine"][-1] == "2 of 2, 1 beyond the interval"
     # A network is planted an invariance where its responses vary less.

@@ -177,7 +177,7 @@ def test_paths_may_be_strings(
     run = fg.run_study(config, "runs/x", until="train-cnn")
     assert run.path == Path("runs/x")
     assert repr(run) == "RunDirectory('runs/x', running)"
-    assert fg.open_run("runs/x").sites == ("conv1",)
+    assert fg.open_run("runs/x").sites == ("conv1@activation",)
     with pytest.raises(fg.UserError, match="no folder 'images'"):
         fg.load_dataset("images")
     with pytest.raises(fg.UserError, match="no folder"):

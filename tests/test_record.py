@@ -44,7 +44,7 @@ def test_a_new_directory(tmp_path: Path) -> None:
     assert record["config"] == json.loads(tiny().model_dump_json())
     assert record["versions"]["torch"] == torch.__version__
     assert record["device"]["cores"] == os.cpu_count()
-    assert set(record["sites"]) == set(tiny().layer)
+    assert set(record["sites"]) == set(tiny().sites)
 
 
 def test_an_empty_directory_will_do(tmp_path: Path) -> None:
@@ -54,13 +54,13 @@ def test_an_empty_directory_will_do(tmp_path: Path) -> None:
 
 def test_opened_as_created(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path, tiny())
-    run.set_verdict("conv4", "converged", "all is well")
+    run.set_verdict("conv4@activation", "converged", "all is well")
     spread = MeasureRecord(value=float("nan"), ci95=(0.0, float("inf")))
-    run.set_measures("conv4", {"filter_spread": spread})
-    run.set_measures("conv4", {"labels_kept": MeasureRecord(value=1.0)})
+    run.set_measures("conv4@activation", {"filter_spread": spread})
+    run.set_measures("conv4@activation", {"labels_kept": MeasureRecord(value=1.0)})
     again = RunDirectory.open(tmp_path)
     assert again.config == tiny()
-    site = again.record.sites["conv4"]
+    site = again.record.sites["conv4@activation"]
     assert (site.verdict, site.reason) == ("converged", "all is well")
     assert site.measures["filter_spread"] == MeasureRecord(value=None, ci95=(0.0, None))
     assert site.measures["labels_kept"] == MeasureRecord(value=1.0)
@@ -140,9 +140,18 @@ def test_overwrite_removes_what_filtergan_wrote_and_nothing_else(tmp_path: Path)
     config = tiny().model_copy(update={"layer": ("conv1", "conv3")})
     run = RunDirectory.create(tmp_path, config)
     ours = ["cnn.safetensors", "report.html", "figures/cnn.png", "checkpoint/cnn.safetensors"]
-    ours += ["conv1/generator.safetensors", "conv1/checkpoint/state.safetensors"]
-    ours += ["conv3/traversal.safetensors", "conv3/figures/grid_0.png"]
-    theirs = ["notes.txt", "my.safetensors", "figures/talk.pdf", "conv1/idea.md", "own/cnn.png"]
+    ours += [
+        "conv1@activation/generator.safetensors",
+        "conv1@activation/checkpoint/state.safetensors",
+    ]
+    ours += ["conv3@activation/traversal.safetensors", "conv3@activation/figures/grid_0.png"]
+    theirs = [
+        "notes.txt",
+        "my.safetensors",
+        "figures/talk.pdf",
+        "conv1@activation/idea.md",
+        "own/cnn.png",
+    ]
     for name in ours + theirs:
         write_atomic(tmp_path / name, b"content")
     with EventLog(run) as log:
@@ -151,7 +160,7 @@ def test_overwrite_removes_what_filtergan_wrote_and_nothing_else(tmp_path: Path)
 
     RunDirectory.create(tmp_path, tiny(), overwrite=True)
     assert everything(tmp_path) == {*theirs, "record.json", "config.yaml"}
-    assert not (tmp_path / "conv3").exists()
+    assert not (tmp_path / "conv3@activation").exists()
     assert not (tmp_path / "tensorboard").exists()
 
 
@@ -170,7 +179,7 @@ def test_overwrite_spares_what_it_is_to_read(tmp_path: Path) -> None:
 )
 def test_a_damaged_record(tmp_path: Path, content: bytes) -> None:
     RunDirectory.create(tmp_path, tiny())
-    save_tensors(tmp_path / "conv4" / "generator.safetensors", TENSORS)
+    save_tensors(tmp_path / "conv4@activation" / "generator.safetensors", TENSORS)
     (tmp_path / "record.json").write_bytes(content)
     for act in (
         lambda: RunDirectory.open(tmp_path),
@@ -179,7 +188,7 @@ def test_a_damaged_record(tmp_path: Path, content: bytes) -> None:
     ):
         with pytest.raises(UserError, match=r"record.json (is damaged|was not written)"):
             act()
-    assert (tmp_path / "conv4" / "generator.safetensors").exists()
+    assert (tmp_path / "conv4@activation" / "generator.safetensors").exists()
     RunDirectory.create(tmp_path, tiny(), overwrite=True)  # config.yaml shows whose it is
     assert everything(tmp_path) == {"record.json", "config.yaml"}
 
@@ -222,7 +231,7 @@ def test_killed_while_beginning(
 ) -> None:
     """An overwriting study, killed at its n-th change of the disk, resumes as if new."""
     old = RunDirectory.create(tmp_path / "run", tiny().model_copy(update={"layer": ("conv1",)}))
-    stale = old.path / "conv1" / "checkpoint" / "state.safetensors"
+    stale = old.path / "conv1@activation" / "checkpoint" / "state.safetensors"
     save_tensors(stale, TENSORS)
     save_tensors(old.path / "cnn.safetensors", TENSORS)
     with old.stage("train-gan"):
@@ -311,7 +320,7 @@ def test_a_full_disk_does_not_hide_what_went_wrong(
 
 def test_site_folders_stay_inside(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path, tiny())
-    assert run.site_path("features.3") == tmp_path / "features.3"
+    assert run.site_path("features.3@activation") == tmp_path / "features.3@activation"
     for layer in ("..", "../../etc", "a/b", ".hidden", "."):
         folder = run.site_path(layer)
         assert folder.is_dir()

@@ -38,8 +38,8 @@ def damage(path: Path, how: str) -> None:
         "record.json",
         "config.yaml",
         "cnn.safetensors",
-        "conv2/generator.safetensors",
-        "conv2/discriminator.safetensors",
+        "conv2@activation/generator.safetensors",
+        "conv2@activation/discriminator.safetensors",
     ],
 )
 def test_a_damaged_file_of_a_study(
@@ -72,9 +72,9 @@ def test_a_damaged_checkpoint(
     record = record_of(run)  # as if killed in the middle of the game at conv2
     record["stages"]["train-gan"] |= {"done": False, "sites": []}
     (run / "record.json").write_text(json.dumps(record))
-    checkpoint = run / "conv2" / "checkpoint" / "game.safetensors"
+    checkpoint = run / "conv2@activation" / "checkpoint" / "game.safetensors"
     if how == "misfit":
-        shutil.copy(run / "conv1" / "checkpoint" / "game.safetensors", checkpoint)
+        shutil.copy(run / "conv1@activation" / "checkpoint" / "game.safetensors", checkpoint)
     else:
         damage(checkpoint, how)
     before = weights(run)
@@ -130,7 +130,7 @@ def test_a_full_disk(
         said = told(capsys, *arguments, code=1)
     assert f"{name} could not be written: No space left on device." in said
     assert "--resume" in said
-    kept = load_tensors(run / "conv2" / "checkpoint" / "game.safetensors")
+    kept = load_tensors(run / "conv2@activation" / "checkpoint" / "game.safetensors")
     steps = {float(value) for key, value in kept.items() if key.endswith(".step")}
     assert steps == {14.0 if name == "game.safetensors" else 40.0}
     assert not list(run.rglob(f"*{PART}"))
@@ -150,9 +150,9 @@ def test_a_game_that_diverges(
     assert "at step " in said
     record = record_of(run)
     assert record["status"] == "failed"
-    assert record["sites"]["conv2"]["verdict"] == "diverged"
+    assert record["sites"]["conv2@activation"]["verdict"] == "diverged"
     assert not record["stages"]["train-gan"]["done"]
-    assert not (run / "conv2" / "generator.safetensors").exists()
+    assert not (run / "conv2@activation" / "generator.safetensors").exists()
     for checkpoint in run.rglob("game.safetensors"):
         assert str(checkpoint) in said
         assert all(value.isfinite().all() for value in load_tensors(checkpoint).values())

@@ -57,10 +57,10 @@ def site_measures():
 @pytest.fixture
 def run(tmp_path):
     folder = tmp_path / "run"
-    (folder / "conv4" / "figures").mkdir(parents=True)
+    (folder / "conv4@activation" / "figures").mkdir(parents=True)
     keys = ("filters", "traversal", "map", "curves", *(f"grid_{i}" for i in range(11)))
     for key in keys:
-        (folder / "conv4" / "figures" / f"{key}.png").write_bytes(PIXEL)
+        (folder / "conv4@activation" / "figures" / f"{key}.png").write_bytes(PIXEL)
     config = StudyConfig(preset="mnist", data="ylecun/mnist", seed=3)
     memory = {"peak_memory_mib": 900.1, "threads": 2}
     record = begun(  # as it is while a study's last stage writes the report
@@ -75,19 +75,19 @@ def run(tmp_path):
             "report": StageRecord(),
         },
         sites={
-            "conv4": SiteRecord(
+            "conv4@activation": SiteRecord(
                 filters=[64, 64, 3, 3],
                 response=[64, 7, 7],
                 verdict="converged",
                 reason="All latents are used.",
                 measures=site_measures(),
-                figures={key: f"conv4/figures/{key}.png" for key in keys},
+                figures={key: f"conv4@activation/figures/{key}.png" for key in keys},
             ),
-            "conv2": SiteRecord(
+            "conv2@activation": SiteRecord(
                 verdict="collapsed",
                 reason="all draws are alike: filter_spread is 0.0100, below 0.02",
                 measures={"filter_spread": result("filter_spread", 0.01, None, 100)},
-                figures={"filters": "conv2/figures/gone.png"},
+                figures={"filters": "conv2@activation/figures/gone.png"},
             ),
         },
     )
@@ -156,14 +156,19 @@ def test_report_is_self_contained_and_whole(run):
 
 def test_report_never_lets_a_failure_look_like_success(run):
     page = write_report(run).read_text()
-    assert '<div class="banner bad" role="alert">\n  <p><b>conv2: collapsed.' in page
+    banner = '<div class="banner bad" role="alert">\n  <p><b>conv2 read at activation: collapsed.'
+    assert banner in page
     assert (
-        "<b>conv2: collapsed.</b> All draws are alike: filter_spread is 0.0100, below 0.02. Its "
+        "<b>conv2 read at activation: collapsed.</b> All draws are alike: filter_spread is 0.0100, "
+        "below 0.02. Its "
         "figures and numbers are those of a failed training."
     ) in page
-    assert '<div class="banner good">\n  <p><b>conv4: converged.' in page
-    assert page.index("conv2: collapsed") < page.index("What was done")
-    assert "conv4, traversals: no invariance was shown.</b> Not tested: inversion" in page
+    assert '<div class="banner good">\n  <p><b>conv4 read at activation: converged.' in page
+    assert page.index("conv2 read at activation: collapsed") < page.index("What was done")
+    assert (
+        "conv4 read at activation, traversals: no invariance was shown.</b> Not tested: inversion"
+        in page
+    )
     run.record.status, run.record.reason = "failed", "The loss became NaN at step 120."
     page = write_report(run).read_text()
     assert "<b>The study failed.</b> The loss became NaN at step 120." in page
@@ -171,7 +176,7 @@ def test_report_never_lets_a_failure_look_like_success(run):
 
 def test_a_run_too_short_to_judge_is_neither_a_success_nor_a_failure(run):
     """Neutral on the page and in the terminal; its traversals decide nothing either."""
-    site = run.record.sites["conv2"]
+    site = run.record.sites["conv2@activation"]
     site.verdict, site.reason = TOO_SHORT, "draws are as random ones, but it had 40 steps only"
     site.measures |= {
         "repeatability": result("repeatability", 0.1, None, 100),
@@ -180,16 +185,18 @@ def test_a_run_too_short_to_judge_is_neither_a_success_nor_a_failure(run):
     page = write_report(run).read_text()
     check(page)
     assert (
-        "conv2: too short to say.</b> Draws are as random ones, but it had 40 steps only." in page
+        "conv2 read at activation: too short to say.</b> Draws are as random ones, but it had "
+        "40 steps only." in page
     )
     assert "show that everything runs, and nothing else" in page
     assert page.count('<div class="banner neutral">') == 2  # at the top, and at the site
     assert 'class="banner bad"' not in page
-    assert "conv2, traversals: not to be believed.</b> Not repeatable; off the manifold;" in page
+    told = "traversals: not to be believed.</b> Not repeatable; off the manifold;"
+    assert f"conv2 read at activation, {told}" in page
     assert "the generator was trained too briefly to say." in page
     assert '<div class="banner no">' not in page
     conv4, conv2 = summary_table(run)
-    assert str(conv2.title) == "conv2: too short to say"
+    assert str(conv2.title) == "conv2 read at activation: too short to say"
     assert (conv4.title_style, conv2.title_style) == ("bold green", "bold")
     assert conv2.caption_style == "none"
     site.verdict = "diverged"
@@ -209,7 +216,7 @@ def test_report_of_a_study_that_was_stopped_early(run):
 
 
 def test_report_escapes_what_it_is_given(run):
-    run.record.sites["conv4"].reason = "<script>alert(1)</script>"
+    run.record.sites["conv4@activation"].reason = "<script>alert(1)</script>"
     page = write_report(run).read_text()
     assert "&lt;script&gt;" in page
     check(page)
@@ -264,8 +271,8 @@ def test_summary_tables(run):
     for table in summary_table(run):
         console.print(table)
     text = output.getvalue()
-    assert "conv4: converged" in text
-    assert "conv2: collapsed" in text
+    assert "conv4 read at activation: converged" in text
+    assert "conv2 read at activation: collapsed" in text
     assert "All draws are alike: filter_spread is 0.0100, below 0.02." in text
     assert "0.9920 to 0.9955" in text
     assert [t.row_count for t in summary_table(bare(run))] == [0, 0]

@@ -113,12 +113,12 @@ def latent(name: str, turn: int) -> LatentRecord:
     )
 
 
-def claim(layer: str, sentence: str, verdict: str, *met: bool | None) -> ClaimRecord:
+def claim(site: str, sentence: str, verdict: str, *met: bool | None) -> ClaimRecord:
     conditions = [
-        {"says": f"condition {i}", "met": m, "told": f"number {i} of {layer} is 0.{i}2"}
+        {"says": f"condition {i}", "met": m, "told": f"number {i} of {site} is 0.{i}2"}
         for i, m in enumerate(met)
     ]
-    told = {"layer": layer, "sentence": sentence, "verdict": verdict, "reason": "as below"}
+    told = {"site": site, "sentence": sentence, "verdict": verdict, "reason": "as below"}
     return ClaimRecord.model_validate(told | {"conditions": conditions})
 
 
@@ -141,10 +141,12 @@ def evidence_record(config: StudyConfig) -> Record:
         judges=JudgesRecord(accuracies=accuracies, sha256="d" * 64, seconds=1.0),
         stages={name: StageRecord(done=True) for name in ("train-judges", "measure")},
         claims={
-            "low_level": claim("conv2", low, "not supported", True, True, False, None),
-            "high_level": claim("conv4", "conv4 ignores high-level ones", "undecided", True, None),
+            "low_level": claim("conv2@activation", low, "not supported", True, True, False, None),
+            "high_level": claim(
+                "conv4@activation", "conv4 ignores high-level ones", "undecided", True, None
+            ),
         },
-        sites={"conv4": site},
+        sites={"conv4@activation": site},
     )
 
 
@@ -158,7 +160,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def site(run):
-    return run.record.sites["conv4"]
+    return run.record.sites["conv4@activation"]
 
 
 def written(run: RunDirectory) -> str:
@@ -175,9 +177,9 @@ def section(page: str, layer: str) -> str:
 def test_all_that_the_record_holds_is_on_the_page(run, monkeypatch):
     monkeypatch.undo()
     page = written(run)
-    site = section(page, "conv4")
+    site = section(page, "conv4 read at activation")
     assert site.count("data:image/png") == 4  # kinds, labels, latents, accuracies
-    measures = run.record.sites["conv4"].measures
+    measures = run.record.sites["conv4@activation"].measures
     tables = site.split("<h3>Measures</h3>")[1]
     assert all(tables.count(f"<code>{name}</code>") == 1 for name in measures)
     assert "is also asked of 2 judges: classifiers of other kinds" in page
@@ -185,9 +187,9 @@ def test_all_that_the_record_holds_is_on_the_page(run, monkeypatch):
 
 
 def test_only_the_main_measures_are_shown_without_asking(run):
-    tables = section(written(run), "conv4").split("<h3>Measures</h3>")[1]
+    tables = section(written(run), "conv4 read at activation").split("<h3>Measures</h3>")[1]
     shown = re.findall(r"<code>(\w+)</code>", tables.split("<details>")[0])
-    assert shown == [n for n in MAIN if n in run.record.sites["conv4"].measures]
+    assert shown == [n for n in MAIN if n in run.record.sites["conv4@activation"].measures]
     for title in ("each latent recovered (8)", "shape of a stroke (81)", "labels kept (11)"):
         assert title in tables
 
@@ -242,9 +244,16 @@ def test_a_failed_gate_is_said_wherever_traversals_are_shown(run, site, name, va
     site.figures = {"traversal": "traversal.png"}
     run.config = StudyConfig(dataset=DatasetConfig(planted="width"))
     page = written(run)
-    assert f"conv4, traversals: not to be believed.</b> {failure.capitalize()}." in page
-    assert f'<p class="warning">Not to be believed: {failure}.</p>' in section(page, "conv4")
-    assert f"conv4: not to be believed ({failure})." in page  # the planted invariance
+    assert (
+        f"conv4 read at activation, traversals: not to be believed.</b> {failure.capitalize()}."
+        in page
+    )
+    assert f'<p class="warning">Not to be believed: {failure}.</p>' in section(
+        page, "conv4 read at activation"
+    )
+    assert (
+        f"conv4 read at activation: not to be believed ({failure})." in page
+    )  # the planted invariance
     assert str(summary_table(run)[0].caption_style) == "red"
 
 
@@ -266,12 +275,12 @@ def test_claims_are_printed_with_verdict_and_conditions_before_the_sites(run):
     assert "<b>Not supported:</b> conv2 ignores low-level features" in page
     assert "Conditions: 2 met, 1 not met, 1 open." in page
     assert "<b>Undecided:</b> conv4" in page
-    assert "number 2 of conv2 is 0.22" in page
+    assert "number 2 of conv2@activation is 0.22" in page
     assert page.index("<b>Not supported:</b>") < page.index('<h2 id="done">')
-    assert "the traversals at" not in page
-    put(run.record.sites["conv4"].measures, "repeatability", 0.3)
-    doubt = '<p class="warning">But the traversals at conv4 are not to be believed (not repeatable)'
-    assert doubt in written(run)
+    assert "the traversals of" not in page
+    put(run.record.sites["conv4@activation"].measures, "repeatability", 0.3)
+    doubt = "the traversals of conv4 read at activation are not to be believed (not repeatable)"
+    assert f'<p class="warning">But {doubt}' in written(run)
     run.record.claims, run.record.sites = {}, {}
     assert "this study has one site" in written(run)
     run.record.claims = None
@@ -279,14 +288,14 @@ def test_claims_are_printed_with_verdict_and_conditions_before_the_sites(run):
 
 
 def test_latents_are_sentences(run):
-    site = section(written(run), "conv4")
+    site = section(written(run), "conv4 read at activation")
     assert "<b>z3</b><span>thicker strokes (+0.8 sd)" in site
     assert "<b>+0.8 z2 + 0.6 z0</b>" in site
     assert "Means over 64 images" in site
 
 
 def test_references_stand_beside_the_traversals(run):
-    site = section(written(run), "conv4")
+    site = section(written(run), "conv4 read at activation")
     for column in ("traversals", "random changes of the filters", "smooth warp", "noise"):
         assert f"{column}</th>" in site
     row = site.split("<code>explained_width</code>")[1].split("</tr>")[0]
@@ -304,7 +313,7 @@ def test_colour_images_have_no_strokes_and_the_page_says_so(run, site):
         site.latents[place] = entry.model_copy(update=own)
     del site.references["thickness"]
     site.not_measured = {"slope_*": "the images are in colour"}
-    page = section(written(run), "conv4")
+    page = section(written(run), "conv4 read at activation")
     assert "<code>slope_*</code>: the images are in colour." in page
     assert page.count("data:image/png") == 4
 
@@ -319,11 +328,13 @@ def test_colour_images_have_no_strokes_and_the_page_says_so(run, site):
 )
 def test_a_planted_invariance_is_looked_for(site, kind, name, reference):
     def said():
-        found = planted(StudyConfig(dataset=DatasetConfig(planted=kind)), {"conv4": site})
+        found = planted(
+            StudyConfig(dataset=DatasetConfig(planted=kind)), {"conv4@activation": site}
+        )
         assert found is not None
         return found["sites"][0]
 
-    assert planted(StudyConfig(), {"conv4": site}) is None
+    assert planted(StudyConfig(), {"conv4@activation": site}) is None
     ours, known = site.measures[name].value, site.references[reference][name].value
     assert said()["word"] == "found"
     assert f"is {ours:.2f} ({ours - 0.02:.2f} to {ours + 0.02:.2f})" in said()["says"]

@@ -1,6 +1,7 @@
 """Many sites in one study: which layers a pattern stands for, what is left out, and the figure."""
 
 import json
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from filtergan import cli, compare, study
 from filtergan.config.fields import CnnConfig, JudgeConfig, StudyConfig, dump, load
+from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
@@ -39,8 +41,28 @@ class Odd(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-def no_fault(_: str) -> None:
-    return None
+def at_once(name: SiteName) -> SiteName:
+    """As if every site could be studied."""
+    return name
+
+
+def but(*refused: str) -> Callable[[SiteName], SiteName]:
+    """As if some layers or sites could not."""
+
+    def found(name: SiteName) -> SiteName:
+        if name in refused or name.layer in refused:
+            raise UserError(f"{name.layer} runs twice.")
+        return name
+
+    return found
+
+
+def layers_of(layers: Sequence[str], known: list[str]) -> tuple[str, ...]:
+    """What patterns stand for, read at one point."""
+    chosen, left_out = select(layers, ("activation",), known, at_once)
+    assert not left_out
+    assert {site.point for site in chosen} <= {"activation"}
+    return tuple(site.layer for site in chosen)
 
 
 @pytest.fixture
@@ -56,7 +78,7 @@ def odd(tmp_path: Path) -> StudyConfig:
 
 def test_what_patterns_stand_for() -> None:
     def chosen(*layers: str) -> tuple[str, ...]:
-        return select(layers, NAMES, no_fault)[0]
+        return layers_of(layers, NAMES)
 
     assert chosen("all") == tuple(NAMES)
     assert chosen("layer3.*.conv?") == ("layer3.1.conv1", "layer3.1.conv2")
@@ -66,12 +88,12 @@ def test_what_patterns_stand_for() -> None:
 
 
 def test_a_layer_may_have_the_name_of_a_pattern() -> None:
-    assert select(["all", "a[b]"], ["c", "a[b]", "all"], no_fault)[0] == ("all", "a[b]")
+    assert layers_of(["all", "a[b]"], ["c", "a[b]", "all"]) == ("all", "a[b]")
 
 
 @given(st.lists(st.sampled_from(["*1", "s*", "*.conv?", "stem", "all2", "all", "layer1.*"])))
 def test_each_layer_is_chosen_once_and_none_is_lost(layers: list[str]) -> None:
-    chosen, _ = select(layers, NAMES, no_fault)
+    chosen = layers_of(layers, NAMES)
     wanted = {n for n in NAMES for p in layers if p == "all" or fnmatchcase(n, p)}
     assert set(chosen) == wanted
     assert len(chosen) == len(wanted)
@@ -79,18 +101,50 @@ def test_each_layer_is_chosen_once_and_none_is_lost(layers: list[str]) -> None:
 
 def test_a_pattern_that_fits_nothing_names_the_convolutions() -> None:
     with pytest.raises(UserError, match=r"'conv\*' fits no layer; .* stem, layer1.0.conv1"):
-        select(["stem", "conv*"], NAMES, no_fault)
+        layers_of(["stem", "conv*"], NAMES)
 
 
 def test_what_cannot_be_studied_is_left_out_of_patterns_only() -> None:
-    def fault(name: str) -> str | None:
-        return f"{name} runs twice." if name in ("stem", "all2") else None
-
-    chosen, left_out = select(["all2", "*"], NAMES, fault)
-    assert chosen == ("all2", *NAMES[1:-1])  # named: the site itself will refuse it
-    assert left_out == {"stem": "stem runs twice."}
+    found = but("stem", "all2")
+    chosen, left_out = select(["*"], ["activation"], NAMES, found)
+    assert [site.layer for site in chosen] == NAMES[1:-1]
+    assert left_out == {f"{name}@activation": f"{name} runs twice." for name in ("stem", "all2")}
+    with pytest.raises(UserError, match=r"^all2 runs twice\.$"):
+        select(["all2", "*"], ["activation"], NAMES, found)
     with pytest.raises(UserError, match=r"can be studied: stem runs twice\."):
-        select(["st*"], NAMES, fault)
+        select(["st*"], ["activation"], NAMES, found)
+
+
+def test_what_layers_and_readings_stand_for() -> None:
+    def chosen(layers: list[str], *readings: str) -> tuple[str, ...]:
+        return select(layers, readings, NAMES, at_once)[0]
+
+    assert chosen(["stem", "all2@fc"], "conv", "fc") == ("stem@conv", "stem@fc", "all2@fc")
+    assert chosen(["layer3.*@fc"], "conv") == ("layer3.1.conv1@fc", "layer3.1.conv2@fc")
+    assert chosen(["all2@fc", "all"], "fc") == ("all2@fc", *(f"{n}@fc" for n in NAMES[:-1]))
+
+
+def test_readings_that_some_layers_lack_are_left_out_unless_asked_for_by_name() -> None:
+    found, readings = but("all2@bn", "stem@bn"), ("conv", "bn")
+    chosen, left_out = select(["all2", "layer1.0.conv1"], readings, NAMES, found)
+    assert chosen == ("all2@conv", "layer1.0.conv1@conv", "layer1.0.conv1@bn")
+    assert left_out == {"all2@bn": "all2 runs twice."}
+    assert list(select(["all"], readings, NAMES, found)[1]) == ["stem@bn", "all2@bn"]
+    for layers, several in (
+        (["all2"], readings),  # one layer: its readings were asked for
+        (["all2", "stem"], ("bn",)),  # one reading: so was it
+        (["all", "all2@bn"], readings),
+        (["all2", "stem"], readings),  # at bn there is none
+    ):
+        with pytest.raises(UserError, match="runs twice"):
+            select(layers, several, NAMES, found)
+
+
+def test_depths_that_are_one_module_are_one_site() -> None:
+    def found(name: SiteName) -> SiteName:
+        return SiteName(name.layer, "bn2" if name.point == "+1" else name.point)
+
+    assert select(["stem"], ["+1", "bn2"], NAMES, found)[0] == ("stem@bn2",)
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "spectral"])
@@ -119,14 +173,15 @@ def test_a_study_holds_the_names_and_what_was_left_out(
     record = json.loads((out / "record.json").read_text())
     names = ["first", "middle", "last"]
     assert record["config"]["layer"] == names
-    assert list(record["sites"]) == names
+    sites = [f"{name}@activation" for name in names]
+    assert list(record["sites"]) == sites
     assert list(load(out / "config.yaml").layer) == names
-    assert list(record["left_out"]) == ["twice", "unused"]
-    assert "runs 2 times" in record["left_out"]["twice"]
-    assert "runs 0 times" in record["left_out"]["unused"]
+    assert list(record["left_out"]) == ["twice@activation", "unused@activation"]
+    assert "runs 2 times" in record["left_out"]["twice@activation"]
+    assert "runs 0 times" in record["left_out"]["unused@activation"]
     told = capsys.readouterr().err.splitlines()
     left_out = [line for line in told if "is left out" in line]
-    assert [line.split()[1] for line in left_out] == ["twice", "unused"]
+    assert [line.split()[1] for line in left_out] == ["twice@activation", "unused@activation"]
 
     for again in (odd, load(out / "config.yaml")):  # by the pattern, and by the names
         run = study.run(again, out, until="train-cnn", resume=True)
@@ -149,7 +204,10 @@ def test_the_command_takes_patterns(
     shared = ("--config", str(tmp_path / "config.yaml"), "--until", "train-cnn")
     arguments = ["study", *shared, "--out", str(tmp_path / "run"), "--layer", "f*,mid*"]
     assert cli.main(arguments) == 0
-    assert list(RunDirectory.open(tmp_path / "run").record.sites) == ["first", "middle"]
+    assert list(RunDirectory.open(tmp_path / "run").record.sites) == [
+        "first@activation",
+        "middle@activation",
+    ]
     assert cli.main([*arguments, "--resume"]) == 0
     assert cli.main([*arguments[:-1], "conv*", "--overwrite"]) == 2
     error = capsys.readouterr().err
@@ -169,7 +227,7 @@ def test_a_study_of_three_sites_to_its_end(tmp_path: Path) -> None:
     run = study.run(config, tmp_path / "run", resume=True)
     record = run.record
     assert record.status == "finished"
-    assert list(record.sites) == ["conv1", "conv2", "conv3"]
+    assert list(record.sites) == [f"conv{i}@activation" for i in (1, 2, 3)]
     assert all(site.verdict for site in record.sites.values())
     assert not record.left_out
     assert (run.path / record.figures["depth"]).read_bytes().startswith(b"\x89PNG")
@@ -189,4 +247,4 @@ def test_materials_resolve_once(odd: StudyConfig) -> None:
     materials = Materials(odd)
     materials.check()
     assert materials.config.layer == ("first", "middle", "last")
-    assert materials.order() == ["first", "twice", "middle", "last", "unused"]
+    assert materials.order() == ["first@activation", "middle@activation", "last@activation"]

@@ -31,11 +31,11 @@ def small_budget(patch: pytest.MonkeyPatch, where: str) -> None:
 
 
 def weights(run: Path) -> str:
-    return sha256(run / "conv2" / "generator.safetensors")
+    return sha256(run / "conv2@activation" / "generator.safetensors")
 
 
 def entry(run: Path) -> dict[str, Any]:
-    return json.loads((run / "record.json").read_text())["sites"]["conv2"]
+    return json.loads((run / "record.json").read_text())["sites"]["conv2@activation"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_stopped_game_goes_on_from_where_they_were(
         patch.setattr(train_gan, "train", stop)
         with pytest.raises(Stop):
             study.run(micro(gan={"log_every": 2}), tmp_path / "run", until="train-gan")
-    assert (tmp_path / "run" / "conv2" / "checkpoint" / "game.safetensors").exists()
+    assert (tmp_path / "run" / "conv2@activation" / "checkpoint" / "game.safetensors").exists()
     study.run(micro(gan={"log_every": 2}), tmp_path / "run", until="train-gan", resume=True)
     assert entry(tmp_path / "run")["inputs"] == where
     assert weights(tmp_path / "run") == weights(trained)

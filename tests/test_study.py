@@ -79,7 +79,7 @@ def test_the_record_of_tiny(whole: tuple[Path, str]) -> None:
         assert stage["peak_memory_mib"] > 10
         assert stage["backend"] == "cpu"
         assert stage["threads"] >= 1
-    assert list(record["sites"]) == ["conv4", "conv2"]
+    assert list(record["sites"]) == ["conv4@activation", "conv2@activation"]
 
 
 @pytest.mark.slow
@@ -131,9 +131,9 @@ def test_the_files_of_tiny(whole: tuple[Path, str]) -> None:
 def test_the_events_of_tiny(whole: tuple[Path, str]) -> None:
     path, config = whole[0], tiny()
     events = read_events(path / "events.jsonl")
-    stages = {"train-cnn", "train-gan/conv4", "train-gan/conv2"}
+    stages = {"train-cnn", "train-gan/conv4@activation", "train-gan/conv2@activation"}
     assert {event["stage"] for event in events} == stages
-    game = [event for event in events if event["stage"] == "train-gan/conv4"]
+    game = [event for event in events if event["stage"] == "train-gan/conv4@activation"]
     assert [event["step"] for event in game] == list(range(5, 41, 5))
     assert [event["samples"] for event in game] == [16 * step for step in range(5, 41, 5)]
     assert game[0].keys() >= {"seconds", "discriminator", "generator", "information"}
@@ -231,5 +231,5 @@ def test_the_mnist_preset_in_small(mnist_path: Path, tmp_path: Path) -> None:
     record = record_of(run)
     assert record["status"] == "finished"
     assert record["dataset"]["shape"] == [1, 28, 28]
-    assert record["sites"]["conv4"]["filters"] == [64, 64, 3, 3]
-    assert record["sites"]["conv2"]["response"] == [32, 14, 14]
+    assert record["sites"]["conv4@activation"]["filters"] == [64, 64, 3, 3]
+    assert record["sites"]["conv2@activation"]["response"] == [32, 14, 14]

@@ -102,19 +102,23 @@ def config(tmp_path: Path) -> StudyConfig:
 
 
 def test_every_bar_ends_at_its_total(config: StudyConfig, bars: Bars, tmp_path: Path) -> None:
-    bars.stop_at = ("generator of conv2", 6)
+    bars.stop_at = ("generator of conv2@activation", 6)
     with pytest.raises(KeyboardInterrupt):
         study.run(config, tmp_path / "run")
     stopped = bars.shown.pop()
-    assert (stopped.description, stopped.done, stopped.total) == ("generator of conv2", 6, 11)
+    assert (stopped.description, stopped.done, stopped.total) == (
+        "generator of conv2@activation",
+        6,
+        11,
+    )
     bars.stop_at = None
     study.run(config, tmp_path / "run", resume=True)
     for bar in bars.shown:
         assert bar.done == bar.total > 0, bar.description
-    of_sites = ("inputs of", "generator of", "traversals of", "single draws of")
+    of_sites = ("generator of", "traversals of", "single draws of")
     of_sites += ("re-training after", "images of")
-    expected = {f"{what} {layer}" for what in of_sites for layer in ("conv4", "conv2")}
-    expected |= {"reading images", "network", "judges"}
+    expected = {f"{what} {layer}@activation" for what in of_sites for layer in ("conv4", "conv2")}
+    expected |= {"reading images", "network", "judges", "inputs of conv4", "inputs of conv2"}
     found = {bar.description for bar in bars.shown}
     assert found - expected == {found_one for found_one in found if found_one.startswith("random ")}
     assert expected < found
@@ -145,7 +149,7 @@ def test_stages_and_from_where_they_go_on(
     study.run(config, run, until="train-cnn")
     assert told() == ["train-cnn begins", "train-cnn took a time"]
 
-    bars.stop_at = ("generator of conv2", 6)
+    bars.stop_at = ("generator of conv2@activation", 6)
     with pytest.raises(KeyboardInterrupt):
         study.run(config, run, until="train-gan", resume=True)
     assert told() == ["the study goes on with stage train-gan", "train-gan begins"]

@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from filtergan.config.site_names import counterpart
 from filtergan.measures.gates import value_of
-from filtergan.runs.record import Record
+from filtergan.runs.record import Record, SiteRecord
 
 COLUMNS = {
     "single_draw_accuracy": "single draws",
@@ -32,26 +33,25 @@ def compare(records: Mapping[str, Mapping[int, Record]]) -> dict[str, Any]:
         records: Records by variant and seed.
 
     Returns:
-        By layer and variant: `verdicts` by seed; and `measures`, by name the `values` by seed,
-        their `mean`, `low` and `high` (the range), and the same of `less_base`, the differences
-        from the base. None where no seed has a value.
+        By site of the first variant, and variant: `verdicts` by seed; and `measures`, by name the
+        `values` by seed, their `mean`, `low` and `high` (the range), and the same of `less_base`,
+        the differences from the base. None where no seed has a value.
     """
-    layers = {
-        layer: None for seeds in records.values() for r in seeds.values() for layer in r.sites
-    }
+    first = next(iter(records.values()), {})
+    sites = dict.fromkeys(site for record in first.values() for site in record.sites)
     return {
-        layer: {
+        site: {
             name: {
-                "verdicts": {str(s): r.sites[layer].verdict for s, r in seeds.items()},
+                "verdicts": {str(s): _site(r, site).verdict for s, r in seeds.items()},
                 "measures": {
-                    key: _summary(_values(seeds, layer, key))
-                    | {"less_base": _less_base(records, name, layer, key)}
+                    key: _summary(_values(seeds, site, key))
+                    | {"less_base": _less_base(records, name, site, key)}
                     for key in COLUMNS
                 },
             }
             for name, seeds in records.items()
         }
-        for layer in layers
+        for site in sites
     }
 
 
@@ -62,9 +62,9 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
         found: What `compare` returns.
     """
     made = []
-    for layer, variants in found.items():
+    for site, variants in found.items():
         for title, part in (("mean and range over seeds", None), ("less base", "less_base")):
-            table = Table(title=f"{layer}: {title}", show_lines=True)
+            table = Table(title=f"{site}: {title}", show_lines=True)
             table.add_column("variant", no_wrap=True)
             table.add_column("verdicts")
             for head in COLUMNS.values():
@@ -84,15 +84,20 @@ def verdicts(variant: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counted.items())
 
 
-def _values(seeds: Mapping[int, Record], layer: str, key: str) -> dict[int, float | None]:
-    return {seed: value_of(record.sites[layer].measures, key) for seed, record in seeds.items()}
+def _site(record: Record, name: str) -> SiteRecord:
+    """A site of another variant, which may read the layer elsewhere."""
+    return record.sites.get(counterpart(name, record.sites) or name, SiteRecord())
+
+
+def _values(seeds: Mapping[int, Record], site: str, key: str) -> dict[int, float | None]:
+    return {seed: value_of(_site(record, site).measures, key) for seed, record in seeds.items()}
 
 
 def _less_base(
-    records: Mapping[str, Mapping[int, Record]], name: str, layer: str, key: str
+    records: Mapping[str, Mapping[int, Record]], name: str, site: str, key: str
 ) -> dict[str, Any]:
-    own = _values(records[name], layer, key)
-    base = _values(records.get("base", {}), layer, key)
+    own = _values(records[name], site, key)
+    base = _values(records.get("base", {}), site, key)
     pairs = {seed: (value, base.get(seed)) for seed, value in own.items()}
     return _summary({s: None if a is None or b is None else a - b for s, (a, b) in pairs.items()})
 

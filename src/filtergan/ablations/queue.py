@@ -18,7 +18,6 @@ from filtergan.machine.files import sha256, write_atomic
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Record
 from filtergan.study.materials import Materials
-from filtergan.study.selection import is_pattern
 
 NETWORK_STAGE = "train-cnn"
 
@@ -85,10 +84,9 @@ def run(
     Raises:
         UserError: As `plan` and `study.run`, but not for a game that diverged.
     """
-    if any(map(is_pattern, base.layer)):
-        materials = Materials(base)
-        materials.check()
-        base = materials.config  # the names that all studies of the queue have
+    materials = Materials(base)
+    materials.check()
+    base = materials.config  # the sites that all studies of the queue have
     queue = plan(base, out, seeds, names)
     for number, planned in enumerate(queue, 1):
         place = f"run {number} of {len(queue)}: {planned.name}, seed {planned.seed}"

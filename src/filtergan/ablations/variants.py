@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from filtergan.config.fields import StudyConfig, parse
+from filtergan.config.site_names import split
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ VARIANTS = {
         "one dense layer to all weights, as in the paper", {"gan": {"head": "dense"}}
     ),
     "conv_response": Variant(
-        "responses read before normalisation and activation function", {"response": "conv"}
+        "responses read before normalisation and activation function", {"response": ["conv"]}
     ),
     "start_real": Variant("the generator starts at the real filters", {"gan": {"start": "real"}}),
     "algorithm1": Variant("Algorithm 1's three updates a step", {"gan": {"updates": "algorithm1"}}),
@@ -53,4 +54,7 @@ def varied(base: StudyConfig, name: str, seed: int) -> StudyConfig:
     values["seed"] = seed
     for key, change in VARIANTS[name].change.items():
         values[key] = values[key] | change if isinstance(change, dict) else change
+    if "response" in VARIANTS[name].change:  # of all layers, also those with a reading of their own
+        layers = (split(entry, "")[0] for entry in base.layer)
+        values["layer"] = list(dict.fromkeys(layers))
     return parse(values, f"the ablation {name} with seed {seed}")

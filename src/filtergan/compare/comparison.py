@@ -65,7 +65,7 @@ class Comparison:
 
     Attributes:
         configurations: In the order in which they were named.
-        sites: Layer to measure to row; layers that at least two configurations have.
+        sites: Name to measure to row; sites that at least two configurations have.
         notes: What cannot be compared, or only with care; sentences.
     """
 
@@ -90,13 +90,13 @@ def compare(paths: Sequence[Path], measures: Sequence[str] | None = None) -> Com
     if len(paths) < 2:
         raise UserError("Name at least two run directories to compare.")
     configurations = _configurations({path: _read(path) for path in paths}, paths)
-    layers = _layers(configurations)
-    found = {layer: _estimates(configurations, layer, measures) for layer in layers}
+    names = _common(configurations)
+    found = {site: _estimates(configurations, site, measures) for site in names}
     if measures is not None:
         _check_names(measures, found, configurations)
     tests = {
-        (layer, name, other): difference(estimates[other], estimates["A"])
-        for layer, rows in found.items()
+        (site, name, other): difference(estimates[other], estimates["A"])
+        for site, rows in found.items()
         for name, estimates in rows.items()
         for other in estimates
         if other != "A" and "A" in estimates
@@ -107,11 +107,11 @@ def compare(paths: Sequence[Path], measures: Sequence[str] | None = None) -> Com
         for (key, test), p in zip(tests.items(), corrected, strict=True)
     }
     sites = {
-        layer: {
-            name: Row(e, {o: tested[layer, name, o] for o in e if (layer, name, o) in tested})
+        site: {
+            name: Row(e, {o: tested[site, name, o] for o in e if (site, name, o) in tested})
             for name, e in rows.items()
         }
-        for layer, rows in found.items()
+        for site, rows in found.items()
     }
     return Comparison(configurations, sites, tuple(_notes(configurations, sites)))
 
@@ -169,7 +169,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _layers(configurations: Sequence[Configuration]) -> list[str]:
+def _common(configurations: Sequence[Configuration]) -> list[str]:
     """Sites of A that another configuration has as well; all of A's where there is no other."""
     had = [_sites(configuration) for configuration in configurations]
     common = [name for name in had[0] if len(had) == 1 or any(name in h for h in had[1:])]
@@ -182,28 +182,28 @@ def _layers(configurations: Sequence[Configuration]) -> list[str]:
 
 
 def _sites(configuration: Configuration) -> list[str]:
-    sites = (site for record in configuration.records.values() for site in record.sites.items())
-    return list(dict.fromkeys(layer for layer, site in sites if site.measures))
+    sites = (entry for record in configuration.records.values() for entry in record.sites.items())
+    return list(dict.fromkeys(name for name, site in sites if site.measures))
 
 
 def _estimates(
-    configurations: Sequence[Configuration], layer: str, measures: Sequence[str] | None
+    configurations: Sequence[Configuration], site: str, measures: Sequence[str] | None
 ) -> dict[str, dict[str, Estimate]]:
     """Measure to configuration to estimate, in the registry's order."""
     found: dict[str, dict[str, Estimate]] = {}
     for configuration in configurations:
-        for name, each in results_of(configuration, layer).items():
+        for name, each in results_of(configuration, site).items():
             if name in measures if measures is not None else not _of_latent(name):
                 estimate = pool(list(each.values()), known(name))
                 found.setdefault(name, {})[configuration.name] = estimate
     return dict(sorted(found.items(), key=lambda item: _place(item[0])))
 
 
-def results_of(configuration: Configuration, layer: str) -> dict[str, dict[int, MeasureRecord]]:
+def results_of(configuration: Configuration, site: str) -> dict[str, dict[int, MeasureRecord]]:
     """Measure to seed to result, of those that have a value."""
     found: dict[str, dict[int, MeasureRecord]] = {}
     for seed, record in configuration.records.items():
-        for name, result in record.sites.get(layer, SiteRecord()).measures.items():
+        for name, result in record.sites.get(site, SiteRecord()).measures.items():
             if result.value is not None:
                 found.setdefault(name, {})[seed] = result
     return found
@@ -233,7 +233,7 @@ def _check_names(
 ) -> None:
     for name in wanted:
         if not any(name in rows for rows in found.values()):
-            there = {n for layer in found for c in configurations for n in results_of(c, layer)}
+            there = {n for site in found for c in configurations for n in results_of(c, site)}
             near = difflib.get_close_matches(name, sorted(there), n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UserError(f"None of the runs has a measure {name!r}.{hint}")
@@ -258,20 +258,20 @@ def _notes(
 def _notes_on(configuration: Configuration, sites: Mapping[str, Mapping[str, Row]]) -> list[str]:
     name, notes = configuration.name, []
     own = _sites(configuration)
-    if other := [layer for layer in own if layer not in sites]:
+    if other := [site for site in own if site not in sites]:
         lacks = "no other has" if name == "A" else "A lacks"
         notes.append(f"{name} has {numbered('site', other)}, which {lacks}; left out.")
-    if missing := [layer for layer in sites if layer not in own]:
+    if missing := [site for site in sites if site not in own]:
         notes.append(f"{name} has no measures of {numbered('site', missing)}.")
-    for layer, rows in sites.items():
-        lacking = [m for m, row in rows.items() if layer in own and name not in row.estimates]
+    for site, rows in sites.items():
+        lacking = [m for m, row in rows.items() if site in own and name not in row.estimates]
         if lacking:
             names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
-            notes.append(f"{name} lacks measures of {layer}: {names}.")
+            notes.append(f"{name} lacks measures of {site}: {names}.")
         for seed, record in configuration.records.items():
-            verdict = record.sites.get(layer, SiteRecord()).verdict
-            if layer in own and verdict != "converged":
-                notes.append(f"{name}, {layer}, seed {seed}: {verdict or 'not assessed'}.")
+            verdict = record.sites.get(site, SiteRecord()).verdict
+            if site in own and verdict != "converged":
+                notes.append(f"{name}, {site}, seed {seed}: {verdict or 'not assessed'}.")
     commits = {record.git and record.git.commit for record in configuration.records.values()}
     if len(commits) > 1:
         notes.append(f"The runs of {name} were made by different versions of the code.")

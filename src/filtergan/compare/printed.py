@@ -64,18 +64,18 @@ def check_ending(path: Path) -> None:
 def _sheets(comparison: Comparison) -> list[_Sheet]:
     first, *others = comparison.configurations
     if not others:
-        return [_seeds_sheet(first, layer, rows) for layer, rows in comparison.sites.items()]
+        return [_seeds_sheet(first, site, rows) for site, rows in comparison.sites.items()]
     return [
-        _pair_sheet(layer, rows, first.name, other.name)
-        for layer, rows in comparison.sites.items()
+        _pair_sheet(site, rows, first.name, other.name)
+        for site, rows in comparison.sites.items()
         for other in others
         if any(other.name in row.differences for row in rows.values())
     ]
 
 
-def _seeds_sheet(configuration: Configuration, layer: str, rows: Mapping[str, Row]) -> _Sheet:
+def _seeds_sheet(configuration: Configuration, site: str, rows: Mapping[str, Row]) -> _Sheet:
     """Runs of one configuration: each seed, and what they say together."""
-    results = results_of(configuration, layer)
+    results = results_of(configuration, site)
     seeds = list(configuration.runs)
     head = ["measure", *(f"seed {seed}" for seed in seeds), "mean", "95 % interval", "sd of seeds"]
     lines = []
@@ -86,10 +86,10 @@ def _seeds_sheet(configuration: Configuration, layer: str, rows: Mapping[str, Ro
         interval = _interval(estimate.low, estimate.high, digits)
         spread = _number(estimate.sd, digits)
         lines.append([name, *each, _number(estimate.value, digits), interval, spread])
-    return f"{layer}: {numbered('seed', seeds)} of one configuration", head, lines
+    return f"{site}: {numbered('seed', seeds)} of one configuration", head, lines
 
 
-def _pair_sheet(layer: str, rows: Mapping[str, Row], first: str, other: str) -> _Sheet:
+def _pair_sheet(site: str, rows: Mapping[str, Row], first: str, other: str) -> _Sheet:
     head = ["measure", first, other, f"{other} less {first}", "p (Holm)", ""]
     lines = []
     for name, row in rows.items():
@@ -100,7 +100,7 @@ def _pair_sheet(layer: str, rows: Mapping[str, Row], first: str, other: str) -> 
         lines.append(
             [name, *pair, _with_interval(test, digits), _p(test.p_holm), _says(name, test, other)]
         )
-    return f"{layer}: {other} against {first}", head, lines
+    return f"{site}: {other} against {first}", head, lines
 
 
 def _says(name: str, test: Difference, other: str) -> str:
@@ -159,14 +159,14 @@ def _json(comparison: Comparison) -> str:
         for c in comparison.configurations
     ]
     sites = {
-        layer: {
+        site: {
             name: {
                 "estimates": {n: dataclasses.asdict(e) for n, e in row.estimates.items()},
                 "differences": {n: dataclasses.asdict(d) for n, d in row.differences.items()},
             }
             for name, row in rows.items()
         }
-        for layer, rows in comparison.sites.items()
+        for site, rows in comparison.sites.items()
     }
     content = {
         "schema": SCHEMA,

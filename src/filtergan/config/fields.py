@@ -3,46 +3,30 @@
 What the paper leaves open is a field here, and its docstring says what was chosen and why.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from filtergan.config.older import REMOVED, RENAMED, renewed
+from filtergan.config.site_names import PLAIN, SiteName, named
+from filtergan.config.values import (
+    Count,
+    Interpolation,
+    NonNegative,
+    Positive,
+    Readings,
+    Share,
+    normalisation,
+    sides,
+)
 from filtergan.errors import UserError
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Shown = Literal["responses", "filters"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box"]
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-
-
-def _normalisation(field: Literal["mean", "std"]) -> BeforeValidator:
-    """Takes the name of well-known numbers for them."""
-    return BeforeValidator(lambda v: IMAGENET[field] if v in ("imagenet", ["imagenet"]) else v)
-
-
-def _sides(value: Any) -> Any:
-    """Height and width from `N` or `HxW`, as a number, as text, or as the command's list of it."""
-    if isinstance(value, list | tuple) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, int | str):
-        sides = str(value).split("x")
-        return sides * 2 if len(sides) == 1 else sides
-    return value
 
 
 class Main:
@@ -285,22 +269,25 @@ class StudyConfig(Frozen):
     """A network of your own, as `package.module:factory`; by default the paper's is trained."""
     weights: Annotated[str | None, Main] = None
     """Its weights: a safetensors file, or a torch file that holds nothing but tensors."""
-    mean: Annotated[tuple[float, ...], _normalisation("mean"), Main] = (0.0,)
+    mean: Annotated[tuple[float, ...], normalisation("mean"), Main] = (0.0,)
     """What the network takes off pixels, which are from 0 to 1: one number, one for each channel,
     or `imagenet`. With `std` the network receives (x - mean) / std; all else works on pixels."""
-    std: Annotated[tuple[float, ...], _normalisation("std"), Main] = (1.0,)
+    std: Annotated[tuple[float, ...], normalisation("std"), Main] = (1.0,)
     """What it divides them by then; for a network that takes 0 to 255, 0.00392156862745098."""
-    size: Annotated[tuple[Count, Count] | None, BeforeValidator(_sides), Main] = None
+    size: Annotated[tuple[Count, Count] | None, sides, Main] = None
     """Bring all images to this height and width, N or HxW, whatever their proportions; without it
     images of different sizes are refused."""
     interpolation: Interpolation = "bilinear"
     """How `size` is reached: Pillow's filters, which take in all pixels where images shrink."""
     layer: Annotated[tuple[str, ...], Field(min_length=1), Main] = ("conv4", "conv2")
-    """Dotted names of the convolutions studied, one site each (the paper: layers 4 and 2); `all`,
-    or patterns such as `layer3.*.conv?`, stand for those that they fit and that can be studied."""
-    response: Annotated[str, Main] = "activation"
-    """Where the response is read: `conv`, `activation` (after the site's normalisation and
-    activation function), or the dotted name of a later module."""
+    """Dotted names of the convolutions studied (the paper: layers 4 and 2); `all`, or patterns such
+    as `layer3.*.conv?`, stand for those that they fit and that can be studied. A layer may have a
+    reading of its own, as in conv4@bn5, which then is its only one."""
+    response: Annotated[Readings, Main] = (PLAIN,)
+    """Where the response of a layer is read, one site each: `conv`, `activation` (after its
+    normalisation and activation function), the dotted name of a later module, or a depth: `+1` is
+    the end of the next convolution's normalisation and activation function, `+2` of the one after.
+    """
     seed: Annotated[int, Field(ge=0, lt=2**31), Main] = 0
     """Seed of everything random."""
     device: Annotated[str, Main] = "auto"
@@ -328,9 +315,28 @@ class StudyConfig(Frozen):
                 f"traversal.dims: latent dimension {max(dims)} is out of range; "
                 f"z has {self.gan.latent}, numbered from 0"
             )
-        if len(set(self.layer)) != len(self.layer):
-            raise ValueError("layer: each layer is named once")
+        try:
+            sites = self.sites
+        except UserError as error:
+            raise ValueError(f"layer: {str(error).rstrip('.')}") from error
+        if len(set(self.response)) != len(self.response):
+            raise ValueError("response: each reading is named once")
+        if len(set(sites)) != len(sites):
+            raise ValueError("layer: each layer is named once at a reading")
         return self
+
+    @property
+    def sites(self) -> tuple[SiteName, ...]:
+        """Names of all sites, in their order; patterns and depths as they were given."""
+        return named(self.layer, self.response)
+
+    def at(self, sites: Sequence[SiteName]) -> "StudyConfig":
+        """The same study of these sites, named as briefly as its readings allow."""
+        layers = tuple(dict.fromkeys(site.layer for site in sites))
+        brief = self.model_copy(update={"layer": layers})
+        if brief.sites == tuple(sites):
+            return brief
+        return self.model_copy(update={"layer": tuple(map(str, sites))})
 
 
 def parse(values: dict[str, Any], source: str) -> StudyConfig:

@@ -20,7 +20,7 @@ def renewed(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Settings that are gone are left out where they had the value that stands for what is done now;
     with another value they stay, and `fields.parse` will name them. Those that have another name
-    now get it.
+    now get it. The one reading becomes the first of several.
 
     Args:
         values: Nested mapping of field names to values, which is left as it is.
@@ -37,4 +37,6 @@ def renewed(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(group, dict) and field in group:
             part, new = now.split(".")
             found.setdefault(part, {})[new] = group.pop(field)
+    if isinstance(found.get("response"), str):
+        found["response"] = [found["response"]]
     return found

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from filtergan.config.site_names import SiteName
 from filtergan.families.affine import AFFINE
 from filtergan.families.brightness import BRIGHTNESS
 from filtergan.figures.style import BLUE, GREY, page, styled
@@ -48,8 +49,11 @@ def depth_figure(
         sound = set(converged) & set(believed) if name in TRAVERSALS else set(converged)
         _plot(axes, sites, name, sound)
     many = len(sites) > 8
+    labels, reading = labelled([SiteName.parse(name) for name in sites])
+    if reading:
+        figure.supxlabel(f"all read at {reading}", fontsize=7)
     for axes in cells[-3:]:
-        axes.set_xticks(range(len(sites)), abbreviated(list(sites)))
+        axes.set_xticks(range(len(sites)), labels)
         axes.tick_params(axis="x", labelrotation=90 if many else 40, labelsize=5 if many else 6)
         if not many:
             for label in axes.get_xticklabels():
@@ -96,6 +100,15 @@ def _plot(axes: Axes, sites: Mapping[str, Found], name: str, sound: Collection[s
     axes.set_ylim(middle - half, middle + half)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def labelled(sites: Sequence[SiteName]) -> tuple[list[str], str | None]:
+    """Names of sites with shortened layers, and the reading; None, and part of each, if several."""
+    layers = list(dict.fromkeys(site.layer for site in sites))
+    short = dict(zip(layers, abbreviated(layers), strict=True))
+    if len({site.point for site in sites}) == 1:
+        return [short[site.layer] for site in sites], sites[0].point
+    return [SiteName(short[site.layer], site.point) for site in sites], None
 
 
 def abbreviated(names: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 Kilcher et al. 2017 say that layer 2 ignores low-level features, such as brightness or stroke
 width, and layer 4 high-level, highly non-linear ones. Each sentence becomes conditions on measures;
 it is supported if all are met, not supported if one is not, and undecided where the intervals, or a
-failed gate, leave one open.
+failed gate, leave one open. Sites come by layer, those of one layer by reading.
 """
 
 import math
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from filtergan.config.site_names import SiteName
 from filtergan.measures.gates import (
     LABELS_KEPT,
     ON_MANIFOLD,
@@ -45,7 +46,7 @@ class SiteEvidence:
     """What is known of one site.
 
     Attributes:
-        layer: Its name.
+        name: Layer and reading.
         verdict: On its generator.
         found: Its measures, in the record's form.
         references: Measures of the reference traversals at this site.
@@ -56,7 +57,7 @@ class SiteEvidence:
             without this), per point.
     """
 
-    layer: str
+    name: SiteName
     verdict: Verdict | None
     found: Found
     references: Mapping[str, Found]
@@ -90,18 +91,18 @@ def decide(
     short = TOO_SHORT in (early.verdict, late.verdict)
     other = "stroke width" if early.strokes else "colour"
     low_says = (
-        f"{early.layer} ignores low-level features such as brightness or {other}, more than "
-        f"{late.layer} does"
+        f"{early.name.prose} ignores low-level features such as brightness or {other}, more than "
+        f"{late.name.prose} does"
     )
-    high_says = f"{late.layer} ignores high-level, highly non-linear changes"
+    high_says = f"{late.name.prose} ignores high-level, highly non-linear changes"
     return {
-        "low_level": decided(early.layer, low_says, low, short),
-        "high_level": decided(late.layer, high_says, high, short),
+        "low_level": decided(early.name, low_says, low, short),
+        "high_level": decided(late.name, high_says, high, short),
     }
 
 
 def decided(
-    layer: str, sentence: str, conditions: list[ConditionRecord], short: bool
+    site: str, sentence: str, conditions: list[ConditionRecord], short: bool
 ) -> ClaimRecord:
     """Supported if all conditions are met, not supported if one is not, undecided otherwise.
 
@@ -114,7 +115,7 @@ def decided(
     )
     reason = "; ".join(failed or open_ or [c.told for c in conditions])
     return ClaimRecord(
-        layer=layer, sentence=sentence, verdict=word, reason=reason, conditions=conditions
+        site=site, sentence=sentence, verdict=word, reason=reason, conditions=conditions
     )
 
 
@@ -173,13 +174,13 @@ def _low_level(
         _above(
             f"brightness and {other} explain more of the change at the earlier site, at equal "
             "image change",
-            f"explained at {early.layer} less {late.layer}",
+            f"explained at {early.name} less {late.name}",
             value,
             ends,
         ),
         _more(
             "the change of a pixel is decided by its own grey level more at the earlier site",
-            f"R² of a pixel's change from its own grey level at {early.layer}, at {late.layer}",
+            f"R² of a pixel's change from its own grey level at {early.name}, at {late.name}",
             early.found.get("locality_r2_k1", NOT_MEASURED),
             late.found.get("locality_r2_k1", NOT_MEASURED),
         ),
@@ -190,7 +191,7 @@ def _low_level(
             _condition(
                 "thickness and intensity make up more than half of the morphometric slopes",
                 None if share is None else share > 0.5,
-                f"share of thickness and intensity in the slopes at {early.layer} {told(share)}",
+                f"share of thickness and intensity in the slopes at {early.name} {told(share)}",
             )
         )
     return conditions
@@ -218,13 +219,13 @@ def _high_level(
         _established(late),
         _above(
             f"less of the change is explained by {small} at the later site, at equal image change",
-            f"explained at {early.layer} less {late.layer}",
+            f"explained at {early.name} less {late.name}",
             value,
             ends,
         ),
         _more(
             "less is explained than of a true affine map",
-            f"explained of the affine reference, and of the change at {late.layer}",
+            f"explained of the affine reference, and of the change at {late.name}",
             rotation,
             own,
         ),
@@ -238,7 +239,7 @@ def _high_level(
             _more(
                 "holes or strokes appear or vanish, more often than by random changes of the "
                 "filters",
-                f"share of points whose topology changes at {late.layer}, and under random changes",
+                f"share of points whose topology changes at {late.name}, and under random changes",
                 late.found.get("topology_changed", NOT_MEASURED),
                 chance.get("topology_changed", NOT_MEASURED),
             )
@@ -249,13 +250,13 @@ def _high_level(
 def _established(site: SiteEvidence) -> ConditionRecord:
     """Met or open: without generator and inversion nothing is known of what a site ignores."""
     if site.verdict != "converged":
-        why = f"the generator at {site.layer} {told_of(site.verdict)}"
-        return _condition(f"the generator at {site.layer} converged", None, why)
+        why = f"the generator at {site.name} {told_of(site.verdict)}"
+        return _condition(f"the generator at {site.name} converged", None, why)
     failed = [c.told for c in gates(site.found)[:2] if not c.passed]
     return _condition(
-        f"inversions at {site.layer} work and are repeatable",
+        f"inversions at {site.name} work and are repeatable",
         None if failed else True,
-        f"at {site.layer}: " + ("; ".join(failed) or "both gates passed"),
+        f"at {site.name}: " + ("; ".join(failed) or "both gates passed"),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from filtergan.config.site_names import SiteName
 from filtergan.families.catalogue import LOW_LEVEL, explained, references
 from filtergan.figures import distances_figure, latents_figure, png, shares_figure
 from filtergan.measures.gates import LABELS_KEPT, failures, findings, gates, is_invariance
@@ -139,8 +140,9 @@ def _claim(claim: ClaimRecord, sites: Mapping[str, SiteRecord]) -> dict[str, Any
     conditions = [{"says": c.says, "told": c.told, "state": words[c.met]} for c in claim.conditions]
     count = {word: sum(c["state"] == word for c in conditions) for word in words.values()}
     doubts = [
-        f"the traversals at {layer} are not to be believed ({'; '.join(failed)})"
-        for layer, site in sites.items()
+        f"the traversals of {SiteName.parse(name).prose} are not to be believed "
+        f"({'; '.join(failed)})"
+        for name, site in sites.items()
         if (failed := failures(site.measures))
     ]
     tones = {"supported": "open" if doubts else "good", "not supported": "no", "undecided": "open"}

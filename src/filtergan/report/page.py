@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from filtergan.config.fields import CnnConfig, StudyConfig, dump
+from filtergan.config.site_names import SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.wording import count_of
 from filtergan.measures.gates import failures
@@ -77,7 +78,7 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "record": record,
         "preset": record.preset,
         "status": record.status,
-        "sites": [_site(run, layer, site) for layer, site in record.sites.items()],
+        "sites": [_site(run, name, site) for name, site in record.sites.items()],
         "done": done,
         "missing": missing,
         "claims": findings.claims(record),
@@ -99,7 +100,7 @@ def _context(run: RunDirectory) -> dict[str, Any]:
     }
 
 
-def _site(run: RunDirectory, layer: str, site: SiteRecord) -> dict[str, Any]:
+def _site(run: RunDirectory, name: str, site: SiteRecord) -> dict[str, Any]:
     """What the page says of one site."""
     measures, figures = site.measures, site.figures
     shown = {
@@ -109,7 +110,8 @@ def _site(run: RunDirectory, layer: str, site: SiteRecord) -> dict[str, Any]:
     }
     grids = sorted((key for key in figures if key.startswith("grid_")), key=_grid_order)
     return {
-        "layer": layer,
+        "name": name,
+        "prose": SiteName.parse(name).prose,
         "verdict": site.verdict,
         "tone": findings.verdict_tone(site),
         "reason": site.reason,
@@ -176,11 +178,11 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
     )
     return {
         "train-cnn": f"{network}; it stays frozen in all that follows.",
-        "train-gan": f"For {_listed(config.layer)}, each on its own, a generator was trained "
-        f"to map {count_of(gan.latent, 'latent')} to all filters of the convolution, in "
-        f"{count_of(gan.steps, 'step')} of {count_of(gan.batch, 'image')} ({updates}, "
-        f"λ = {gan.information:g}), so that the responses at "
-        f"“{config.response}” would pass for real ones. {start}",
+        "train-gan": f"For {_listed([site.prose for site in config.sites])}, each on its own, a "
+        f"generator was trained to map {count_of(gan.latent, 'latent')} to all filters of the "
+        f"convolution, in {count_of(gan.steps, 'step')} of {count_of(gan.batch, 'image')} "
+        f"({updates}, λ = {gan.information:g}), so that the responses there would "
+        f"pass for real ones. {start}",
         **_judges(record),
         "traverse": f"Traversals: {count_of(traversal.images, 'test image')}, each as a grid of "
         f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from filtergan.config.fields import StudyConfig
+from filtergan.config.site_names import SiteName
 from filtergan.families.catalogue import to_plant
 from filtergan.families.family import Family
 from filtergan.measures.gates import failures
@@ -25,13 +26,13 @@ def planted(config: StudyConfig, sites: Mapping[str, SiteRecord]) -> dict[str, A
     known = family.within or family
     return {
         "says": says,
-        "sites": [_found_again(layer, site, known) for layer, site in sites.items()],
+        "sites": [_found_again(name, site, known) for name, site in sites.items()],
     }
 
 
-def _found_again(layer: str, site: SiteRecord, family: Family) -> dict[str, Any]:
+def _found_again(key: str, site: SiteRecord, family: Family) -> dict[str, Any]:
     """One site's share of the planted family, against the null and the reference, in words."""
-    others = site.references
+    prose, others = SiteName.parse(key).prose, site.references
     explained = family.explained
     name = f"explained_{explained.name}" if explained else ""
     reference = family.reference.name if family.reference else ""
@@ -40,7 +41,7 @@ def _found_again(layer: str, site: SiteRecord, family: Family) -> dict[str, Any]
         for found in (site.measures, others.get("null", {}), others.get(reference, {}))
     )
     if explained is None or ours.value is None:
-        return {"layer": layer, "tone": "open", "word": "not measured", "says": ""}
+        return {"prose": prose, "tone": "open", "word": "not measured", "says": ""}
     (low, high), (null_low, null_high) = ours.ci95, null.ci95
     word, tone = "open", "open"
     if low is not None and null_high is not None and low > null_high:
@@ -54,7 +55,7 @@ def _found_again(layer: str, site: SiteRecord, family: Family) -> dict[str, Any]
         f"{_told(ours)}. Of the change under random changes of the filters it is {_told(null)}, "
         f"of a true change of this kind {_told(known)}."
     )
-    return {"layer": layer, "tone": tone, "word": word, "says": says}
+    return {"prose": prose, "tone": tone, "word": word, "says": says}
 
 
 def _told(measure: MeasureRecord) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from filtergan.config.site_names import SiteName
 from filtergan.families.catalogue import explained
 from filtergan.figures import intervals_figure, png
 from filtergan.figures.style import DASH, MINUS
@@ -101,7 +102,7 @@ def summary_table(run: RunDirectory) -> list[Table]:
     briefly without colour; what its traversals are worth is said below, in red where they fail a
     gate.
     """
-    tables = [_site_table(layer, site) for layer, site in run.record.sites.items()]
+    tables = [_site_table(name, site) for name, site in run.record.sites.items()]
     if claims := decided(run.record):
         table = Table(title="the paper's two claims", title_style="bold")
         table.add_column("claim")
@@ -112,14 +113,14 @@ def summary_table(run: RunDirectory) -> list[Table]:
     return tables
 
 
-def _site_table(layer: str, site: SiteRecord) -> Table:
+def _site_table(name: str, site: SiteRecord) -> Table:
     tone = verdict_tone(site)
     judged = traversals(site)
     told = judged and f"Traversals: {judged['title']}. {judged['says']}"
     said = [sentence(site.reason), told]
     sound = tone != "bad" and (judged is None or judged["tone"] != "no")
     table = Table(
-        title=f"{layer}: {site.verdict or 'not assessed'}",
+        title=f"{SiteName.parse(name).prose}: {site.verdict or 'not assessed'}",
         title_style=STYLES[tone],
         caption="\n".join(filter(None, said)) or None,
         caption_style="none" if sound else "red",

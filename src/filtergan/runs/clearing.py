@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from filtergan.config.fields import load
+from filtergan.config.site_names import folder_of
 from filtergan.errors import UserError
 from filtergan.machine.files import PART, writing
 from filtergan.runs.owned import Owned
@@ -23,15 +24,11 @@ STUDY = Owned(
 """What `overwrite` may remove: these files and no others, whatever else lies in the directory."""
 
 
-def folder_of(layer: str) -> str:
-    """Name of a site's folder."""
-    return layer.replace("/", "_").lstrip(".") or "_"
+def folders_there(path: Path) -> tuple[str, ...]:
+    """Folders of the sites that an earlier study left; fails where the folder is not a study's.
 
-
-def layers_there(path: Path) -> tuple[str, ...]:
-    """Layers whose folders an earlier study left; fails where the folder is not a study's.
-
-    With a damaged record, a valid config.yaml beside it shows that the folder is one.
+    With a damaged record, a valid config.yaml beside it shows that the folder is one; its sites'
+    folders may then be named in either way.
 
     Raises:
         UserError: There is neither.
@@ -40,27 +37,33 @@ def layers_there(path: Path) -> tuple[str, ...]:
         record = read_record(path)
     except UserError:
         try:
-            return load(path / "config.yaml", earlier=True).layer
+            sites = load(path / "config.yaml", earlier=True).sites
+            return tuple(folder_of(name) for site in sites for name in (site, site.layer))
         except UserError as error:
             raise UserError(
                 f"{path} cannot be recognised as a study, so nothing is removed there; name "
                 "another folder with --out."
             ) from error
-    return (*record.sites, *record.clearing)
+    return (*folders(record), *record.clearing)
 
 
-def remove(path: Path, owned: Owned, layers: Iterable[str]) -> None:
+def folders(record: Record) -> tuple[str, ...]:
+    """The folders of a record's sites."""
+    return tuple(site.folder or folder_of(name) for name, site in record.sites.items())
+
+
+def remove(path: Path, owned: Owned, sites: Iterable[str]) -> None:
     """Remove files from a run directory, and the folders that this leaves empty.
 
     Args:
         path: The run directory.
         owned: Which files.
-        layers: In whose folders besides.
+        sites: Folders of the sites.
 
     Raises:
         UserError: One could not be removed (exit code 1).
     """
-    places = [(path, owned.files), *((path / folder_of(n), owned.site_files) for n in layers)]
+    places = [(path, owned.files), *((path / n, owned.site_files) for n in sites)]
     with writing(path):
         found = {f for at, patterns in places for p in patterns for f in at.glob(p)}
         removed = {file for file in found if not file.is_dir()}
@@ -81,9 +84,8 @@ def forget(record: Record, owned: Owned) -> None:
     """
     _reset(record, owned.keys)
     record.figures = _others(record.figures, "", owned.files)
-    for layer, site in record.sites.items():
+    for folder, site in zip(folders(record), record.sites.values(), strict=True):
         _reset(site, owned.site_keys)
-        folder = folder_of(layer)
         site.figures = _others(site.figures, folder, owned.site_files)
         site.files = _others(site.files, folder, owned.site_files)
 

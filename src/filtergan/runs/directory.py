@@ -11,11 +11,12 @@ import torch
 
 from filtergan.config.fields import StudyConfig, dump, load, parse
 from filtergan.config.older import renewed
+from filtergan.config.site_names import folder_of
 from filtergan.errors import UserError
 from filtergan.machine.distributed import apart, first, lead, size
 from filtergan.machine.files import PART, write_atomic, writing
 from filtergan.machine.provenance import backend, git_state, machine, now, peak_memory_mib, versions
-from filtergan.runs.clearing import STUDY, folder_of, forget, layers_there, remove
+from filtergan.runs.clearing import STUDY, folders, folders_there, forget, remove
 from filtergan.runs.owned import Owned
 from filtergan.runs.places import begun_in
 from filtergan.runs.reading import read_record
@@ -83,7 +84,7 @@ class RunDirectory:
                 f"{path} holds something other than a study; name another folder with --out."
             )
         if overwrite:
-            return cls._begin(path, config, layers_there(path))
+            return cls._begin(path, config, folders_there(path))
         status = read_record(path).status
         if not resume:
             raise UserError(
@@ -94,7 +95,7 @@ class RunDirectory:
                 "with --overwrite."
             )
         if status == "starting":  # killed before anything was done
-            return cls._begin(path, config, layers_there(path))
+            return cls._begin(path, config, folders_there(path))
         return cls._continue(path, config)
 
     @classmethod
@@ -124,19 +125,19 @@ class RunDirectory:
         return cls(path, config, record)
 
     @classmethod
-    def _begin(cls, path: Path, config: StudyConfig, layers: tuple[str, ...]) -> "RunDirectory":
-        """Write a fresh record, then remove what an earlier study of these layers left.
+    def _begin(cls, path: Path, config: StudyConfig, earlier: tuple[str, ...]) -> "RunDirectory":
+        """Write a fresh record, then remove what an earlier study left in these folders.
 
         Killed anywhere in between, the record says `starting`, and what is still to be cleared.
         """
         for name in (config.weights, config.data):
-            if layers and name and Path(name).resolve().is_relative_to(path.resolve()):
+            if earlier and name and Path(name).resolve().is_relative_to(path.resolve()):
                 raise UserError(
                     f"{name} lies in {path}, which is to be cleared; move it elsewhere first."
                 )
         run = cls(path, config, _new_record(config))
         run.record.begun_in = begun_in(path, config)
-        run.record.clearing = sorted({*layers, *config.layer})
+        run.record.clearing = sorted({*earlier, *folders(run.record)})
         run.save()
         write_atomic(path / "config.yaml", dump(config).encode())
         remove(path, STUDY, run.record.clearing)
@@ -172,30 +173,30 @@ class RunDirectory:
         text = self.record.model_dump_json(indent=2, by_alias=True)
         write_atomic(self.path / "record.json", text.encode() + b"\n")
 
-    def site_path(self, layer: str) -> Path:
-        """The folder of a site, made if missing.
+    def site_path(self, name: str) -> Path:
+        """The folder of a site, made if missing; its name is the site's.
 
         Raises:
             UserError: It could not be made (exit code 1).
         """
-        folder = self.path / folder_of(layer)
+        folder = self.path / (self.site(name).folder or folder_of(name))
         if first():
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def site(self, layer: str) -> SiteRecord:
+    def site(self, name: str) -> SiteRecord:
         """The record's entry of a site, to be filled in."""
-        return self.record.sites.setdefault(layer, SiteRecord())
+        return self.record.sites.setdefault(name, SiteRecord())
 
-    def set_measures(self, layer: str, measures: Found) -> None:
+    def set_measures(self, site: str, measures: Found) -> None:
         """Add measures to a site's entry, replacing those of the same name, and save."""
-        self.site(layer).measures |= measures
+        self.site(site).measures |= measures
         self.save()
 
-    def set_verdict(self, layer: str, verdict: Verdict, reason: str) -> None:
+    def set_verdict(self, name: str, verdict: Verdict, reason: str) -> None:
         """Set a site's verdict with its reason, and save."""
-        site = self.site(layer)
+        site = self.site(name)
         site.verdict, site.reason = verdict, reason
         self.save()
 
@@ -263,15 +264,15 @@ class RunDirectory:
         self.record.status, self.record.reason, self.record.finished = "running", None, None
         self.save()  # first: what the record names is there
         for owned in stages.values():
-            lead(partial(remove, self.path, owned, self.record.sites))
+            lead(partial(remove, self.path, owned, folders(self.record)))
 
-    def site_done(self, stage: str, layer: str) -> bool:
+    def site_done(self, stage: str, site: str) -> bool:
         """Whether the current or an interrupted attempt at a stage has finished a site."""
-        return stage in self.record.stages and layer in self.record.stages[stage].sites
+        return stage in self.record.stages and site in self.record.stages[stage].sites
 
-    def finish_site(self, stage: str, layer: str) -> None:
+    def finish_site(self, stage: str, site: str) -> None:
         """Remember that a stage has finished a site, and save."""
-        self.record.stages[stage].sites.append(layer)
+        self.record.stages[stage].sites.append(site)
         self.save()
 
     def finish(self) -> None:
@@ -299,7 +300,7 @@ def _new_record(config: StudyConfig) -> Record:
             "device": machine(config.device),
             "git": git_state(),
             "stages": {},
-            "sites": {layer: {} for layer in config.layer},
+            "sites": {site: {} for site in config.sites},
         }
     )
 

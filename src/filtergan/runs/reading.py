@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from filtergan.errors import UserError
 from filtergan.machine.files import remedy
-from filtergan.runs.record import SCHEMA, Record, migrated
+from filtergan.runs.migration import migrated
+from filtergan.runs.record import SCHEMA, Record
 
 
 def read_record(path: Path) -> Record:

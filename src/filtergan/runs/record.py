@@ -1,4 +1,4 @@
-"""What a study says of itself, record.json: its parts, and how older records become ones of now."""
+"""What a study says of itself, record.json: its parts."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-SCHEMA = "filtergan-record-2"
-"""Written into every record; `migrated` reads those of earlier schemas."""
+SCHEMA = "filtergan-record-3"
+"""Written into every record; `migration` reads those of earlier schemas."""
 
 Verdict = Literal["converged", "collapsed", "diverged", "too short to say"]
 TOO_SHORT: Verdict = "too short to say"
@@ -96,14 +96,14 @@ class ClaimRecord(_Fixed):
     """One of the paper's sentences, decided.
 
     Attributes:
-        layer: The site that it is about.
+        site: The site that it is about.
         sentence: What is claimed.
         verdict: What the conditions make of it.
         reason: The numbers that decide.
         conditions: What must hold.
     """
 
-    layer: str
+    site: str
     sentence: str
     verdict: Literal["supported", "not supported", "undecided"]
     reason: str
@@ -153,6 +153,7 @@ class SiteRecord(_Part):
         not_measured: What does not apply, and why.
         figures: Name to path in the run directory.
         files: The same.
+        folder: Where they lie; None: in the folder of its name. Earlier versions named it by layer.
     """
 
     verdict: Verdict | None = None
@@ -168,6 +169,7 @@ class SiteRecord(_Part):
     not_measured: dict[str, str] = {}
     figures: dict[str, str] = {}
     files: dict[str, str] = {}
+    folder: str | None = Field(default=None, exclude_if=not_)
 
 
 class GitRecord(_Fixed):
@@ -183,7 +185,7 @@ class StageRecord(_Part):
     Attributes:
         done: Whether it has ended well.
         seconds: Of all attempts, less those of a killed one.
-        sites: Layers that it has finished.
+        sites: That it has finished.
         attempts: How often it was begun or continued.
         peak_memory_mib: The largest that the process had up to the stage's end.
         backend: cpu or cuda.
@@ -289,18 +291,18 @@ class Record(_Part):
         git: The code.
         begun_in: The working directory in which it was begun, as seen from the run directory.
         resumed: When it was continued.
-        left_out: Layers that fit a pattern but cannot be studied, and why.
-        clearing: Layers whose files of an earlier study are still to be removed.
+        left_out: Sites that the config stands for as well, but that cannot be studied, and why.
+        clearing: Folders of sites whose files of an earlier study are still to be removed.
         dataset: The images.
         cnn: The studied network.
         judges: The independent classifiers.
         stages: How each went.
-        sites: By layer.
+        sites: By name, layer and reading as in conv4@bn5.
         claims: The paper's two sentences; empty where there is but one site, None: not decided.
         figures: Of the whole study: name to path in the run directory.
     """
 
-    schema_: Literal["filtergan-record-2"] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["filtergan-record-3"] = Field(default=SCHEMA, alias="schema")
     preset: str
     config: dict[str, Any]
     seed: int
@@ -322,21 +324,3 @@ class Record(_Part):
     sites: dict[str, SiteRecord]
     claims: dict[str, ClaimRecord] | None = None
     figures: dict[str, str] = Field(default={}, exclude_if=not_)
-
-
-def migrated(values: dict[str, Any]) -> dict[str, Any]:
-    """The content of a record of an earlier schema in the form of now; others as they are.
-
-    Of `filtergan-record-1`: there, `dataset` and `cnn` were empty before they were known, claims
-    that one site leaves open were null, and sites whose convolution is not told used groups.
-    """
-    if values.get("schema") != "filtergan-record-1":
-        return values
-    new = values | {"schema": SCHEMA}
-    new |= {key: values.get(key) or None for key in ("dataset", "cnn")}
-    if "claims" in values:
-        new["claims"] = values["claims"] or {}
-    new["sites"] = {
-        layer: {"convolution": "grouped"} | site for layer, site in values["sites"].items()
-    }
-    return new

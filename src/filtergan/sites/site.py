@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from filtergan.config.site_names import SiteName, is_depth
 from filtergan.errors import UserError
 from filtergan.sites.convolution import (
     Backend,
@@ -21,10 +22,11 @@ from filtergan.sites.convolution import (
     convolve,
     fastest,
 )
-from filtergan.sites.tracing import Follower, Operation, cut, settled
+from filtergan.sites.tracing import Follower, Operation, behind, cut, settled
 from filtergan.sites.wrappers import classifier_in, output_of, uncompiled, unwrapped
 
 Part = Callable[[Tensor], Tensor]
+SHOWN = 12  # readings that an error names
 
 
 class _Stop(Exception):
@@ -62,7 +64,8 @@ class Site:
         network: The network, unwrapped.
         classifier: The `Classifier` that it came in; None: it came without.
         layer: Dotted name of the convolution.
-        point: `conv`, `activation`, or the dotted name of a later module.
+        point: `conv`, `activation`, or the dotted name of a later module; a depth (`+1`, `+2`, ...)
+            that was given has become the module where that many convolutions more have run.
         image_shape: Shape of one input of the network.
         filters: The real filters W [o, i, *k], shared with the network, without gradient.
         tail: The site's normalisation and activation function, where the response is read behind
@@ -102,15 +105,14 @@ class Site:
         self.tail, self.order = settled(operations, self.filters.ndim)
         self._between: Part | None = None
         if point not in ("conv", "activation"):
-            self._between = self._cut(example, source="tail", target=point)
-            if self._between is None:
-                raise UserError(
-                    f"The response point {point!r} is not a module that depends on the images "
-                    f"through {layer!r} alone; use `conv`, `activation`, or a module right after "
-                    "it."
-                )
+            self._between = self._later(example)
         self._suffix = self._cut(example, source="response", target=None)
         self.straight = self._suffix is not None
+
+    @property
+    def name(self) -> SiteName:
+        """Layer and response point, as records have them."""
+        return SiteName(self.layer, self.point)
 
     def __repr__(self) -> str:
         """Layer, network, response point and shape of the filters."""
@@ -295,6 +297,38 @@ class Site:
     def _run(self, part: Part, tensor: Tensor) -> Tensor:
         with untouched(self.network):
             return output_of(part, tensor)
+
+    def _later(self, example: Tensor) -> Part:
+        """What leads to the later module at which the response is read; a depth becomes that."""
+        given, there = self.point, behind(self.network, self.layer)
+        for point in self._at_depth(example, there) if is_depth(given) else (given,):
+            self.point = point
+            part = self._cut(example, source="tail", target=self.point)
+            if part is not None:
+                return part
+        known = ("conv", "activation", *(name for name, _ in there))
+        if len(known) > SHOWN:
+            known = (*known[:SHOWN], "...")
+        what = (
+            f"The response point {given} is none, since no module at this depth depends"
+            if is_depth(given)
+            else f"The response point {given!r} is not a module that depends"
+        )
+        raise UserError(
+            f"{what} on the images through {self.layer!r} alone; read it at {', '.join(known)}."
+        )
+
+    def _at_depth(self, example: Tensor, there: list[tuple[str, int]]) -> list[str]:
+        """Modules so many convolutions behind the site, the end of such a convolution first."""
+        found = [name for name, depth in there if f"+{depth}" == self.point]
+        convolution = next((name for name in found if name in convolutions(self.network)), None)
+        if convolution is None:
+            return []
+        tail: list[Operation] = []
+        with suppress(UserError):  # it may be read all the same
+            tail = Site(self.classifier or self.network, convolution, example).tail
+        end = [op.module for op in reversed(tail) if op.module in found]
+        return list(dict.fromkeys([*filter(None, end[:1]), convolution, *found]))
 
     def _cut(self, example: Tensor, *, source: str, target: str | None) -> nn.Module | None:
         """The part of the network from `source` to module `target` (None: its output).

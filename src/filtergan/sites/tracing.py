@@ -160,6 +160,53 @@ def cut(
     Returns:
         None where the network cannot be traced, or where that part needs other inputs as well.
     """
+    traced = _traced(network, start, whole)
+    if traced is None:
+        return None
+    network, graph, node = traced
+    for _ in range(steps):
+        if len(node.users) != 1:
+            return None
+        node = next(iter(node.users))
+    return _subgraph(network, graph, node, target, order)
+
+
+def behind(network: nn.Module, layer: str) -> list[tuple[str, int]]:
+    """Modules whose output depends on the network's input through a convolution alone.
+
+    Args:
+        network: The network; it is traced symbolically.
+        layer: Dotted name of the convolution.
+
+    Returns:
+        Dotted names in the order in which they run, each with the largest number of convolutions
+        on a way to it from the layer's output; none where the network cannot be traced.
+    """
+    traced = _traced(network, layer, (layer,))
+    if traced is None:
+        return []
+    network, graph, start = traced
+    depths, constant, found = {start: 0}, set[fx.Node](), list[tuple[str, int]]()
+    for node in graph.nodes:
+        inputs = node.all_input_nodes
+        if node.op == "get_attr" or (inputs and constant.issuperset(inputs)):
+            constant.add(node)
+        ways = [depths[n] for n in inputs if n in depths]
+        if not ways or any(n not in depths and n not in constant for n in inputs):
+            continue
+        depths[node] = max(ways)
+        if node.op == "call_module":
+            module = network.get_submodule(str(node.target))
+            depths[node] += isinstance(module, nn.modules.conv._ConvNd)
+            found.append((str(node.target), depths[node]))
+    runs = [node.target for node in graph.nodes if node.op == "call_module"]
+    return [(name, depth) for name, depth in found if runs.count(name) == 1]
+
+
+def _traced(
+    network: nn.Module, start: str, whole: tuple[str, ...]
+) -> tuple[nn.Module, fx.Graph, fx.Node] | None:
+    """The network's graph and the one call of a module in it; None where there is none such."""
     try:
         # Tracing writes to the module itself: constants, and whatever its forward keeps.
         network = copy.copy(network)
@@ -167,14 +214,7 @@ def cut(
     except Exception:  # any network may refuse to be traced, in its own way
         return None
     nodes = [node for node in graph.nodes if node.target == start]
-    if len(nodes) != 1:
-        return None
-    node = nodes[0]
-    for _ in range(steps):
-        if len(node.users) != 1:
-            return None
-        node = next(iter(node.users))
-    return _subgraph(network, graph, node, target, order)
+    return (network, graph, nodes[0]) if len(nodes) == 1 else None
 
 
 class _Tracer(fx.Tracer):

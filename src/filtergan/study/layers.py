@@ -10,6 +10,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from filtergan.config.fields import StudyConfig
+from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.game.cost import Cost, Rate, calibrated, estimate
 from filtergan.machine.wording import count_of
@@ -20,21 +21,21 @@ from filtergan.sites.wrappers import unwrapped
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution as a site.
+    """A convolution and a reading as a site.
 
     Attributes:
-        name: Dotted name.
+        name: Layer and reading; a depth is the module that it stands for, where it can be studied.
         kind: conv1d, conv2d or conv3d, and its groups.
         filters: Shape [o, i, *k].
         weights: Number of weights.
-        response: Shape of one image's response; None where the layer cannot be studied.
+        response: Shape of one image's response; None where the site cannot be studied.
         straight: Whether what follows depends on the images through the response alone.
         refusal: Why it cannot be studied, in a phrase; None where it can.
         cost: Of its training.
         seconds: Of its training, estimated.
     """
 
-    name: str
+    name: SiteName
     kind: str
     filters: tuple[int, ...]
     weights: int
@@ -51,7 +52,9 @@ def layers(
     config: StudyConfig,
     images: int | None = None,
 ) -> list[Layer]:
-    """Every convolution of a network, in the order of its modules; nothing is trained.
+    """Every convolution of a network, in the order of its modules, at every reading of a config.
+
+    Nothing is trained.
 
     Args:
         network: The network, trained or not.
@@ -64,15 +67,16 @@ def layers(
     """
     rate = calibrated(config.gan, example.device)
     return [
-        _layer(network, name, module, example, config, images, rate)
-        for name, module in unwrapped(network).named_modules()
+        _layer(network, SiteName(layer, point), module, example, config, images, rate)
+        for layer, module in unwrapped(network).named_modules()
         if isinstance(module, Convolution | nn.modules.conv._ConvTransposeNd)
+        for point in config.response
     ]
 
 
 def _layer(
     network: nn.Module,
-    name: str,
+    name: SiteName,
     module: nn.modules.conv._ConvNd,
     example: Tensor,
     config: StudyConfig,
@@ -85,20 +89,20 @@ def _layer(
         depthwise = module.groups == module.in_channels
         kind += " depthwise" if depthwise else f" in {module.groups} groups"
     plain = Layer(name, kind, shape, math.prod(shape))
-    if name not in convolutions(network):
+    if name.layer not in convolutions(network):
         return _refused(plain, "a transposed convolution")
     try:
-        site = Site(network, name, example, config.response)
+        site = Site(network, name.layer, example, name.point)
         with torch.no_grad():
             inputs = site.input(example)
             response = site.respond(inputs)
         cost = estimate(site, inputs, response, config.gan, images)
     except UserError as error:
         # The sentence's first part, without the layer's name.
-        phrase = re.split(r"[;:]|, so ", str(error).removeprefix(f"Layer {name!r}"))[0]
+        phrase = re.split(r"[;:]|, so ", str(error).removeprefix(f"Layer {name.layer!r}"))[0]
         return _refused(plain, phrase.strip(" ,."))
     return Layer(
-        name,
+        site.name,
         kind,
         shape,
         math.prod(shape),
@@ -117,7 +121,7 @@ def table(rows: list[Layer], config: StudyConfig) -> Table:
     """The rows as a table for the terminal."""
     steps = count_of(config.gan.steps, "step")
     found = Table(
-        *("layer", "kind", "filters", "weights", f"response ({config.response})", "straight"),
+        *("site", "kind", "filters", "weights", "response", "straight"),
         *("MiB", "time"),
         title="Sites",
         caption=f"MiB and time of {steps} of {config.gan.batch} are estimates.",

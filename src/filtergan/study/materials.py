@@ -13,7 +13,7 @@ from filtergan.classifiers.fitting import channels_last, to_float
 from filtergan.classifiers.judges import Judges, get_judges
 from filtergan.classifiers.loading import check_fits, load_model
 from filtergan.config.fields import StudyConfig
-from filtergan.errors import UserError
+from filtergan.config.site_names import SiteName
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.images.dataset import Dataset, Split, load_dataset
@@ -23,22 +23,22 @@ from filtergan.machine.files import load_tensors
 from filtergan.runs.directory import RunDirectory
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
-from filtergan.study.selection import execution_order, is_pattern, select
+from filtergan.study.selection import execution_order, in_order, select
 
 
 class Materials:
     """Loads each thing once, when it is first needed.
 
     Attributes:
-        config: The study's config; once checked, its layers are names and no patterns.
-        left_out: Layers that fit a pattern but cannot be studied, and why.
+        config: The study's config; once checked, it names its sites, without patterns or depths.
+        left_out: Sites that it stands for as well, but that cannot be studied, and why.
     """
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
         self.device = runtime.device(config.device)
         self.left_out: dict[str, str] = {}
-        self._sites: dict[str, Site] = {}
+        self._sites: dict[SiteName, Site] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -63,19 +63,19 @@ class Materials:
         return judges
 
     def check(self) -> None:
-        """Meet every mistake in the choice of images, network and layers before work begins.
+        """Meet every mistake in the choice of images, network and sites before work begins.
 
-        Patterns of layers become the names that they fit.
+        Patterns of layers become the names that they fit, depths the modules that are there.
 
         Raises:
             UserError: The first one found.
         """
         self.check_network()
-        if any(map(is_pattern, self.config.layer)):
-            layers, self.left_out = select(self.config.layer, self.order(), self._fault)
-            self.config = self.config.model_copy(update={"layer": layers})
-        for layer in self.config.layer:
-            self.site(layer)
+        config = self.config
+        sites, self.left_out = select(
+            config.layer, config.response, self._layers(), lambda name: self.site(name).name
+        )
+        self.config = config.at(sites)
 
     def check_network(self) -> None:
         """See that the network takes the images, and gives a logit for each class.
@@ -85,16 +85,12 @@ class Materials:
         """
         check_fits(self.network, self.dataset.shape, len(self.network.classes))
 
-    def order(self) -> list[str]:
-        """The network's convolutions in the order in which it runs them."""
-        return execution_order(self.network, self._example)
+    def order(self) -> list[SiteName]:
+        """All sites by layer and then by reading, as the network comes to them."""
+        return in_order(self.config.sites, self.network, self._example)
 
-    def _fault(self, layer: str) -> str | None:
-        try:
-            self.site(layer)
-        except UserError as error:
-            return str(error)
-        return None
+    def _layers(self) -> list[str]:
+        return execution_order(self.network, self._example)
 
     def load_trained(self, run: RunDirectory) -> None:
         """Give the network the weights that `train-cnn` saved in a run.
@@ -107,23 +103,29 @@ class Materials:
         self._sites.clear()
         self.network.requires_grad_(False)
 
-    def site(self, layer: str) -> Site:
-        """The site of a layer in the network as it is now."""
-        if layer not in self._sites:
-            self._sites[layer] = Site(self.network, layer, self._example, self.config.response)
-        return self._sites[layer]
+    def site(self, name: str) -> Site:
+        """The site of a name in the network as it is now.
+
+        Raises:
+            UserError: The network has none of that name, or it cannot be studied.
+        """
+        name = SiteName.parse(name)
+        if name not in self._sites:
+            site = Site(self.network, name.layer, self._example, name.point)
+            self._sites |= {name: site, site.name: site}
+        return self._sites[name]
 
     @property
     def _example(self) -> Tensor:
         return self.dataset.test.pixels(slice(2)).to(self.device)
 
-    def gan(self, layer: str, run: RunDirectory) -> FilterGAN:
+    def gan(self, name: str, run: RunDirectory) -> FilterGAN:
         """The trained generator and discriminator of a site.
 
         Raises:
             UserError: They are missing or damaged.
         """
-        return gan_type(self.config.ablation.shown).load(run.site_path(layer), self.network)
+        return gan_type(self.config.ablation.shown).load(run.site_path(name), self.network)
 
     @torch.no_grad()
     def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i *k"]:

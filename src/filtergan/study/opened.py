@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN
@@ -54,7 +55,7 @@ class OpenedRun:
         path: The run directory.
         config: The study's config.
         record: Content of record.json.
-        sites: The layers studied.
+        sites: Names of the sites studied, as in conv4@bn5.
         device: Where the network lies.
     """
 
@@ -68,12 +69,12 @@ class OpenedRun:
         """Hold the parts; callers use `open_run`."""
         self._directory, self._data, self._network = directory, data, network
         self.path, self.config, self.record = directory.path, directory.config, directory.record
-        self.sites = self.config.layer
+        self.sites = self.config.sites
         self.device = runtime.device(device or self.config.device)
         self._gans: dict[str, FilterGAN] = {}
 
     def __repr__(self) -> str:
-        """Folder, images, layers and state."""
+        """Folder, images, sites and state."""
         what = f"{self.config.data}, {', '.join(self.sites)}, {self.record.status}"
         return f"OpenedRun({str(self.path)!r}: {what})"
 
@@ -123,39 +124,39 @@ class OpenedRun:
             ) from error
         return network.requires_grad_(False)
 
-    def site(self, layer: str) -> Site:
-        """The site of a layer.
+    def site(self, name: str) -> Site:
+        """The site of a name.
 
         Raises:
             UserError: The run has no such site, or its network is not found.
         """
-        self._check(layer)
-        if self._done("train-gan", layer):
-            return self.gan(layer).site
-        shape = tuple(self._images().shape)
-        return Site.of_shape(self.network, layer, shape, self.config.response)
+        self._check(name)
+        if self._done("train-gan", name):
+            return self.gan(name).site
+        site, shape = SiteName.parse(name), tuple(self._images().shape)
+        return Site.of_shape(self.network, site.layer, shape, site.point)
 
-    def gan(self, layer: str) -> FilterGAN:
+    def gan(self, name: str) -> FilterGAN:
         """The trained generator of a site with its discriminator.
 
         Raises:
             UserError: The run has no such site, or has not trained it; or a file is damaged.
         """
-        self._check(layer, "train-gan")
-        if layer not in self._gans:
+        self._check(name, "train-gan")
+        if name not in self._gans:
             kind = gan_type(self.config.ablation.shown)
-            self._gans[layer] = kind.load(self._directory.site_path(layer), self.network)
-        return self._gans[layer]
+            self._gans[name] = kind.load(self._directory.site_path(name), self.network)
+        return self._gans[name]
 
-    def traversals(self, layer: str) -> "Traversals":
+    def traversals(self, name: str) -> "Traversals":
         """All that was found at a site's points: latents, images, residuals.
 
         Raises:
             UserError: The run has no such site, or no traversals of it; or the file is damaged.
         """
-        self._check(layer, "traverse")
-        path = self._directory.site_path(layer) / "traversal.safetensors"
-        return Traversals(layer, load_tensors(path))
+        self._check(name, "traverse")
+        path = self._directory.site_path(name) / "traversal.safetensors"
+        return Traversals(name, load_tensors(path))
 
     def _found_again(self) -> Dataset:
         try:
@@ -180,16 +181,16 @@ class OpenedRun:
             )
         return found
 
-    def _done(self, stage: str, layer: str) -> bool:
-        return self._directory.site_done(stage, layer)
+    def _done(self, stage: str, name: str) -> bool:
+        return self._directory.site_done(stage, name)
 
-    def _check(self, layer: str, stage: str | None = None) -> None:
-        if layer not in self.sites:
+    def _check(self, name: str, stage: str | None = None) -> None:
+        if name not in self.sites:
             there = ", ".join(self.sites)
-            raise UserError(f"The run in {self.path} has no site {layer!r}; it has {there}.")
-        if stage is not None and not self._done(stage, layer):
+            raise UserError(f"The run in {self.path} has no site {name!r}; it has {there}.")
+        if stage is not None and not self._done(stage, name):
             raise UserError(
-                f"The run in {self.path} has not finished {stage} at {layer!r} yet; continue it "
+                f"The run in {self.path} has not finished {stage} at {name!r} yet; continue it "
                 "with --resume."
             )
 
@@ -201,12 +202,12 @@ class Traversals(Mapping[str, Tensor]):
     in `grid_*`.
 
     Attributes:
-        layer: The site's.
+        site: Name of the site.
     """
 
-    def __init__(self, layer: str, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, site: str, tensors: Mapping[str, Tensor]) -> None:
         """Hold the tensors of a site."""
-        self.layer, self._tensors = layer, tensors
+        self.site, self._tensors = site, tensors
 
     def __getitem__(self, name: str) -> Tensor:
         """The tensor of that name."""
@@ -221,5 +222,5 @@ class Traversals(Mapping[str, Tensor]):
         return len(self._tensors)
 
     def __repr__(self) -> str:
-        """The layer and how many tensors there are."""
-        return f"Traversals({self.layer!r}, {len(self)} tensors)"
+        """The site and how many tensors there are."""
+        return f"Traversals({self.site!r}, {len(self)} tensors)"

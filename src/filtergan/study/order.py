@@ -31,7 +31,8 @@ def run(
     Under torchrun all its processes take part, each calling this with the same arguments.
 
     Args:
-        config: Every choice; patterns of layers become names, which is what the run directory has.
+        config: Every choice; patterns and depths become names of sites, which is what the run
+            directory has.
         out: The run directory to make, or to continue or replace.
         until: Stop after this stage; a later call with `resume` goes on.
         resume: Continue what lies in `out`; what is finished is not done again.
@@ -41,7 +42,7 @@ def run(
         The run directory with its record.
 
     Raises:
-        UserError: Images, network, layers or folder are not what they must be (nothing is written
+        UserError: Images, network, sites or folder are not what they must be (nothing is written
             then), a file cannot be written, or the game diverged.
     """
     materials = _begin(config)
@@ -50,8 +51,8 @@ def run(
     if materials.left_out:
         directory.record.left_out = materials.left_out
         directory.save()
-        for layer, reason in materials.left_out.items():
-            runtime.say(f"{layer} is left out: {reason}")
+        for name, reason in materials.left_out.items():
+            runtime.say(f"{name} is left out: {reason}")
     for begun in directory.record.stages.values():
         if begun.processes == distributed.size():
             torch.set_num_threads(begun.threads)  # other numbers add up in other orders
@@ -121,7 +122,7 @@ def _goes_on(directory: RunDirectory, names: Sequence[str]) -> str:
         page = directory.path / "report.html"
         where = f"the report: {page}" if page.exists() else f"the run directory: {directory.path}"
         return f"everything was done already; {where}"
-    done = [layer for layer in directory.config.layer if directory.site_done(left[0], layer)]
+    done = [name for name in directory.config.sites if directory.site_done(left[0], name)]
     there = f" (done there: {', '.join(done)})" if done else ""
     return f"the study goes on with stage {left[0]}{there}"
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from filtergan.config.site_names import SiteName
 from filtergan.figures import grid_figure, grids_figure, save
 from filtergan.images.dataset import Split
 from filtergan.runs.directory import RunDirectory
@@ -13,7 +14,7 @@ UNASSESSED = ("not assessed yet",)
 
 def plot_traversals(
     run: RunDirectory,
-    layer: str,
+    name: SiteName,
     tensors: dict[str, Tensor],
     test: Split,
     failures: Sequence[str] = UNASSESSED,
@@ -22,7 +23,7 @@ def plot_traversals(
 
     Args:
         run: The run directory; its record is told where the figures lie.
-        layer: The site.
+        name: The site's.
         tensors: Content of its traversal.safetensors.
         test: Test images.
         failures: Gates that the traversals fail; written across every grid.
@@ -36,7 +37,7 @@ def plot_traversals(
     null = float(tensors["null_compensation"].nanmedian())
     dims = [(int(i), int(j)) for i, j in tensors["grid_dims"]]
     offsets = tensors["grid_offsets"].tolist()
-    folder = run.site_path(layer) / "figures"
+    folder = run.site_path(name) / "figures"
     figures = {
         "traversal": grids_figure(
             images,
@@ -47,7 +48,7 @@ def plot_traversals(
             kept,
             dims,
             offsets,
-            f"{layer}: images that cause the same response under other filters",
+            f"{name.prose}: images that cause the same response under other filters",
             compensation_null=null,
             failures=failures,
         )
@@ -63,10 +64,10 @@ def plot_traversals(
             kept[n],
             dims[n],
             offsets,
-            f"{layer}, test image {int(tensors['grid_index'][n])}",
+            f"{name.prose}, test image {int(tensors['grid_index'][n])}",
             compensation_null=null,
             failures=failures,
         )
     for key, figure in figures.items():
         save(figure, folder / f"{key}.png")
-        run.site(layer).figures[key] = str((folder / f"{key}.png").relative_to(run.path))
+        run.site(name).figures[key] = str((folder / f"{key}.png").relative_to(run.path))

@@ -1,6 +1,6 @@
-"""Which convolutions a study works on: patterns of names become names, in the network's order."""
+"""Which sites a study works on: patterns and depths become names, in the network's order."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from functools import partial
@@ -9,71 +9,120 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from filtergan.config.site_names import SiteName, named, split
 from filtergan.errors import UserError
 from filtergan.sites.convolution import convolutions
 from filtergan.sites.site import untouched
+from filtergan.sites.wrappers import unwrapped
 
 ALL = "all"
+FIRST = ("conv", "activation")
+"""Readings that come before all modules behind a layer."""
 
 
-def is_pattern(name: str) -> bool:
+def is_pattern(layer: str) -> bool:
     """Whether a layer may be meant as a pattern; one that is the name of a layer is none."""
-    return name == ALL or any(sign in name for sign in "*?[")
+    return layer == ALL or any(sign in layer for sign in "*?[")
 
 
-def execution_order(network: nn.Module, example: Tensor) -> list[str]:
-    """The convolutions as one pass first runs them; those that it never runs are the last.
+def execution_order(
+    network: nn.Module, example: Tensor, names: Iterable[str] | None = None
+) -> list[str]:
+    """Modules in the order in which one pass first leaves them; those never run are the last.
 
     Args:
         network: Any network.
         example: Some images.
+        names: Dotted names of the modules in its own order; by default the convolutions.
     """
-    known, seen = convolutions(network), dict[str, None]()
+    known = list(convolutions(network) if names is None else names)
+    whole, seen = unwrapped(network), dict[str, None]()
     with untouched(network), torch.no_grad(), ExitStack() as stack:
-        for name, module in known.items():
+        for name in known:
             note = partial(_note, seen, name)
-            stack.callback(module.register_forward_pre_hook(note).remove)
+            stack.callback(whole.get_submodule(name).register_forward_hook(note).remove)
         network(example)
     return list(seen | dict.fromkeys(known))
 
 
-def _note(seen: dict[str, None], name: str, _module: nn.Module, _inputs: Any) -> None:
+def _note(seen: dict[str, None], name: str, _module: nn.Module, _in: Any, _out: Any) -> None:
     seen[name] = None
 
 
-def select(
-    layers: Iterable[str], known: list[str], fault: Callable[[str], str | None]
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Put names in the place of patterns.
+def in_order(sites: Iterable[SiteName], network: nn.Module, example: Tensor) -> list[SiteName]:
+    """Sites by layer, those of a layer by reading, both as one pass comes to them.
 
     Args:
-        layers: Names, `all`, and patterns as file names have them (`*`, `?`, `[...]`).
+        sites: Of the network.
+        network: The network.
+        example: Some images.
+    """
+    wanted = list(sites)
+    points = {site.point for site in wanted} - set(FIRST)
+    layers = execution_order(network, example)
+    readings = [*FIRST, *execution_order(network, example, sorted(points))]
+    return sorted(wanted, key=lambda s: (layers.index(s.layer), readings.index(s.point)))
+
+
+def select(
+    layers: Sequence[str],
+    readings: Sequence[str],
+    known: list[str],
+    found: Callable[[SiteName], SiteName],
+) -> tuple[tuple[SiteName, ...], dict[str, str]]:
+    """Put sites in the place of patterns and depths.
+
+    What cannot be studied is left out where it was not asked for by name: of what fits a pattern,
+    and of the readings of several layers where there are several.
+
+    Args:
+        layers: Names, `all`, and patterns as file names have them (`*`, `?`, `[...]`), some with a
+            reading of their own.
+        readings: Of the others.
         known: The network's convolutions, in its order.
-        fault: Why a convolution cannot be studied; None: it can.
+        found: Gives a site its name, in which a depth has become a module.
 
     Returns:
-        Each layer once, as named, those of a pattern in the network's order; and the convolutions
-        that fit a pattern but cannot be studied, with the reason.
+        Each site once, by layers as named, those of a pattern in the network's order, and then by
+        readings; and those left out, with the reason.
 
     Raises:
-        UserError: A pattern fits no convolution, or none that can be studied.
+        UserError: A pattern fits no convolution; nothing that an entry, or a reading, stands for
+            can be studied; or a site that was asked for by name cannot.
     """
-    chosen, left_out = dict[str, None](), dict[str, str]()
-    for layer in layers:
-        if layer in known or not is_pattern(layer):  # a wrong name is for the site to refuse
-            chosen[layer] = None
-            continue
-        fitting = [name for name in known if layer == ALL or fnmatchcase(name, layer)]
-        if not fitting:
-            raise UserError(
-                f"The pattern {layer!r} fits no layer; the network's convolutions are: "
-                f"{', '.join(known) or 'none'}."
-            )
-        faults = {name: said for name in fitting if (said := fault(name))}
-        if len(faults) == len(fitting):
-            raise UserError(
-                f"No layer that {layer!r} fits can be studied: {' '.join(faults.values())}"
-            )
+    chosen, left_out = dict[SiteName, None](), dict[SiteName, str]()
+    reached = set[str]()
+    for entry in layers:
+        layer, own = split(entry, "")
+        pattern = layer not in known and is_pattern(layer)
+        fitting = _fitting(layer, known) if pattern else [layer]
+        points = (own,) if own else readings
+        optional = pattern or (not own and len(layers) > 1 and len(readings) > 1)
+        there, faults = dict[SiteName, None](), dict[SiteName, str]()
+        for site in named(fitting, points):
+            try:
+                there[found(site)] = None
+                reached.add(site.point)
+            except UserError as error:
+                if not optional:
+                    raise
+                faults[site] = str(error)
+        if not there:
+            what = f"No layer that {entry!r} fits" if pattern else f"No reading of {entry!r}"
+            raise UserError(f"{what} can be studied: {' '.join(faults.values())}")
+        chosen |= there
         left_out |= faults
-        chosen |= dict.fromkeys(name for name in fitting if name not in faults)
-    return tuple(chosen), {name: said for name, said in left_out.items() if name not in chosen}
+    for site, said in left_out.items():
+        if site.point not in reached:
+            raise UserError(f"No layer can be read at {site.point!r}: {said}")
+    return tuple(chosen), {str(s): said for s, said in left_out.items() if s not in chosen}
+
+
+def _fitting(pattern: str, known: list[str]) -> list[str]:
+    fitting = [name for name in known if pattern == ALL or fnmatchcase(name, pattern)]
+    if not fitting:
+        raise UserError(
+            f"The pattern {pattern!r} fits no layer; the network's convolutions are: "
+            f"{', '.join(known) or 'none'}."
+        )
+    return fitting

@@ -55,7 +55,7 @@ def measure_filters(run: RunDirectory, materials: Materials, gan: FilterGAN, see
     found |= _accuracy(run, materials, gan, draws, seed)
     found |= _retrained(run, materials, gan, draws, seed)
     found |= _fidelity(run, materials, gan, seed)
-    _plot(run, gan.site.layer, gan, draws)
+    _plot(run, gan, draws)
     return found
 
 
@@ -130,7 +130,7 @@ def _accuracy(
     sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
     random = random_filters(site.filters.cpu(), max(RANDOM_SETS, *sizes), rng).to(draws)
     total = (len(draws) + len(random)) * len(images)
-    with runtime.progress(total, f"single draws of {site.layer}", "images") as advance:
+    with runtime.progress(total, f"single draws of {site.name}", "images") as advance:
         ours, null = (
             draw_accuracy(
                 site,
@@ -185,7 +185,7 @@ def _retrained(
     chosen = runtime.sample(len(data.train), config.retrain_limit, seed, "retrain images")
     train = Subset(data.train.images, chosen), data.train.labels[chosen]
     images = len(sets) * retraining(site, len(chosen), len(data.test), config)
-    with runtime.progress(images, f"re-training after {site.layer}", "images") as advance:
+    with runtime.progress(images, f"re-training after {site.name}", "images") as advance:
         tick = distributed.pace(advance)
 
         def retrained(filters: Tensor) -> Tensor:
@@ -249,9 +249,9 @@ def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int
     return found
 
 
-def _plot(run: RunDirectory, layer: str, gan: FilterGAN, draws: Tensor) -> None:
+def _plot(run: RunDirectory, gan: FilterGAN, draws: Tensor) -> None:
     """Generated filters beside the real ones (fig. 2), and their map (fig. 5)."""
-    config, real, folder = run.config.measure, gan.site.filters.cpu(), run.site_path(layer)
+    config, name, real = run.config.measure, gan.site.name, gan.site.filters.cpu()
     count = min(config.map_filters, len(real))
     shown = torch.linspace(0, len(real) - 1, count).round().long()
     generated = draws.cpu()
@@ -263,6 +263,6 @@ def _plot(run: RunDirectory, layer: str, gan: FilterGAN, draws: Tensor) -> None:
         ),
     }
     for key, figure in figures.items():
-        path: Path = folder / "figures" / f"{key}.png"
+        path: Path = run.site_path(name) / "figures" / f"{key}.png"
         save(figure, path)
-        run.site(layer).figures[key] = str(path.relative_to(run.path))
+        run.site(name).figures[key] = str(path.relative_to(run.path))

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.families.catalogue import LOW_LEVEL
 from filtergan.figures import depth_figure, save
@@ -13,7 +14,6 @@ from filtergan.measures.claims import SiteEvidence, decide
 from filtergan.measures.verdicts import verdict
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import ClaimRecord, Found
-from filtergan.sites.wrappers import unwrapped
 from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_filters import measure_filters, not_measured
 from filtergan.study.measuring.of_images import ImageMeasures
@@ -26,26 +26,26 @@ DEPTHS = 3  # sites from which on a study shows how its measures change along th
 
 def run(run: RunDirectory, materials: Materials) -> None:
     """Write each site's measures, its figures of filters, and its verdict; then what they make."""
-    for layer in run.config.layer:
-        if not run.site_done(STAGE, layer):
-            gan = materials.gan(layer, run)
-            seed = runtime.derive_seed(run.config.seed, STAGE, layer)
+    for name in run.config.sites:
+        if not run.site_done(STAGE, name):
+            gan = materials.gan(name, run)
+            seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
             found = measure_filters(run, materials, gan, seed)
             found |= _traversals(run, materials, gan, seed)
-            run.set_measures(layer, found)
+            run.set_measures(name, found)
             null = found["single_draw_accuracy"].null or 0.0
-            run.set_verdict(layer, *verdict(found, null, run.config.gan.steps))
-            run.finish_site(STAGE, layer)
+            run.set_verdict(name, *verdict(found, null, run.config.gan.steps))
+            run.finish_site(STAGE, name)
     run.record.claims = _claims(run, materials)
-    if len(run.config.layer) >= DEPTHS:
+    if len(run.config.sites) >= DEPTHS:
         _plot_depth(run, materials)
     run.save()
 
 
 def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
     """Measure a site's traversals; record what was found, plot them with the gates they fail."""
-    layer, test = gan.site.layer, materials.dataset.test
-    folder = run.site_path(layer)
+    name, test = gan.site.name, materials.dataset.test
+    folder = run.site_path(name)
     path = folder / "traversal.safetensors"
     if not distributed.lead(path.exists):
         raise UserError(f"{path} is missing; run `filtergan traverse {run.path}` first.")
@@ -53,17 +53,17 @@ def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: i
     index, groups = tensors["points_index"], tensors["points_groups"]
     images = ImageMeasures(run, materials, index, groups, seed)
     measures = TraversalMeasures(run, materials, gan, tensors, images, seed)
-    with runtime.progress(measures.work, f"images of {layer}", "images") as images.tick:
+    with runtime.progress(measures.work, f"images of {name}", "images") as images.tick:
         found, others = measures.measure()
         failed = gates.failures(found)
-        entry = run.site(layer)
+        entry = run.site(name)
         entry.references = others
         entry.gates = [*gates.gates(found), *gates.findings(found)]
         entry.latents = measures.names(failed)
         entry.not_measured = images.not_measured | not_measured(run.config.gan)
     save_tensors(folder / "evidence.safetensors", _flat(measures))
     entry.files["evidence"] = f"{folder.name}/evidence.safetensors"
-    plot_traversals(run, layer, tensors, test, failed)
+    plot_traversals(run, name, tensors, test, failed)
     return found
 
 
@@ -78,7 +78,7 @@ def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
 
 def _plot_depth(run: RunDirectory, materials: Materials) -> None:
     """Plot the measures of all sites in the order in which the network runs them."""
-    sites = {n: run.site(n) for n in materials.order() if n in run.config.layer}
+    sites = {str(name): run.site(name) for name in materials.order()}
     measures = {name: site.measures for name, site in sites.items()}
     converged = [name for name, site in sites.items() if site.verdict == "converged"]
     believed = [name for name, found in measures.items() if not gates.failures(found)]
@@ -89,23 +89,22 @@ def _plot_depth(run: RunDirectory, materials: Materials) -> None:
 
 def _claims(run: RunDirectory, materials: Materials) -> dict[str, ClaimRecord]:
     """The paper's two sentences, decided for the first and the last site; none of only one."""
-    if len(run.config.layer) < 2:
+    if len(run.config.sites) < 2:
         return {}
-    order = [name for name, _ in unwrapped(materials.network).named_modules()]
-    layers = sorted(run.config.layer, key=order.index)
-    early, late = (_evidence(run, layer) for layer in (layers[0], layers[-1]))
+    order = materials.order()
+    early, late = (_evidence(run, name) for name in (order[0], order[-1]))
     seed = runtime.derive_seed(run.config.seed, "claims")
     return decide(early, late, resamples=run.config.measure.resamples, seed=seed)
 
 
-def _evidence(run: RunDirectory, layer: str) -> SiteEvidence:
-    points = load_tensors(run.site_path(layer) / "evidence.safetensors")
-    site = run.site(layer)
+def _evidence(run: RunDirectory, name: SiteName) -> SiteEvidence:
+    points = load_tensors(run.site_path(name) / "evidence.safetensors")
+    site = run.site(name)
     strokes = "points/explained_width" in points
     low = next(f"explained_{f}" for f in LOW_LEVEL if f"points/explained_{f}" in points)
     high = "explained_photometric_affine_width" if strokes else "explained_photometric_affine"
     return SiteEvidence(
-        layer,
+        name,
         site.verdict,
         site.measures,
         site.references,

@@ -2,6 +2,7 @@
 
 import torch
 
+from filtergan.config.site_names import SiteName
 from filtergan.figures import curves_figure, save
 from filtergan.game.ablated import gan_type
 from filtergan.game.training import Diverged, train
@@ -17,28 +18,28 @@ STAGE = "train-gan"
 
 def run(run: RunDirectory, materials: Materials) -> None:
     """Write each site's generator, discriminator, checkpoint and curves."""
-    for layer in run.config.layer:
-        if not run.site_done(STAGE, layer):
-            _train_site(run, materials, layer)
-            run.finish_site(STAGE, layer)
+    for name in run.config.sites:
+        if not run.site_done(STAGE, name):
+            _train_site(run, materials, name)
+            run.finish_site(STAGE, name)
 
 
-def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
-    config, site, folder = run.config.gan, materials.site(layer), run.site_path(layer)
-    stage = f"{STAGE}/{layer}"
-    seed = runtime.derive_seed(run.config.seed, STAGE, layer)
-    inputs = _inputs(run, materials, layer)
+def _train_site(run: RunDirectory, materials: Materials, name: SiteName) -> None:
+    config, site, folder = run.config.gan, materials.site(name), run.site_path(name)
+    stage = f"{STAGE}/{name}"
+    seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
+    inputs = _inputs(run, materials, name)
     runtime.keep_memory(config.batch * site.filters.nbytes)
     with (
         EventLog(run) as log,
-        runtime.progress(config.steps, f"generator of {layer}", "steps") as advance,
+        runtime.progress(config.steps, f"generator of {name}", "steps") as advance,
     ):
 
         def on_start(step: int) -> None:
             log.cut_back(stage, step)
             if step:
                 runtime.say(
-                    f"the generator of {layer} goes on from step {step:,} of {config.steps:,}"
+                    f"the generator of {name.prose} goes on from step {step:,} of {config.steps:,}"
                 )
             advance(step)
 
@@ -58,10 +59,10 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
                 on_step=advance,
             )
         except Diverged as error:
-            run.set_verdict(layer, "diverged", str(error))
+            run.set_verdict(name, "diverged", str(error))
             raise
     gan.save(folder)
-    entry = run.site(layer)
+    entry = run.site(name)
     with torch.no_grad():
         entry.response = list(site.respond(inputs[:1].to(site.filters.device)).shape[1:])
     entry.filters, entry.convolution = list(site.filters.shape), site.backend
@@ -75,15 +76,15 @@ def _train_site(run: RunDirectory, materials: Materials, layer: str) -> None:
     entry.figures["curves"] = str(figure.relative_to(run.path))
 
 
-def _inputs(run: RunDirectory, materials: Materials, layer: str) -> Rows:
+def _inputs(run: RunDirectory, materials: Materials, name: SiteName) -> Rows:
     """Site inputs of all training images that the game can draw, in an order of their own.
 
     Where they are kept goes into the record, and stays so when the stage is continued.
     """
-    config, train, entry = run.config.gan, materials.dataset.train, run.site(layer)
-    rng = runtime.generator(run.config.seed, STAGE, layer, "images")
+    config, train, entry = run.config.gan, materials.dataset.train, run.site(name)
+    rng = runtime.generator(run.config.seed, STAGE, *name.seeds, "images")
     chosen = torch.randperm(len(train), generator=rng)[: config.steps * config.batch]
-    inputs = SiteInputs(materials.site(layer), Subset(train.images, chosen), config.batch)
+    inputs = SiteInputs(materials.site(name), Subset(train.images, chosen), config.batch)
     if entry.inputs is None:
         entry.inputs = inputs.where(config.cache_mib)
         run.save()

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.classifiers.fitting import predict
+from filtergan.config.site_names import SiteName
 from filtergan.game.gan import FilterGAN
 from filtergan.images.dataset import Split
 from filtergan.machine import runtime
@@ -27,25 +28,25 @@ Tensors = dict[str, Tensor]
 
 def run(run: RunDirectory, materials: Materials) -> None:
     """Write each site's traversal.safetensors and its grids."""
-    for layer in run.config.layer:
-        if not run.site_done(STAGE, layer):
-            tensors = _traverse_site(run, materials, layer)
-            folder = run.site_path(layer)
+    for name in run.config.sites:
+        if not run.site_done(STAGE, name):
+            tensors = _traverse_site(run, materials, name)
+            folder = run.site_path(name)
             save_tensors(folder / "traversal.safetensors", tensors)
-            run.site(layer).files["traversal"] = f"{folder.name}/traversal.safetensors"
-            plot_traversals(run, layer, tensors, materials.dataset.test)
-            run.finish_site(STAGE, layer)
+            run.site(name).files["traversal"] = f"{folder.name}/traversal.safetensors"
+            plot_traversals(run, name, tensors, materials.dataset.test)
+            run.finish_site(STAGE, name)
 
 
-def _traverse_site(run: RunDirectory, materials: Materials, layer: str) -> Tensors:
+def _traverse_site(run: RunDirectory, materials: Materials, name: SiteName) -> Tensors:
     config, test = run.config.traversal, materials.dataset.test
-    gan = materials.gan(layer, run)
+    gan = materials.gan(name, run)
     rng = runtime.generator(run.config.seed, STAGE, "images")
     measured = torch.randperm(len(test), generator=rng)[: config.measured_images]
     shown = one_of_each_class(test, config.images)
-    seed = runtime.derive_seed(run.config.seed, STAGE, layer)
+    seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
     work = _work(run, len(measured), len(shown))
-    with runtime.progress(work, f"traversals of {layer}", "evaluations") as advance:
+    with runtime.progress(work, f"traversals of {name}", "evaluations") as advance:
         walks = _Walks(run, materials, gan, seed, advance)
         return walks.measured(measured) | walks.shown(shown)
 

@@ -1,0 +1,36 @@
+"""Kinds of values that fields of a config take, and what else they are read from."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box"]
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def normalisation(field: Literal["mean", "std"]) -> BeforeValidator:
+    """Takes the name of well-known numbers for them."""
+    return BeforeValidator(lambda v: IMAGENET[field] if v in ("imagenet", ["imagenet"]) else v)
+
+
+def _sides(value: Any) -> Any:
+    """Height and width from `N` or `HxW`, as a number, as text, or as the command's list of it."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, int | str):
+        sides = str(value).split("x")
+        return sides * 2 if len(sides) == 1 else sides
+    return value
+
+
+def _several(value: Any) -> Any:
+    """One text in the place of several."""
+    return (value,) if isinstance(value, str) else value
+
+
+sides = BeforeValidator(_sides)
+Readings = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
