@@ -5,7 +5,8 @@ import re
 WAY = re.compile(
     r"  \S.*: [\d,]+ of [\d,]+ \w+, [\w .]+(, about [\w .]+ left)?"
     r"|filtergan: (\S+ begins|\S+ took [\w .]+|the study goes on with stage .+"
-    r"|the generator of \S+ goes on from step [\d,]+ of [\d,]+|everything was done already; .+)"
+    r"|the generator of \S+ read at \S+ goes on from step [\d,]+ of [\d,]+"
+    r"|everything was done already; .+)"
 )
 
 

@@ -129,7 +129,7 @@ def test_every_field_of_the_record_is_made_by_one_stage_or_none() -> None:
     keys = [key for stage in STAGES.values() for key in stage.owns.keys]
     assert sorted([*keys, *OF_THE_STUDY]) == sorted(Record.model_fields)
     keys = [key for stage in STAGES.values() for key in stage.owns.site_keys]
-    assert sorted([*keys, "figures", "files"]) == sorted(SiteRecord.model_fields)
+    assert sorted([*keys, "figures", "files", "folder"]) == sorted(SiteRecord.model_fields)
 
 
 def test_every_file_of_a_study_is_made_by_a_stage(finished: Path) -> None:

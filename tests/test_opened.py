@@ -201,7 +201,7 @@ def test_the_paper_s_network_needs_no_images_to_be_loaded(tmp_path: Path) -> Non
 def test_a_run_and_its_traversals_are_told_in_a_line(project: Path) -> None:
     run = fg.open_run(project / "runs" / "one")
     assert isinstance(run, OpenedRun)
-    assert repr(run).endswith("one': ../images, 3, 0, running)")
+    assert repr(run).endswith("one': ../images, 3@activation, 0@activation, running)")
     assert (
         repr(run.traversals("3@activation"))
         == f"Traversals('3@activation', {len(run.traversals('3@activation'))} tensors)"

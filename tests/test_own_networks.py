@@ -102,12 +102,12 @@ def test_one_s_own_network(
         "path": "w.safetensors",
         "sha256": sha256(Path("w.safetensors")),
     }
-    assert list(record["sites"]) == list(layers)
+    assert list(record["sites"]) == [f"{layer}@activation" for layer in layers]
     kept = load_tensors(tmp_path / "run" / "cnn.safetensors")
     for key, value in network.state_dict().items():  # studied as it came, not trained
         assert torch.equal(kept[key], value)
     for layer in layers:
-        site = Materials(RunDirectory.open(tmp_path / "run").config).site(layer)
+        site = Materials(RunDirectory.open(tmp_path / "run").config).site(f"{layer}@activation")
         assert site.straight == straight
-        assert set(record["sites"][layer]["measures"]) >= MEASURED
+        assert set(record["sites"][f"{layer}@activation"]["measures"]) >= MEASURED
     assert not (tmp_path / "run" / "figures").exists()  # no training, no curves

@@ -17,8 +17,8 @@ from filtergan.study.stages import built_on
 pytestmark = pytest.mark.usefixtures("unpainted")
 
 
-def weights_of(path: Path, layer: str = "conv2") -> str:
-    return sha256(path / layer / "generator.safetensors")
+def weights_of(path: Path, site: str = "conv2@activation") -> str:
+    return sha256(path / site / "generator.safetensors")
 
 
 @pytest.fixture(scope="module")

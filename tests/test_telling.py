@@ -157,9 +157,9 @@ def test_stages_and_from_where_they_go_on(
     bars.stop_at = None
     study.run(config, run, until="train-gan", resume=True)
     assert told() == [
-        "the study goes on with stage train-gan (done there: conv4)",
+        "the study goes on with stage train-gan (done there: conv4@activation)",
         "train-gan begins",
-        "the generator of conv2 goes on from step 4 of 11",
+        "the generator of conv2 read at activation goes on from step 4 of 11",
         "train-gan took a time",
     ]
 

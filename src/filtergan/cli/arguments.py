@@ -33,6 +33,7 @@ dotted name, on/off ones as true or false and lists with commas:
   filtergan study mnist --gan.steps 5000 --gan.decay false --cnn.channels 16,16,32,32,32
   filtergan study mnist --data ../shared/data/mnist --layer conv4 --seed 1
   filtergan study mnist --layer all, or "features.*" (quoted, so that no shell expands it)
+  filtergan study mnist --layer conv2,conv4@bn5, or --layer conv4 --response activation,+1,fc
   filtergan study --config runs/mnist-seed0/config.yaml --out runs/again
 `none` unsets a field that may be unset. Defaults below are those of the preset or file named.
 """
