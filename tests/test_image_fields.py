@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from filtergan.families.transformations import displace
-from filtergan.images.fields import KINDS, FieldSpace, exponential, folded, spreading
+from filtergan.images.image_fields import KINDS, FieldSpace, exponential, folded, spreading
 
 SPACE = FieldSpace((2, 12, 16), KINDS, grid=4)
 
