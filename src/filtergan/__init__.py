@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from filtergan.ceilings.ceiling import ceilings_of
     from filtergan.classifiers.fitting import fit, predict
     from filtergan.classifiers.loading import load_model
     from filtergan.classifiers.networks import PaperCNN, ResNet
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from filtergan.walks.walk import walk, walk_grid
 
 _PLACES = {
+    "ceilings.ceiling": ("ceilings_of",),
     "classifiers.fitting": ("fit", "predict"),
     "config.fields": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
     "images.dataset": ("load_dataset",),
@@ -74,6 +76,7 @@ __all__ = [
     "StudyConfig",
     "TraversalConfig",
     "UserError",
+    "ceilings_of",
     "cifar10",
     "digits",
     "fit",

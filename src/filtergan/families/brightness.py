@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.families.family import Explained, Family, Reference, Strength, Transform
+from filtergan.families.family import Explained, Family, Fixed, Reference, Strength, Transform
 from filtergan.families.registration import levels
 from filtergan.families.transformations import photometric
 
@@ -48,5 +48,6 @@ BRIGHTNESS = Family(
         symbol="P",
         fit=after_levels,
     ),
+    fixed=(Fixed("brightness x0.7", dimmed, 0.7),),
 )
 """Strength: the gain."""

@@ -2,12 +2,17 @@
 
 from filtergan.errors import UserError
 from filtergan.families.affine import AFFINE
+from filtergan.families.blur import BLUR
 from filtergan.families.brightness import BRIGHTNESS
 from filtergan.families.colour import COLOUR
 from filtergan.families.combined import ALL_THREE, BRIGHTNESS_AFFINE, BRIGHTNESS_WIDTH
-from filtergan.families.family import Explained, Family
+from filtergan.families.family import Explained, Family, Fixed
+from filtergan.families.ground import GROUND
 from filtergan.families.noise import NOISE
 from filtergan.families.rotation import ROTATION
+from filtergan.families.shift import SHIFT
+from filtergan.families.size import SIZE
+from filtergan.families.slant import SLANT
 from filtergan.families.warp import WARP
 from filtergan.families.width import WIDTH
 
@@ -15,11 +20,16 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         BRIGHTNESS,
+        GROUND,
         COLOUR,
+        BLUR,
         WIDTH,
         BRIGHTNESS_WIDTH,
         AFFINE,
+        SHIFT,
         ROTATION,
+        SLANT,
+        SIZE,
         BRIGHTNESS_AFFINE,
         ALL_THREE,
         WARP,
@@ -47,6 +57,27 @@ def references(channels: int | None = None) -> dict[str, Family]:
         channels: Of the images; by default, of any.
     """
     return {f.reference.name: f for f in _applying(channels) if f.reference}
+
+
+def fixed(channels: int | None = None) -> dict[str, Fixed]:
+    """Transformations that ceilings are asked for, by name.
+
+    Args:
+        channels: Of the images; by default, of any.
+    """
+    return {one.name: one for family in _applying(channels) for one in family.fixed}
+
+
+def to_ask(name: str) -> Family:
+    """The family of a name, of those that ceilings are asked for.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = {family.name: family for family in FAMILIES.values() if family.fixed}
+    if name not in found:
+        raise UserError(f"There is no family {name!r}; choose {', '.join(found)}.")
+    return found[name]
 
 
 def plantable() -> dict[str, Family]:

@@ -4,7 +4,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.families.family import Explained, Family, Reference, Transform
+from filtergan.families.family import Explained, Family, Fixed, Reference, Transform
+
+
+def tinted(x: Float[Tensor, "n c h w"], strength: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    """The first channel as it is, the others the more dimmed the later they come."""
+    later = torch.linspace(0, 1, x.shape[1]).to(x)
+    return x * torch.exp(-strength[:, None] * later)[:, :, None, None]
 
 
 def _tint(
@@ -40,4 +46,5 @@ COLOUR = Family(
         symbol="C",
         fit=_after_colours,
     ),
+    fixed=(Fixed("tint 0.5", tinted, 0.5),),
 )

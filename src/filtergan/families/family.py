@@ -50,6 +50,27 @@ class Strength:
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """One transformation of the family, the same for every image: what a ceiling is asked for.
+
+    Lengths are pixels in images of 28 x 28; in others as large a part of the image.
+
+    Attributes:
+        name: In records, tables and figures.
+        change: Changes each image by a strength of its own. Nothing is clipped.
+        strength: In the unit of the family.
+    """
+
+    name: str
+    change: Change
+    strength: float
+
+    def __call__(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """The images, changed."""
+        return self.change(x, x.new_full((len(x),), self.strength))
+
+
+@dataclass(frozen=True)
 class Reference:
     """A transformation of the family, as large as a traversal's change.
 
@@ -98,6 +119,7 @@ class Family:
         strength: How it is applied and planted, where one number says how much.
         reference: How it is set beside traversals.
         explained: How it is recognised.
+        fixed: What ceilings are asked for.
         within: The family that it is a part of, whose reference and share then tell of it.
     """
 
@@ -108,6 +130,7 @@ class Family:
     strength: Strength | None = None
     reference: Reference | None = None
     explained: Explained | None = None
+    fixed: tuple[Fixed, ...] = ()
     within: "Family | None" = None
 
     def applies(self, channels: int) -> bool:

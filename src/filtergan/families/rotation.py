@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.families.affine import AFFINE
-from filtergan.families.family import Family, Strength
+from filtergan.families.family import Family, Fixed, Strength
 from filtergan.families.transformations import affine
 
 
@@ -27,6 +27,7 @@ ROTATION = Family(
         planted="each training image was turned by an angle of its own",
         morphometric="slant",
     ),
+    fixed=(Fixed("rotation 20 deg", rotated, 20.0),),
     within=AFFINE,
 )
 """Strength: degrees."""

@@ -4,8 +4,22 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.families.family import Explained, Family, Reference, Transform
-from filtergan.families.transformations import CONTROL_POINTS, coordinates, displace
+from filtergan.families.family import Explained, Family, Fixed, Reference, Transform
+from filtergan.families.transformations import (
+    CONTROL_POINTS,
+    coordinates,
+    displace,
+    spline_flow,
+)
+
+
+def bent(x: Float[Tensor, "n c h w"], pixels: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    """Every image moved by the same smooth flow, of such a root mean square length."""
+    drawn = torch.Generator().manual_seed(0)
+    control = torch.randn(1, 2, CONTROL_POINTS, CONTROL_POINTS, generator=drawn).to(x)
+    flow = spline_flow(control, (x.shape[2], x.shape[3]))
+    flow = flow / flow.square().sum(1).mean().sqrt()
+    return displace(x, (pixels * min(x.shape[2:]) / 28)[:, None, None, None] * flow)
 
 
 def _warped(
@@ -56,4 +70,5 @@ WARP = Family(
         title="smooth\nwarp",
         symbol="spline",
     ),
+    fixed=(Fixed("warp 1.5 px", bent, 1.5),),
 )

@@ -9,7 +9,7 @@ from skimage.morphology import skeletonize
 from skimage.transform import pyramid_expand
 from torch import Tensor
 
-from filtergan.families.family import Explained, Family, Reference, Strength, Transform
+from filtergan.families.family import Explained, Family, Fixed, Reference, Strength, Transform
 from filtergan.families.transformations import distance
 
 _SCALE = 4  # subpixels of a pixel, along an axis, as in Morpho-MNIST
@@ -108,5 +108,6 @@ WIDTH = Family(
         symbol="W",
         main=False,
     ),
+    fixed=(Fixed("thicker 0.7 px", widened, 0.7), Fixed("thinner 0.7 px", widened, -0.7)),
 )
 """Strength: pixels that an outline moves, in images of 28 x 28."""

@@ -1,0 +1,229 @@
+"""Ceilings: how much of a known change of images the filters of a site can undo at all.
+
+No generator of filters can show more of a family at a reading than its ceiling says, however it is
+trained; so every compensation is to be read beside it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from filtergan.ceilings.undoing import CHUNK, PLAIN, Refinement, left, responses, undo
+from filtergan.errors import UserError
+from filtergan.families.catalogue import FAMILIES, to_ask
+from filtergan.families.family import Family, Fixed
+from filtergan.images.domain import as_pixels
+from filtergan.machine import runtime
+from filtergan.machine.storage import RowsLike, rows_of
+from filtergan.measures.ratios import ratio_interval
+from filtergan.measures.statistics import interval
+from filtergan.runs.record import MeasureRecord
+from filtergan.sites.site import Site
+
+TRAIN, TEST = 2000, 500
+"""Images on which filters are fitted, and held-out ones on which they are judged."""
+MEMORY = 2**28  # bytes of the site inputs of the training images; fewer images where more are due
+DRAWS = 3  # of random filters
+HALVINGS = 12  # of the interval, by factors, in which their size lies
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What the best filters of one transformation reach on held-out images.
+
+    With F the filters, T the transformation, h the site input and R the response:
+
+    Attributes:
+        name: Of the transformation.
+        family: The family that it belongs to.
+        filters: F [o, i, kh, kw].
+        image_change: Median of ||Tx - x|| / ||x||.
+        response_change: Of the response to Tx under W, over that to x, pooled.
+        compensation: Median over images of 1 - ||R(h(Tx), F) - R(h(x), W)||^2 /
+            ||R(h(x), F) - R(h(x), W)||^2: the share of what the filters change that the change of
+            images takes back. Its null: random filters that change the response as much.
+        share: 1 - ||R(h(Tx), F) - R(h(x), W)||^2 / ||R(h(Tx), W) - R(h(x), W)||^2, pooled: the
+            share of what the images change that the filters take back; with the same null.
+    """
+
+    name: str
+    family: str
+    filters: Float[Tensor, "o i kh kw"]
+    image_change: float
+    response_change: float
+    compensation: MeasureRecord
+    share: MeasureRecord
+
+
+def ceilings_of(
+    site: Site,
+    train: RowsLike,
+    test: RowsLike,
+    families: Iterable[str | Family] | None = None,
+    refinement: Refinement = PLAIN,
+    seed: int = 0,
+) -> dict[str, Ceiling]:
+    """The ceilings of known families at a site.
+
+    Args:
+        site: Of a network of images, its convolution of two dimensions.
+        train: Pixels in [0, 1], as `rows_of` makes rows; the filters are fitted on at most 2,000.
+        test: Others, on at most 500 of which the filters are judged.
+        families: By name, or families of one's own; by default all that apply to such images.
+        refinement: Of the filters at readings behind `conv`.
+        seed: Of the choice of images, minibatches, random filters and resamples.
+
+    Returns:
+        Each transformation's by its name, in the order of the catalogue.
+
+    Raises:
+        UserError: There is no such family, the images are no pixels, or the convolution is not of
+            two dimensions.
+    """
+    asked = Asked.of(site, train, test, seed)
+    channels = asked.train.shape[1]
+    if families is None:
+        chosen = [family for family in FAMILIES.values() if family.applies(channels)]
+    else:
+        chosen = [to_ask(f) if isinstance(f, str) else f for f in families]
+    for family in chosen:
+        family.require(channels)
+    fixed = {one.name: (family, one) for family in chosen for one in family.fixed}
+    with runtime.progress(len(fixed), f"ceilings of {site.name}", "families") as advance:
+        found = {}
+        for name, (family, one) in fixed.items():
+            found[name] = asked.ceiling(family.name, one, refinement)
+            advance()
+    return found
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A site and the images that it is asked with, pixels on its device.
+
+    Attributes:
+        site: The site.
+        train: Images x on which filters are fitted.
+        test: Held-out images.
+        inputs: h(x) of the training images.
+        held_out: h(x) of the held-out ones.
+        wanted: R(h(x), W) of the held-out ones.
+        seed: Of all that is random.
+    """
+
+    site: Site
+    train: Float[Tensor, "n c h w"]
+    test: Float[Tensor, "m c h w"]
+    inputs: Tensor
+    held_out: Tensor
+    wanted: Tensor
+    seed: int
+
+    @classmethod
+    def of(cls, site: Site, train: RowsLike, test: RowsLike, seed: int) -> "Asked":
+        """Choose images at random, as many as are needed and fit.
+
+        Raises:
+            UserError: They are no pixels, or the convolution is not of two dimensions.
+        """
+        if site.filters.ndim != 4:
+            raise UserError(
+                f"{site.layer!r} is a convolution of {site.filters.ndim - 2} dimensions; ceilings "
+                "are for networks of images, whose convolutions have two."
+            )
+        held = _some(test, TEST, seed, "held out").to(site.filters.device)
+        held_out = site_inputs(site, held)
+        fitting = MEMORY // (4 * held_out[0].numel())
+        known = _some(train, max(CHUNK, min(TRAIN, fitting)), seed, "fitted").to(held)
+        inputs = site_inputs(site, known)
+        return cls(site, known, held, inputs, held_out, responses(site, held_out), seed)
+
+    def ceiling(self, family: str, one: Fixed, refinement: Refinement) -> Ceiling:
+        """Fit the filters of one transformation, and judge them."""
+        site, changed = self.site, one(self.test)
+        filters = undo(site, self.inputs, site_inputs(site, one(self.train)), refinement, self.seed)
+        moved = site_inputs(site, changed)
+        direct = left(site, moved, self.wanted)
+        before, after = (left(site, h, self.wanted, filters) for h in (self.held_out, moved))
+        null_before, null_after = self._null(filters, moved)
+        norms = self.wanted.flatten(1).square().sum(1)
+        size = (changed - self.test).flatten(1).norm(dim=1) / self.test.flatten(1).norm(dim=1)
+        return Ceiling(
+            one.name,
+            family,
+            filters,
+            float(size.nanquantile(0.5)),
+            float((direct.sum() / norms.sum()).sqrt()),
+            self._median(_taken_back(after, before), _taken_back(null_after, null_before)),
+            self._pooled(after, direct, null_after),
+        )
+
+    def _null(self, filters: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+        """What random filters leave before and after the change of images, of all draws."""
+        found = []
+        for draw in range(DRAWS):
+            random = random_filters(self.site, self.held_out, filters, self.seed, draw)
+            found.append([left(self.site, h, self.wanted, random) for h in (self.held_out, moved)])
+        return torch.cat([b for b, _ in found]), torch.cat([a for _, a in found])
+
+    def _median(self, values: Tensor, null: Tensor) -> MeasureRecord:
+        ends = interval(values, statistic="median", resamples=RESAMPLES, seed=self.seed)
+        value, of_null = (float(v.nanquantile(0.5)) for v in (values, null))
+        return _measured(value, ends, len(values), of_null)
+
+    def _pooled(self, after: Tensor, direct: Tensor, null_after: Tensor) -> MeasureRecord:
+        ratio, (low, high) = ratio_interval(after, direct)
+        null = 1 - float(null_after.sum() / (DRAWS * direct.sum()))
+        return _measured(1 - ratio, (1 - high, 1 - low), len(after), null)
+
+
+@torch.no_grad()
+def site_inputs(site: Site, images: Tensor) -> Tensor:
+    """H of many images."""
+    return torch.cat([site.input(part) for part in images.split(CHUNK)])
+
+
+@torch.no_grad()
+def random_filters(
+    site: Site, inputs: Tensor, filters: Tensor, seed: int, draw: int
+) -> Float[Tensor, "o i kh kw"]:
+    """Filters that differ from W at random, and change the response as much as others do.
+
+    Every filter differs by as large a part of the whole as among the others.
+
+    Args:
+        site: The site.
+        inputs: h(x), of which some are used.
+        filters: The others.
+        seed: Of the random numbers.
+        draw: Which draw.
+    """
+    real, some = site.filters, inputs[: 2 * CHUNK]
+    wanted = responses(site, some)
+    aim = float(left(site, some, wanted, filters).sum())
+    noise = torch.randn(real.shape, generator=runtime.generator(seed, "random filters", draw))
+    sizes = (filters - real).flatten(1).norm(dim=1)[:, None, None, None]
+    noise = noise.to(real) * sizes / noise[0].numel() ** 0.5
+    low, high = -6.0, 6.0  # powers of 2
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        less = float(left(site, some, wanted, real + 2**middle * noise).sum()) < aim
+        low, high = (middle, high) if less else (low, middle)
+    return real + 2 ** ((low + high) / 2) * noise
+
+
+def _some(images: RowsLike, count: int, seed: int, what: str) -> Tensor:
+    rows = rows_of(images)
+    return as_pixels(rows[runtime.sample(len(rows), count, seed, "ceilings", what)])
+
+
+def _taken_back(after: Tensor, before: Tensor) -> Tensor:
+    return torch.where(before > 0, 1 - after / before, torch.nan)
+
+
+def _measured(value: float, ends: tuple[float, float], n: int, null: float) -> MeasureRecord:
+    return MeasureRecord(value=value, ci95=ends, n=n, null=null, better="higher")
