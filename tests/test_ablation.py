@@ -15,7 +15,7 @@ import results
 from filtergan import cli, study
 from filtergan.ablations import outcome
 from filtergan.ablations import queue as ablation
-from filtergan.ablations.variants import VARIANTS
+from filtergan.ablations.variants import VARIANTS, varied
 from filtergan.config.fields import (
     MeasureConfig,
     StudyConfig,
@@ -113,6 +113,11 @@ def test_each_variant_changes_what_its_name_says(tmp_path: Path) -> None:
         assert changed == CHANGES[planned.name] | {"seed": planned.seed}
         assert planned.path == tmp_path / planned.name / f"seed{planned.seed}"
     assert list(VARIANTS) == list(CHANGES)
+
+
+def test_another_reading_keeps_each_layers_recipe() -> None:
+    base = StudyConfig(layer=("conv4@bn5/natural", "conv2@fc"))
+    assert varied(base, "conv_response", 0).sites == ("conv4@conv/natural", "conv2@conv")
 
 
 def test_the_preset_is_one_site_of_mnist() -> None:

@@ -155,6 +155,17 @@ def test_what_builds_on_what() -> None:
         assert all(names.index(other) < names.index(name) for other in stage.needs)
 
 
+def test_what_is_made_for_one_recipe_is_taken_from_its_sites_alone() -> None:
+    record = begun(StudyConfig(layer=("conv4",), recipe=("paper", "natural")))
+    paper, natural = record.sites.values()
+    for site, folder in ((paper, "conv4@activation"), (natural, "conv4@activation_natural")):
+        site.filters, site.files = [1, 1, 3, 3], {"gan": f"{folder}/filtergan.json"}
+    forget(record, STAGES["train-gan"].owns)
+    assert (paper.filters, paper.files) == (None, {})
+    assert natural.files == {"gan": "conv4@activation_natural/filtergan.json"}
+    assert natural.filters
+
+
 @pytest.mark.parametrize("name", list(STAGES))
 def test_what_a_stage_made_is_forgotten_and_nothing_else(finished: Path, name: str) -> None:
     before, after = RunDirectory.open(finished).record, RunDirectory.open(finished).record

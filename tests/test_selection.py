@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from filtergan import cli, compare, study
 from filtergan.config.fields import CnnConfig, JudgeConfig, StudyConfig, dump, load
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import RECIPES, SiteName
 from filtergan.errors import UserError
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
@@ -145,6 +145,28 @@ def test_depths_that_are_one_module_are_one_site() -> None:
         return SiteName(name.layer, "bn2" if name.point == "+1" else name.point)
 
     assert select(["stem"], ["+1", "bn2"], NAMES, found)[0] == ("stem@bn2",)
+
+
+def test_sites_under_several_recipes() -> None:
+    def named(name: SiteName) -> SiteName:
+        return SiteName(name.layer, "bn2" if name.point == "+1" else name.point, name.recipe)
+
+    chosen, _ = select(["stem", "all2/paper"], ["+1"], NAMES, named, ["paper", "natural"])
+    assert chosen == ("stem@bn2", "stem@bn2/natural", "all2@bn2")
+    chosen, left_out = select(["s*/natural", "a*"], ["fc"], NAMES, but("all2@fc/natural"), RECIPES)
+    assert chosen == ("stem@fc/natural", "all2@fc")
+    assert list(left_out) == ["all2@fc/natural"]
+
+
+def test_recipes_share_a_site_and_come_one_after_the_other() -> None:
+    materials = Materials(micro(layer=("conv2", "conv1"), recipe=("paper", "natural")))
+    materials.check()
+    assert materials.config.layer == ("conv2", "conv1")
+    paper, natural = materials.config.sites_of("paper"), materials.config.sites_of("natural")
+    assert paper == ("conv2@activation", "conv1@activation")
+    assert natural == ("conv2@activation/natural", "conv1@activation/natural")
+    assert materials.site(paper[0]) is materials.site(natural[0])
+    assert materials.order() == [*paper[::-1], *natural[::-1]]
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "spectral"])

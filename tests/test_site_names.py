@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from records import begun
 
 from filtergan.config.fields import StudyConfig, dump, load, parse
-from filtergan.config.site_names import SiteName, counterpart, is_depth
+from filtergan.config.site_names import (
+    RECIPES,
+    Recipe,
+    SiteName,
+    counterpart,
+    folder_of,
+    is_depth,
+)
 from filtergan.errors import UserError
 from filtergan.machine.runtime import derive_seed
 from filtergan.runs.directory import RunDirectory
@@ -21,19 +28,27 @@ from filtergan.runs.record import SCHEMA, SiteRecord
 
 RESULTS = Path(__file__).parents[1] / "results"
 WORDS = st.text(min_size=1).filter(lambda text: "@" not in text)
+POINTS = (WORDS | st.sampled_from(["a/naturally", "/nature", "natural", "paper"])).filter(
+    lambda text: not text.endswith(("/paper", "/natural"))
+)
 
 
-@given(WORDS, WORDS)
-def test_a_name_is_its_text(layer: str, point: str) -> None:
-    name = SiteName(layer, point)
-    assert name == f"{layer}@{point}"
-    assert (name.layer, name.point) == (layer, point)
+@given(WORDS, POINTS, st.sampled_from(RECIPES))
+def test_a_name_is_its_text(layer: str, point: str, recipe: Recipe) -> None:
+    name = SiteName(layer, point, recipe)
+    assert name == f"{layer}@{point}" + {"paper": "", "natural": "/natural"}[recipe]
+    assert (name.layer, name.point, name.recipe) == (layer, point, recipe)
+    assert [name.under(r) for r in RECIPES] == [SiteName(layer, point, r) for r in RECIPES]
+    assert SiteName.parse(f"{layer}@{point}/{recipe}") == name
     for again in (SiteName.parse(name), copy.deepcopy(name), pickle.loads(pickle.dumps(name))):
         assert type(again) is SiteName
         assert again == name
 
 
-@pytest.mark.parametrize("text", ["", "conv4", "@", "conv4@", "@bn5", "a@b@c"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "conv4", "@", "conv4@", "@bn5", "a@b@c", "conv4/natural", "@/natural", "a@/natural"],
+)
 def test_what_names_no_site(text: str) -> None:
     with pytest.raises(UserError, match="names no site; a layer and its reading"):
         SiteName.parse(text)
@@ -41,11 +56,29 @@ def test_what_names_no_site(text: str) -> None:
 
 def test_in_a_sentence() -> None:
     assert SiteName("stage1.0.conv1", "fc").prose == "stage1.0.conv1 read at fc"
+    assert SiteName("conv4", "bn5", "natural").prose == "conv4 read at bn5 (natural)"
+
+
+def test_a_reading_that_ends_like_a_recipe_is_refused() -> None:
+    with pytest.raises(UserError, match="names no site"):
+        SiteName("conv4", "bn5/natural")
+
+
+def test_folders_of_recipes_lie_side_by_side() -> None:
+    assert folder_of(SiteName("conv4", "bn5", "natural")) == "conv4@bn5_natural"
+    assert folder_of(SiteName("conv4", "bn5")) == "conv4@bn5"
 
 
 def test_seeds_of_the_papers_reading_are_those_of_the_layer() -> None:
     assert derive_seed(3, *SiteName("conv4", "activation").seeds) == derive_seed(3, "conv4")
     assert derive_seed(3, *SiteName("conv4", "bn5").seeds) != derive_seed(3, "conv4")
+
+
+@given(WORDS, POINTS)
+def test_each_recipe_has_seeds_of_its_own(layer: str, point: str) -> None:
+    paper, natural = (SiteName(layer, point, recipe).seeds for recipe in RECIPES)
+    assert paper == ((layer,) if point == "activation" else (layer, point))
+    assert natural == (*paper, "/natural")
 
 
 def test_depths() -> None:
@@ -58,11 +91,16 @@ def test_the_same_site_or_one_of_the_same_layer() -> None:
     assert counterpart("conv4@bn5", there) == "conv4@bn5"
     assert counterpart("conv4@activation", there) == "conv4@conv"
     assert counterpart("conv1@conv", there) is None
+    assert counterpart("conv4@conv/natural", there) is None
+    assert counterpart("conv4@fc/natural", [*there, "conv4@conv/natural"]) == "conv4@conv/natural"
 
 
 def test_the_sites_of_a_config() -> None:
-    def sites(*layers: str, response: object = ("activation", "fc")) -> tuple[str, ...]:
-        return parse({"layer": layers, "response": response}, "a test").sites
+    def sites(
+        *layers: str, response: object = ("activation", "fc"), recipe: object = "paper"
+    ) -> tuple[str, ...]:
+        values = {"layer": layers, "response": response, "recipe": recipe}
+        return parse(values, "a test").sites
 
     assert sites("conv4", "conv2") == (
         *("conv4@activation", "conv4@fc"),
@@ -72,6 +110,14 @@ def test_the_sites_of_a_config() -> None:
         *("conv2@conv", "conv4@activation", "conv4@bn5"),
     )
     assert sites("all@+1", "s*") == ("all@+1", "s*@activation", "s*@fc")
+    both = ["paper", "natural"]
+    assert sites("conv4", "conv2@conv", "conv1/natural", response="fc", recipe=both) == (
+        *("conv4@fc", "conv4@fc/natural", "conv2@conv", "conv2@conv/natural", "conv1@fc/natural"),
+    )
+    assert sites("conv4@fc/paper", "conv2", response="fc", recipe="natural") == (
+        *("conv4@fc", "conv2@fc/natural"),
+    )
+    assert sites("conv4", "conv4@fc/natural", response="fc") == ("conv4@fc", "conv4@fc/natural")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +128,8 @@ def test_the_sites_of_a_config() -> None:
         (["conv4@"], ["fc"], "names no site"),
         (["conv4"], [], "at least 1"),
         (["conv4"], ["a@b"], "names no site"),
+        (["conv4", "conv4/paper"], ["fc"], "named once"),
+        (["conv4"], ["bn5/natural"], "names no site"),
     ],
 )
 def test_choices_that_make_no_sense(layer: list[str], response: list[str], says: str) -> None:
@@ -91,18 +139,30 @@ def test_choices_that_make_no_sense(layer: list[str], response: list[str], says:
 
 @given(
     st.lists(
-        st.sampled_from(["conv1", "conv2", "conv2@bn", "conv3@conv"]), min_size=1, unique=True
+        st.sampled_from(["conv1", "conv2", "conv2@bn", "conv3@conv", "conv4/natural"]),
+        min_size=1,
+        unique=True,
     ),
     st.lists(st.sampled_from(["conv", "activation", "fc"]), min_size=1, unique=True),
+    st.lists(st.sampled_from(RECIPES), min_size=1, unique=True),
 )
-def test_a_config_of_some_sites_is_as_brief_as_can_be(layers: list[str], points: list[str]) -> None:
-    config = StudyConfig(layer=tuple(layers), response=tuple(points))
+def test_a_config_of_some_sites_is_as_brief_as_can_be(
+    layers: list[str], points: list[str], recipes: list[Recipe]
+) -> None:
+    config = StudyConfig(layer=tuple(layers), response=tuple(points), recipe=tuple(recipes))
     brief = config.at(config.sites)
     assert brief.sites == config.sites
     assert brief.at(brief.sites) == brief
-    if not any("@" in layer for layer in layers):
+    if not any("@" in layer or "/" in layer for layer in layers):
         assert brief == config
     assert parse(brief.model_dump(mode="json"), "itself") == brief
+
+
+def test_recipes_are_named_once_and_known() -> None:
+    with pytest.raises(UserError, match="each recipe is named once"):
+        parse({"recipe": ["natural", "natural"]}, "a test")
+    with pytest.raises(UserError, match=r"recipe\.0: Input should be 'paper' or 'natural'"):
+        parse({"recipe": "baroque"}, "a test")
 
 
 # ------------------------------------------------------------------------- records of earlier times

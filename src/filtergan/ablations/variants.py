@@ -55,6 +55,7 @@ def varied(base: StudyConfig, name: str, seed: int) -> StudyConfig:
     for key, change in VARIANTS[name].change.items():
         values[key] = values[key] | change if isinstance(change, dict) else change
     if "response" in VARIANTS[name].change:  # of all layers, also those with a reading of their own
-        layers = (split(entry, "")[0] for entry in base.layer)
+        parts = map(split, base.layer)
+        layers = (p.layer if p.recipe is None else f"{p.layer}/{p.recipe}" for p in parts)
         values["layer"] = list(dict.fromkeys(layers))
     return parse(values, f"the ablation {name} with seed {seed}")

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from filtergan.config.fields import Main, StudyConfig, load, parse
+from filtergan.config.bases import Main
+from filtergan.config.fields import StudyConfig, load, parse
 from filtergan.config.presets import PRESETS, preset
 from filtergan.errors import UserError
 

@@ -4,22 +4,24 @@ What the paper leaves open is a field here, and its docstring says what was chos
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from filtergan.config.bases import Frozen, Main
 from filtergan.config.older import REMOVED, RENAMED, renewed
-from filtergan.config.site_names import PLAIN, SiteName, named
+from filtergan.config.site_names import PAPER, PLAIN, Recipe, SiteName, named
+from filtergan.config.traversal_fields import TraversalConfig
 from filtergan.config.values import (
     Count,
     Interpolation,
     NonNegative,
     Positive,
     Readings,
+    Recipes,
     Share,
     normalisation,
     sides,
@@ -27,16 +29,6 @@ from filtergan.config.values import (
 from filtergan.errors import UserError
 
 Shown = Literal["responses", "filters"]
-
-
-class Main:
-    """Marks a field as one of the dozen that matter: `--help` shows it, `--help-all` all others."""
-
-
-class Frozen(BaseModel):
-    """A part of a config: unknown keys fail, values cannot change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class DatasetConfig(Frozen):
@@ -156,75 +148,6 @@ class GanConfig(Frozen):
     """Steps between two checkpoints."""
 
 
-class TraversalConfig(Frozen):
-    """Latent grids and their inversion (eqs. 5-8)."""
-
-    images: Count = 8
-    """Test images shown, each as a grid."""
-    grid: Annotated[int, Field(ge=3)] = 7
-    """Points along each of the two latent dimensions of a grid (odd, so that z is its centre)."""
-    extent: Positive = 3.0
-    """Largest offset along each latent dimension, in standard deviations of z."""
-    dims: tuple[Annotated[int, Field(ge=0)], ...] | None = None
-    """The two latent dimensions of a grid; by default two drawn at random per image (the paper)."""
-    measured_images: Count = 256
-    """Test images from which the traversal's numbers come."""
-    measured_points: Annotated[int, Field(ge=2)] = 8
-    """Points per measured image: independent draws z_k around its z."""
-    radius: Positive = 4.0
-    """Distance of the measured points from z, in standard deviations of z. Two draws of eight
-    latents lie 4 apart (root mean square), so a walk this long leads to any other draw."""
-    group: Count = 16
-    """Measured images that share one z and its points, and so the same filters: what one change of
-    the filters does can then be fitted over images."""
-    path_images: Count = 64
-    """The first measured images, each also walked along a straight path."""
-    path_radii: Annotated[tuple[Positive, ...], Field(min_length=3)] = (
-        1.0,
-        2.0,
-        3.0,
-        4.0,
-        5.0,
-        6.0,
-    )
-    """Distances from z of the points of a path, in equal steps."""
-    axis_images: Count = 64
-    """The first measured images, each also walked along every latent dimension, by `radius`."""
-    combinations: Annotated[int, Field(ge=0)] = 3
-    """Combinations of latents that move the image most, walked like single latents."""
-    repeat_images: Annotated[int, Field(ge=2)] = 64
-    """The first measured images, some of whose points are inverted again from other starts."""
-    repeat_points: Annotated[int, Field(ge=2)] = 3
-    """The first points of each such image."""
-    repeat_noise: Positive = 0.1
-    """Size of the noise added to x for another start, in norms of x: well below the changes of
-    image that are measured, since an inversion leaves noise that the response ignores."""
-    evaluations: Count = 16
-    """Evaluations of the objective and its gradient in an inversion. A third of what Adam took to
-    fit as well; many more find rougher images, since then the metric no longer counts."""
-    smoothing: NonNegative = 1.0
-    """Standard deviation, in pixels, of the Gaussian through which the image change is searched
-    (0: pixel by pixel); a change of metric only, which favours smooth changes."""
-    alpha_weight: NonNegative = 0.001
-    """lambda_alpha of eq. 7, for a norm scaled to be 1 on the data. Both weights are small beside a
-    profile residual of about 0.1, so that the change of image is not the prior's own."""
-    variation_weight: NonNegative = 0.001
-    """lambda_V of eq. 7, for a total variation scaled to be 1 on the data."""
-    batch: Count = 128
-    """Points inverted together: more take more memory, and were slower on a CPU."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "TraversalConfig":
-        if self.grid % 2 == 0:
-            raise ValueError("grid must be odd, so that z itself is its centre")
-        if self.dims is not None and (len(self.dims) != 2 or self.dims[0] == self.dims[1]):
-            raise ValueError("dims names two different latent dimensions")
-        steps = [b - a for a, b in pairwise((0.0, *self.path_radii))]
-        if max(steps) - min(steps) > 1e-6 * max(steps):
-            raise ValueError("path_radii go out from z in equal steps, as in 1,2,3,4")
-        return self
-
-
 class MeasureConfig(Frozen):
     """The assessment of a trained generator."""
 
@@ -282,12 +205,15 @@ class StudyConfig(Frozen):
     layer: Annotated[tuple[str, ...], Field(min_length=1), Main] = ("conv4", "conv2")
     """Dotted names of the convolutions studied (the paper: layers 4 and 2); `all`, or patterns such
     as `layer3.*.conv?`, stand for those that they fit and that can be studied. A layer may have a
-    reading of its own, as in conv4@bn5, which then is its only one."""
+    reading or a recipe of its own, as in conv4@bn5/natural, which then is its only one."""
     response: Annotated[Readings, Main] = (PLAIN,)
     """Where the response of a layer is read, one site each: `conv`, `activation` (after its
     normalisation and activation function), the dotted name of a later module, or a depth: `+1` is
     the end of the next convolution's normalisation and activation function, `+2` of the one after.
     """
+    recipe: Annotated[Recipes, Main] = (PAPER,)
+    """How generators are made, one site each: by the paper's game, or `natural`, together with a
+    transformer of images that has to undo what the generated filters change."""
     seed: Annotated[int, Field(ge=0, lt=2**31), Main] = 0
     """Seed of everything random."""
     device: Annotated[str, Main] = "auto"
@@ -321,6 +247,8 @@ class StudyConfig(Frozen):
             raise ValueError(f"layer: {str(error).rstrip('.')}") from error
         if len(set(self.response)) != len(self.response):
             raise ValueError("response: each reading is named once")
+        if len(set(self.recipe)) != len(self.recipe):
+            raise ValueError("recipe: each recipe is named once")
         if len(set(sites)) != len(sites):
             raise ValueError("layer: each layer is named once at a reading")
         return self
@@ -328,15 +256,22 @@ class StudyConfig(Frozen):
     @property
     def sites(self) -> tuple[SiteName, ...]:
         """Names of all sites, in their order; patterns and depths as they were given."""
-        return named(self.layer, self.response)
+        return named(self.layer, self.response, self.recipe)
+
+    def sites_of(self, recipe: Recipe) -> tuple[SiteName, ...]:
+        """Those whose generators are made by one recipe."""
+        return tuple(site for site in self.sites if site.recipe == recipe)
 
     def at(self, sites: Sequence[SiteName]) -> "StudyConfig":
-        """The same study of these sites, named as briefly as its readings allow."""
-        layers = tuple(dict.fromkeys(site.layer for site in sites))
-        brief = self.model_copy(update={"layer": layers})
-        if brief.sites == tuple(sites):
-            return brief
-        return self.model_copy(update={"layer": tuple(map(str, sites))})
+        """The same study of these sites, named as briefly as its readings and recipes allow."""
+        layer_only = (site.layer for site in sites)
+        with_reading = (str(site.under(PAPER)) for site in sites)
+        for entries in (layer_only, with_reading):
+            brief = self.model_copy(update={"layer": tuple(dict.fromkeys(entries))})
+            if brief.sites == tuple(sites):
+                return brief
+        whole = tuple(f"{site.under(PAPER)}/{site.recipe}" for site in sites)
+        return self.model_copy(update={"layer": whole})
 
 
 def parse(values: dict[str, Any], source: str) -> StudyConfig:

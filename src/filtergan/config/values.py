@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from filtergan.config.site_names import Recipe
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -34,3 +36,4 @@ def _several(value: Any) -> Any:
 
 sides = BeforeValidator(_sides)
 Readings = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+Recipes = Annotated[tuple[Recipe, ...], BeforeValidator(_several), Field(min_length=1)]

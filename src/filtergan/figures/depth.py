@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import SIGN, SiteName
 from filtergan.families.affine import AFFINE
 from filtergan.families.brightness import BRIGHTNESS
 from filtergan.figures.style import BLUE, GREY, page, styled
@@ -106,9 +106,11 @@ def labelled(sites: Sequence[SiteName]) -> tuple[list[str], str | None]:
     """Names of sites with shortened layers, and the reading; None, and part of each, if several."""
     layers = list(dict.fromkeys(site.layer for site in sites))
     short = dict(zip(layers, abbreviated(layers), strict=True))
+    names = [SiteName(short[site.layer], site.point, site.recipe) for site in sites]
     if len({site.point for site in sites}) == 1:
-        return [short[site.layer] for site in sites], sites[0].point
-    return [SiteName(short[site.layer], site.point) for site in sites], None
+        point = sites[0].point
+        return [name.replace(f"{SIGN}{point}", "") for name in names], point
+    return list(map(str, names)), None
 
 
 def abbreviated(names: Sequence[str]) -> list[str]:

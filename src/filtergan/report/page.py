@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from filtergan.config.fields import CnnConfig, StudyConfig, dump
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import PAPER, SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.wording import count_of
 from filtergan.measures.gates import failures
@@ -176,13 +176,16 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         if config.ablation.shown == "responses"
         else "The discriminator is shown whole sets of filters: a test of the paper's design."
     )
-    return {
-        "train-cnn": f"{network}; it stays frozen in all that follows.",
-        "train-gan": f"For {_listed([site.prose for site in config.sites])}, each on its own, a "
+    game = (
+        f"For {_listed([site.prose for site in config.sites_of(PAPER)])}, each on its own, a "
         f"generator was trained to map {count_of(gan.latent, 'latent')} to all filters of the "
         f"convolution, in {count_of(gan.steps, 'step')} of {count_of(gan.batch, 'image')} "
         f"({updates}, λ = {gan.information:g}), so that the responses there would "
-        f"pass for real ones. {start}",
+        f"pass for real ones. {start}"
+    )
+    return {
+        "train-cnn": f"{network}; it stays frozen in all that follows.",
+        **({"train-gan": game} if config.sites_of(PAPER) else {}),
         **_judges(record),
         "traverse": f"Traversals: {count_of(traversal.images, 'test image')}, each as a grid of "
         f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "
@@ -199,7 +202,7 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
 
 def _listed(names: Sequence[str]) -> str:
     """`a, b and c`."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def _judges(record: Record) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from filtergan.config.fields import load
-from filtergan.config.site_names import folder_of
+from filtergan.config.site_names import SiteName, folder_of
 from filtergan.errors import UserError
 from filtergan.machine.files import PART, writing
 from filtergan.runs.owned import Owned
@@ -47,9 +47,14 @@ def folders_there(path: Path) -> tuple[str, ...]:
     return (*folders(record), *record.clearing)
 
 
-def folders(record: Record) -> tuple[str, ...]:
-    """The folders of a record's sites."""
-    return tuple(site.folder or folder_of(name) for name, site in record.sites.items())
+def folders(record: Record, owned: Owned = STUDY) -> tuple[str, ...]:
+    """The folders of a record's sites, of those that a stage works on."""
+    sites = ((name, site) for name, site in record.sites.items() if _of(owned, name))
+    return tuple(site.folder or folder_of(name) for name, site in sites)
+
+
+def _of(owned: Owned, name: str) -> bool:
+    return owned.recipe in (None, SiteName.parse(name).recipe)
 
 
 def remove(path: Path, owned: Owned, sites: Iterable[str]) -> None:
@@ -84,7 +89,8 @@ def forget(record: Record, owned: Owned) -> None:
     """
     _reset(record, owned.keys)
     record.figures = _others(record.figures, "", owned.files)
-    for folder, site in zip(folders(record), record.sites.values(), strict=True):
+    sites = (s for name, s in record.sites.items() if _of(owned, name))
+    for folder, site in zip(folders(record, owned), sites, strict=True):
         _reset(site, owned.site_keys)
         site.figures = _others(site.figures, folder, owned.site_files)
         site.files = _others(site.files, folder, owned.site_files)

@@ -264,7 +264,7 @@ class RunDirectory:
         self.record.status, self.record.reason, self.record.finished = "running", None, None
         self.save()  # first: what the record names is there
         for owned in stages.values():
-            lead(partial(remove, self.path, owned, folders(self.record)))
+            lead(partial(remove, self.path, owned, folders(self.record, owned)))
 
     def site_done(self, stage: str, site: str) -> bool:
         """Whether the current or an interrupted attempt at a stage has finished a site."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from filtergan.config.site_names import Recipe
+
 
 @dataclass(frozen=True)
 class Owned:
@@ -12,9 +14,11 @@ class Owned:
         files: Files in the run directory, as patterns.
         site_keys: Fields of every site's part of the record.
         site_files: Files in every site's folder, as patterns.
+        recipe: Of whose sites alone; None: of all.
     """
 
     keys: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     site_keys: tuple[str, ...] = ()
     site_files: tuple[str, ...] = ()
+    recipe: Recipe | None = None

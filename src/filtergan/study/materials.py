@@ -13,7 +13,8 @@ from filtergan.classifiers.fitting import channels_last, to_float
 from filtergan.classifiers.judges import Judges, get_judges
 from filtergan.classifiers.loading import check_fits, load_model
 from filtergan.config.fields import StudyConfig
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import NATURAL, PAPER, SiteName
+from filtergan.errors import UserError
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.images.dataset import Dataset, Split, load_dataset
@@ -73,7 +74,11 @@ class Materials:
         self.check_network()
         config = self.config
         sites, self.left_out = select(
-            config.layer, config.response, self._layers(), lambda name: self.site(name).name
+            config.layer,
+            config.response,
+            self._layers(),
+            lambda name: self.site(name).name.under(name.recipe),
+            config.recipe,
         )
         self.config = config.at(sites)
 
@@ -86,7 +91,7 @@ class Materials:
         check_fits(self.network, self.dataset.shape, len(self.network.classes))
 
     def order(self) -> list[SiteName]:
-        """All sites by layer and then by reading, as the network comes to them."""
+        """All sites by recipe, then layer, then reading, as the network comes to them."""
         return in_order(self.config.sites, self.network, self._example)
 
     def _layers(self) -> list[str]:
@@ -104,12 +109,12 @@ class Materials:
         self.network.requires_grad_(False)
 
     def site(self, name: str) -> Site:
-        """The site of a name in the network as it is now.
+        """The site of a name in the network as it is now; that of all recipes is the same.
 
         Raises:
             UserError: The network has none of that name, or it cannot be studied.
         """
-        name = SiteName.parse(name)
+        name = SiteName.parse(name).under(PAPER)
         if name not in self._sites:
             site = Site(self.network, name.layer, self._example, name.point)
             self._sites |= {name: site, site.name: site}
@@ -125,7 +130,7 @@ class Materials:
         Raises:
             UserError: They are missing or damaged.
         """
-        return gan_type(self.config.ablation.shown).load(run.site_path(name), self.network)
+        return kind_of(self.config, name).load(run.site_path(name), self.network)
 
     @torch.no_grad()
     def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i *k"]:
@@ -134,6 +139,13 @@ class Materials:
         return torch.cat(
             [site.input(to_float(split.images[part].to(self.device))) for part in parts]
         )
+
+
+def kind_of(config: StudyConfig, name: str) -> type[FilterGAN]:
+    """What is trained at a site: its type says how it is saved, loaded and used."""
+    if SiteName.parse(name).recipe == NATURAL:
+        raise UserError("The natural recipe is not here yet; leave it out.")
+    return gan_type(config.ablation.shown)
 
 
 def load_images(config: StudyConfig, data: str | os.PathLike[str]) -> Dataset:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
-from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN
 from filtergan.images.dataset import Dataset
 from filtergan.images.domain import Domain
@@ -21,7 +20,7 @@ from filtergan.runs.places import data_from
 from filtergan.runs.record import DatasetRecord
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
-from filtergan.study.materials import load_images, make_network
+from filtergan.study.materials import kind_of, load_images, make_network
 
 
 def open_run(
@@ -144,7 +143,7 @@ class OpenedRun:
         """
         self._check(name, "train-gan")
         if name not in self._gans:
-            kind = gan_type(self.config.ablation.shown)
+            kind = kind_of(self.config, name)
             self._gans[name] = kind.load(self._directory.site_path(name), self.network)
         return self._gans[name]
 

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import product, starmap
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from filtergan.config.site_names import SiteName, named, split
+from filtergan.config.site_names import PAPER, RECIPES, Recipe, SiteName, split
 from filtergan.errors import UserError
 from filtergan.sites.convolution import convolutions
 from filtergan.sites.site import untouched
@@ -50,7 +51,7 @@ def _note(seen: dict[str, None], name: str, _module: nn.Module, _in: Any, _out: 
 
 
 def in_order(sites: Iterable[SiteName], network: nn.Module, example: Tensor) -> list[SiteName]:
-    """Sites by layer, those of a layer by reading, both as one pass comes to them.
+    """Sites by recipe, then by layer, then by reading, these two as one pass comes to them.
 
     Args:
         sites: Of the network.
@@ -61,7 +62,12 @@ def in_order(sites: Iterable[SiteName], network: nn.Module, example: Tensor) -> 
     points = {site.point for site in wanted} - set(FIRST)
     layers = execution_order(network, example)
     readings = [*FIRST, *execution_order(network, example, sorted(points))]
-    return sorted(wanted, key=lambda s: (layers.index(s.layer), readings.index(s.point)))
+
+    def place(site: SiteName) -> tuple[int, int, int]:
+        layer, reading = layers.index(site.layer), readings.index(site.point)
+        return RECIPES.index(site.recipe), layer, reading
+
+    return sorted(wanted, key=place)
 
 
 def select(
@@ -69,6 +75,7 @@ def select(
     readings: Sequence[str],
     known: list[str],
     found: Callable[[SiteName], SiteName],
+    recipes: Sequence[Recipe] = (PAPER,),
 ) -> tuple[tuple[SiteName, ...], dict[str, str]]:
     """Put sites in the place of patterns and depths.
 
@@ -77,14 +84,15 @@ def select(
 
     Args:
         layers: Names, `all`, and patterns as file names have them (`*`, `?`, `[...]`), some with a
-            reading of their own.
+            reading or a recipe of their own.
         readings: Of the others.
         known: The network's convolutions, in its order.
         found: Gives a site its name, in which a depth has become a module.
+        recipes: Of the layers without one of their own.
 
     Returns:
-        Each site once, by layers as named, those of a pattern in the network's order, and then by
-        readings; and those left out, with the reason.
+        Each site once, by layers as named, those of a pattern in the network's order, then by
+        readings, then by recipes; and those left out, with the reason.
 
     Raises:
         UserError: A pattern fits no convolution; nothing that an entry, or a reading, stands for
@@ -93,13 +101,15 @@ def select(
     chosen, left_out = dict[SiteName, None](), dict[SiteName, str]()
     reached = set[str]()
     for entry in layers:
-        layer, own = split(entry, "")
+        parts = split(entry)
+        layer, own = parts.layer, parts.point
         pattern = layer not in known and is_pattern(layer)
         fitting = _fitting(layer, known) if pattern else [layer]
-        points = (own,) if own else readings
-        optional = pattern or (not own and len(layers) > 1 and len(readings) > 1)
+        points = readings if own is None else (own,)
+        optional = pattern or (own is None and len(layers) > 1 and len(readings) > 1)
         there, faults = dict[SiteName, None](), dict[SiteName, str]()
-        for site in named(fitting, points):
+        ways = product(fitting, points, parts.recipes(recipes))
+        for site in starmap(SiteName, ways):
             try:
                 there[found(site)] = None
                 reached.add(site.point)

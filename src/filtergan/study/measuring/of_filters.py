@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from filtergan.config.fields import GanConfig
+from filtergan.config.site_names import SiteName
 from filtergan.figures import filters_figure, mds_figure, save
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime
@@ -39,12 +40,15 @@ COMPARED = 1000  # real responses, and as many generated ones, that are told apa
 HELD_OUT = 2000  # held-out images, each with a draw of its own, behind R²
 
 
-def measure_filters(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
+def measure_filters(
+    run: RunDirectory, materials: Materials, name: SiteName, gan: FilterGAN, seed: int
+) -> Found:
     """Measure the draws of a site's generator, and plot its figures of filters.
 
     Args:
         run: The run directory; its record is told where the figures lie.
         materials: Images and network.
+        name: The site's.
         gan: The trained generator and discriminator.
         seed: Of the site's measures.
     """
@@ -55,7 +59,7 @@ def measure_filters(run: RunDirectory, materials: Materials, gan: FilterGAN, see
     found |= _accuracy(run, materials, gan, draws, seed)
     found |= _retrained(run, materials, gan, draws, seed)
     found |= _fidelity(run, materials, gan, seed)
-    _plot(run, gan, draws)
+    _plot(run, name, gan, draws)
     return found
 
 
@@ -249,9 +253,9 @@ def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int
     return found
 
 
-def _plot(run: RunDirectory, gan: FilterGAN, draws: Tensor) -> None:
+def _plot(run: RunDirectory, name: SiteName, gan: FilterGAN, draws: Tensor) -> None:
     """Generated filters beside the real ones (fig. 2), and their map (fig. 5)."""
-    config, name, real = run.config.measure, gan.site.name, gan.site.filters.cpu()
+    config, real = run.config.measure, gan.site.filters.cpu()
     count = min(config.map_filters, len(real))
     shown = torch.linspace(0, len(real) - 1, count).round().long()
     generated = draws.cpu()

@@ -52,9 +52,10 @@ _LIST = (
     ),
     Stage(
         "train-gan",
-        "Train the generator and the discriminator of every site (eqs. 1-4).",
+        "Train generator and discriminator of every site by the paper's game (eqs. 1-4).",
         needs=("train-cnn",),
         owns=Owned(
+            recipe="paper",
             site_keys=("filters", "response", "convolution", "inputs"),
             site_files=(
                 *("filtergan.json", "generator.safetensors", "discriminator.safetensors"),

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import RECIPES, SiteName
 from filtergan.errors import UserError
 from filtergan.families.catalogue import LOW_LEVEL
 from filtergan.figures import depth_figure, save
@@ -30,8 +30,8 @@ def run(run: RunDirectory, materials: Materials) -> None:
         if not run.site_done(STAGE, name):
             gan = materials.gan(name, run)
             seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
-            found = measure_filters(run, materials, gan, seed)
-            found |= _traversals(run, materials, gan, seed)
+            found = measure_filters(run, materials, name, gan, seed)
+            found |= _traversals(run, materials, name, gan, seed)
             run.set_measures(name, found)
             null = found["single_draw_accuracy"].null or 0.0
             run.set_verdict(name, *verdict(found, null, run.config.gan.steps))
@@ -42,10 +42,11 @@ def run(run: RunDirectory, materials: Materials) -> None:
     run.save()
 
 
-def _traversals(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int) -> Found:
+def _traversals(
+    run: RunDirectory, materials: Materials, name: SiteName, gan: FilterGAN, seed: int
+) -> Found:
     """Measure a site's traversals; record what was found, plot them with the gates they fail."""
-    name, test = gan.site.name, materials.dataset.test
-    folder = run.site_path(name)
+    test, folder = materials.dataset.test, run.site_path(name)
     path = folder / "traversal.safetensors"
     if not distributed.lead(path.exists):
         raise UserError(f"{path} is missing; run `filtergan traverse {run.path}` first.")
@@ -88,11 +89,16 @@ def _plot_depth(run: RunDirectory, materials: Materials) -> None:
 
 
 def _claims(run: RunDirectory, materials: Materials) -> dict[str, ClaimRecord]:
-    """The paper's two sentences, decided for the first and the last site; none of only one."""
-    if len(run.config.sites) < 2:
-        return {}
+    """The paper's two sentences, decided for the first and the last site; none of only one.
+
+    Both are of one recipe, the last that has two.
+    """
     order = materials.order()
-    early, late = (_evidence(run, name) for name in (order[0], order[-1]))
+    of_each = ([name for name in order if name.recipe == recipe] for recipe in RECIPES)
+    several = [names for names in of_each if len(names) > 1]
+    if not several:
+        return {}
+    early, late = (_evidence(run, several[-1][end]) for end in (0, -1))
     seed = runtime.derive_seed(run.config.seed, "claims")
     return decide(early, late, resamples=run.config.measure.resamples, seed=seed)
 

@@ -1,8 +1,8 @@
-"""Stage train-gan: play the game at every site."""
+"""Stage train-gan: play the paper's game at every site of its recipe."""
 
 import torch
 
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import PAPER, SiteName
 from filtergan.figures import curves_figure, save
 from filtergan.game.ablated import gan_type
 from filtergan.game.training import Diverged, train
@@ -18,7 +18,7 @@ STAGE = "train-gan"
 
 def run(run: RunDirectory, materials: Materials) -> None:
     """Write each site's generator, discriminator, checkpoint and curves."""
-    for name in run.config.sites:
+    for name in run.config.sites_of(PAPER):
         if not run.site_done(STAGE, name):
             _train_site(run, materials, name)
             run.finish_site(STAGE, name)
