@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from filtergan.config.bases import Frozen, Main
+from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.older import REMOVED, RENAMED, renewed
 from filtergan.config.site_names import PAPER, PLAIN, Recipe, SiteName, named
 from filtergan.config.traversal_fields import TraversalConfig
@@ -105,9 +106,10 @@ class GanConfig(Frozen):
 
     latent: Count = 8
     """Dimension of z, a standard normal (paper: unstated)."""
-    head: Literal["shared", "dense"] = "shared"
-    """Last layer of the generator: one small network shared by all filters, which scales, or one
-    dense layer to all weights, as in the paper."""
+    head: Literal["shared", "dense", "directed"] = "shared"
+    """Last layer of the generator: one small network shared by all filters, which scales; one
+    dense layer to all weights, as in the paper; or the shared one that begins at nothing, beside a
+    direction of all filters for every latent."""
     hidden: Count = 128
     """Width of the generator's hidden layers."""
     discriminator_channels: Count = 64
@@ -146,6 +148,12 @@ class GanConfig(Frozen):
     """Steps between two lines of the log."""
     checkpoint_every: Count = 250
     """Steps between two checkpoints."""
+
+
+class JointConfig(GanConfig):
+    """A generator of the natural recipe: the same, and how it was trained with its transformer."""
+
+    natural: NaturalConfig
 
 
 class MeasureConfig(Frozen):
@@ -227,6 +235,7 @@ class StudyConfig(Frozen):
     cnn: CnnConfig = CnnConfig()
     judges: JudgeConfig = JudgeConfig()
     gan: GanConfig = GanConfig()
+    natural: NaturalConfig = NaturalConfig()
     traversal: TraversalConfig = TraversalConfig()
     measure: MeasureConfig = MeasureConfig()
     ablation: AblationConfig = AblationConfig()

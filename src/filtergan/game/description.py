@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from filtergan.config.fields import Frozen, GanConfig, Shown
+from filtergan.config.bases import Frozen
+from filtergan.config.fields import GanConfig, JointConfig, Shown
 from filtergan.errors import UserError
 from filtergan.machine.distributed import lead
 from filtergan.machine.files import remedy, write_atomic
@@ -36,7 +37,7 @@ class Description(Frozen):
     """Shape of one response, or of what else the discriminator is shown."""
     convolution: Backend
     """How filters of its own for every sample were applied in training."""
-    config: GanConfig
+    config: JointConfig | GanConfig
     """Sizes of generator and discriminator, and how they were trained."""
     weights: dict[str, str]
     """Files of weights beside this one, each with its SHA-256."""

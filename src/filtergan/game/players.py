@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim import RMSprop
+from torch.optim import Adam, Optimizer, RMSprop
 
 from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
@@ -15,10 +15,22 @@ from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.game.minibatch import Minibatch
 from filtergan.machine import distributed
 
+Make = Callable[[list[nn.Parameter], float], Optimizer]
+
+
+def rmsprop(weights: list[nn.Parameter], rate: float) -> Optimizer:
+    """What the paper's players move by."""
+    return RMSprop(weights, rate, alpha=0.9)
+
+
+def adam(weights: list[nn.Parameter], rate: float) -> Optimizer:
+    """With hardly a memory of directions: the others move as well."""
+    return Adam(weights, rate, betas=(0.5, 0.99))
+
 
 @dataclass(eq=False)
 class Player:
-    """Moves some weights, with a rate and an RMSProp state of its own.
+    """Moves some weights, with a rate and the state of an optimiser of its own.
 
     Several may share a module and weights of it: Algorithm 1 keeps a state per update.
 
@@ -31,6 +43,7 @@ class Player:
         keeps: The name in a checkpoint of a moving average of its module, which is then what is
             kept of it; None: no average.
         loss: What it descends after the updates of Algorithm 1; None for those that play in these.
+        make: Its optimiser of weights and rate.
         average: That average.
         optimiser: With its state.
     """
@@ -41,13 +54,14 @@ class Player:
     rate: float
     keeps: str | None = None
     loss: Callable[[Minibatch], Tensor] | None = None
+    make: Make = rmsprop
     average: nn.Module | None = field(init=False)
-    optimiser: RMSprop = field(init=False)
+    optimiser: Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with a fresh state, and the average with the weights as they are."""
         self.average = None if self.keeps is None else copy.deepcopy(self.module)
-        self.optimiser = RMSprop(self.weights, self.rate, alpha=0.9)
+        self.optimiser = self.make(self.weights, self.rate)
 
     def move(self, gradients: Sequence[Tensor], weight: float) -> None:
         """Make one step along the mean of all processes' gradients.
@@ -97,6 +111,10 @@ class Players:
     def __getitem__(self, name: str) -> Player:
         """The player of that name."""
         return self._players[name]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a player of that name plays."""
+        return name in self._players
 
     def modules(self) -> dict[str, nn.Module]:
         """All modules by their names in a checkpoint, each once, and the averages."""

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from filtergan.errors import LostProcess, UserError
 from filtergan.game.gan import FilterGAN
 from filtergan.game.minibatch import Minibatch
 from filtergan.game.objectives import discriminator_loss, generator_loss, information_loss
-from filtergan.game.players import players_of
+from filtergan.game.players import Players, players_of
 from filtergan.machine import distributed
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
 from filtergan.machine.runtime import derive_seed
@@ -38,6 +39,41 @@ class Diverged(UserError):
         self.step = step
 
 
+@runtime_checkable
+class Schedule(Protocol):
+    """How long is played, and what is told and kept on the way."""
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Images in a minibatch."""
+        ...
+
+    @property
+    def decay(self) -> bool:
+        """Whether rates fall to zero over the second half."""
+        ...
+
+    @property
+    def average(self) -> float:
+        """Decay of the moving averages."""
+        ...
+
+    @property
+    def log_every(self) -> int:
+        """Steps between two lines of the log."""
+        ...
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between two checkpoints."""
+        ...
+
+
 class Game:
     """Everything that changes while the game is played, and one step of it.
 
@@ -49,7 +85,8 @@ class Game:
 
     def __init__(self, gan: FilterGAN, config: GanConfig, seed: int) -> None:
         self.gan, self.config, self.seed, self.step = gan, config, seed, 0
-        self.players = players_of(gan, config)
+        self.schedule: Schedule = config
+        self.players = self._seated()
         self.dtype = next(gan.generator.parameters()).dtype
 
     def play(self, inputs: Rows) -> dict[str, Tensor]:
@@ -62,22 +99,29 @@ class Game:
         with torch.no_grad():
             real = self._shown(minibatch.inputs)
         generated = self._shown(minibatch.inputs, minibatch.z)
-        losses = self._update_discriminator(minibatch, real, generated.detach())
+        losses = self._update_discriminator(real, generated.detach(), minibatch.weight)
         if self.config.updates == "algorithm1":
             losses |= self._update_generator(minibatch, generated)
             losses |= self._update_information(minibatch)
         else:
             losses |= self._update_summed(minibatch, generated)
         losses |= self._update_others(minibatch)
+        return self._done(losses, minibatch.weight)
+
+    def _done(self, losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
+        """End a step; the losses as all processes have them, given this one's share of all."""
         self.players.update_averages(self._kept())
         self.step += 1
-        means = distributed.mean(list(losses.values()), minibatch.weight)
+        means = distributed.mean(list(losses.values()), weight)
         return dict(zip(losses, means, strict=True))
+
+    def _seated(self) -> Players:
+        return players_of(self.gan, self.config)
 
     def _minibatch(self, inputs: Rows) -> Minibatch:
         rng = random_generator(self.seed, "step", self.step)
         device = self.gan.site.filters.device
-        return Minibatch.drawn(inputs, self.config.batch, self.gan.latent, rng, device)
+        return Minibatch.drawn(inputs, self.schedule.batch, self.gan.latent, rng, device)
 
     def _shown(self, h: Tensor, z: Tensor | None = None) -> Tensor:
         with distributed.autocast():
@@ -90,13 +134,13 @@ class Game:
         return scores.to(self.dtype), predicted.to(self.dtype)
 
     def _update_discriminator(
-        self, minibatch: Minibatch, real: Tensor, generated: Tensor
+        self, real: Tensor, generated: Tensor, weight: float
     ) -> dict[str, Tensor]:
         """D ascends eq. 1."""
         scores, _ = self._discriminate(torch.cat([real, generated]))
         on_real, on_generated = scores.split([len(real), len(generated)])
         loss = discriminator_loss(on_real, on_generated)
-        self._descend("discriminator", loss, minibatch)
+        self._descend("discriminator", loss, weight)
         return {
             "discriminator": loss.detach(),
             "score_real": on_real.mean().detach(),
@@ -107,7 +151,7 @@ class Game:
         """G descends eq. 1."""
         scores, _ = self._discriminate(generated)
         loss = generator_loss(scores, self.config.loss)
-        self._descend("generator", loss, minibatch)
+        self._descend("generator", loss, minibatch.weight)
         return {"generator": loss.detach()}
 
     def _update_information(self, minibatch: Minibatch) -> dict[str, Tensor]:
@@ -142,21 +186,21 @@ class Game:
         for player in self.players:
             if player.loss is not None:
                 loss = player.loss(minibatch)
-                self._descend(player.name, loss, minibatch)
+                self._descend(player.name, loss, minibatch.weight)
                 losses[player.name] = loss.detach()
         return losses
 
-    def _descend(self, name: str, loss: Tensor, minibatch: Minibatch) -> None:
+    def _descend(self, name: str, loss: Tensor, weight: float) -> None:
         player = self.players[name]
-        player.move(torch.autograd.grad(loss, player.weights), minibatch.weight)
+        player.move(torch.autograd.grad(loss, player.weights), weight)
 
     def _rates_left(self) -> float:
-        left = 1 - self.step / self.config.steps
-        return min(1.0, 2 * left) if self.config.decay else 1.0
+        left = 1 - self.step / self.schedule.steps
+        return min(1.0, 2 * left) if self.schedule.decay else 1.0
 
     def _kept(self) -> float:
         """What the averages keep of themselves: early on they forget the start faster."""
-        return min(self.config.average, (self.step + 1) / (self.step + 11))
+        return min(self.schedule.average, (self.step + 1) / (self.step + 11))
 
     def result(self) -> FilterGAN:
         """What is kept: the players' averages, and those who have none as they are."""
@@ -225,10 +269,24 @@ def train(
         LostProcess: Another process of the run has ended.
         UserError: The checkpoint is damaged.
     """
-    inputs, checkpoint = rows_of(inputs), None if checkpoint is None else Path(checkpoint)
+    inputs = rows_of(inputs)
     first = inputs[:1000].to(site.filters.device)
     gan = kind.new(site, first, config, derive_seed(seed, "weights"))
     game = Game(gan, config, seed)
+    play_to_the_end(game, inputs, checkpoint, log, on_start, on_step)
+    return game.result()
+
+
+def play_to_the_end(
+    game: Game,
+    inputs: Rows,
+    checkpoint: str | os.PathLike[str] | None = None,
+    log: Log = lambda step, values: None,
+    on_start: Callable[[int], object] = lambda step: None,
+    on_step: Callable[[], object] = lambda: None,
+) -> None:
+    """Play all steps of a game that are left; arguments and errors are those of `train`."""
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     if checkpoint is not None and distributed.lead(checkpoint.exists):
         game.load(checkpoint)
     game.players.agree()
@@ -239,7 +297,6 @@ def train(
     except LostProcess as error:
         kept = f"; the last checkpoint is {checkpoint}" if _is_kept(checkpoint) else ""
         raise LostProcess(error.reason, f" at step {game.step} of the game{kept}") from error
-    return game.result()
 
 
 def _play(
@@ -249,7 +306,7 @@ def _play(
     log: Log,
     on_step: Callable[[], object],
 ) -> None:
-    config = game.config
+    config = game.schedule
     while game.step < config.steps:
         losses = game.play(inputs)
 

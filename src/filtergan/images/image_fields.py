@@ -9,17 +9,17 @@ the coefficients moves them back, and twice as much moves them twice.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.config.values import FieldKind
 from filtergan.families.transformations import displace
 
-Kind = Literal["flow", "gain", "blur", "offset"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[FieldKind, ...] = get_args(FieldKind)
 SQUARINGS = 4  # of an exponential: from a sixteenth of the flow
 PIXEL = 28  # sides of an image on which a flow of 1 is a pixel
 
@@ -37,13 +37,13 @@ class FieldSpace:
     """
 
     shape: tuple[int, int, int]
-    kinds: tuple[Kind, ...] = ("flow", "gain", "blur")
+    kinds: tuple[FieldKind, ...] = ("flow", "gain", "blur")
     grid: int = 7
 
     @property
-    def channels(self) -> dict[Kind, int]:
+    def channels(self) -> dict[FieldKind, int]:
         """Fields of each kind."""
-        of_kind: Mapping[Kind, int] = {
+        of_kind: Mapping[FieldKind, int] = {
             "flow": 2,
             "gain": self.shape[0],
             "blur": 1,
@@ -68,7 +68,7 @@ class FieldSpace:
 
     def fields(
         self, coefficients: Float[Tensor, "n m g g"]
-    ) -> dict[Kind, Float[Tensor, "n k h w"]]:
+    ) -> dict[FieldKind, Float[Tensor, "n k h w"]]:
         """The field of each kind at every pixel, the flow in pixels (before its exponential)."""
         rows, columns = (spreading(side, self.grid).to(coefficients) for side in self.shape[1:])
         spread = (rows @ coefficients @ columns.mT).split(list(self.channels.values()), dim=1)

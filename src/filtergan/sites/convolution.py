@@ -1,4 +1,4 @@
-"""Convolution in one, two or three dimensions in which every sample has its own filters."""
+"""Convolution in one, two or three dimensions in which samples have filters of their own."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -80,16 +80,18 @@ def convolve(
     geometry: Geometry = Geometry(),
     backend: Backend = "grouped",
 ) -> Float[Tensor, "n o *l"]:
-    """Convolve with one set of filters, or with a set of its own for every sample.
+    """Convolve with one set of filters, with a set for every sample, or for every few of them.
 
     Args:
         inputs: A batch with one, two or three dimensions behind the channels.
-        filters: [o, i, *k] for all samples, or [n, o, i, *k]; i is c / groups.
+        filters: [o, i, *k] for all samples, or [m, o, i, *k], each for n / m samples in a row; i is
+            c / groups.
         bias: One number per filter, the same for all samples.
         geometry: Stride, padding, dilation, groups and padding mode.
         backend: How filters of its own for every sample are applied: as one grouped convolution,
             each sample a group (or `groups` of them), or as matrix products with the unfolded
-            inputs (two dimensions or filters of one position; no groups). `fastest` chooses.
+            inputs (two dimensions or filters of one position; no groups), which takes a set for
+            every sample. `fastest` chooses.
     """
     before, after = geometry.padding[-2::-2], geometry.padding[::-2]
     padding = before or (0,)
@@ -102,21 +104,22 @@ def convolve(
     stride, dilation = geometry.stride, geometry.dilation
     if filters.ndim == inputs.ndim:
         return convolution(inputs, filters, bias, stride, padding, dilation, geometry.groups)
-    n, o = filters.shape[:2]
-    assert len(inputs) == n, "as many sets of filters as samples"
-    if backend == "unfolded":
+    m, o = filters.shape[:2]
+    assert len(inputs) % m == 0, "every set of filters has equally many samples"
+    if backend == "unfolded" and len(inputs) == m:
         out = _unfolded(inputs, filters, stride, padding, dilation)
     else:
+        # The samples of a set are a batch; the sets stand side by side, as groups.
         out = convolution(
-            inputs.reshape(1, -1, *inputs.shape[2:]),
-            filters.reshape(n * o, *filters.shape[2:]),
+            inputs.unflatten(0, (m, -1)).transpose(0, 1).flatten(1, 2),
+            filters.flatten(0, 1),
             None,
             stride,
             padding,
             dilation,
-            n * geometry.groups,
+            m * geometry.groups,
         )
-        out = out.reshape(n, o, *out.shape[2:])
+        out = out.unflatten(1, (m, o)).transpose(0, 1).flatten(0, 1)
     return out if bias is None else out + bias.reshape(-1, *[1] * (out.ndim - 2))
 
 

@@ -6,7 +6,7 @@ A walk (`walk.py`) takes any `Inverter`; the pixel search is one (`search.py`).
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from filtergan.game.gan import FilterGAN
@@ -56,6 +56,8 @@ class Points:
         profiles: a(x | z), which the recovered image is to have under other filters.
         filters: These: G(z_k), or what a null has in their place.
         starts: Where a search may start; None: at x.
+        places: Of each point, its image and its own number: what an inverter draws at random for it
+            hangs on these alone; None: nothing is drawn.
         learned: What the same inverter learned at a neighbour of each; None: there is none.
     """
 
@@ -66,6 +68,7 @@ class Points:
     profiles: Float[Tensor, "n ..."]
     filters: Float[Tensor, "n o i *k"]
     starts: Float[Tensor, "n c h w"] | None = None
+    places: Int[Tensor, "n 2"] | None = None
     learned: Learned | None = None
 
 

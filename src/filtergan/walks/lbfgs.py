@@ -14,7 +14,7 @@ SHORTENED = 0.3  # a step that did not lower the objective
 DECREASE = 1e-4  # of the objective, over what the gradient promises, that is enough
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Values [n] and gradients [n, c, h, w] at images [n, c, h, w], none depending on the others."""
+"""Values [n] and gradients [n, c, h, w] at points [n, c, h, w], none depending on the others."""
 Metric = Callable[[Tensor], Tensor]
 """A positive map of gradients to steps, the same for every image: what the search begins with."""
 
@@ -89,10 +89,11 @@ def minimise(
     evaluations: int,
     metric: Metric,
     curvature: Curvature | None = None,
+    bounds: tuple[float, float] = (0, 1),
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "evaluations n"], Curvature | None]:
-    """Minimise an objective of every image within [0, 1].
+    """Minimise an objective of every image, or of other numbers, within bounds.
 
-    A pixel at a bound that wants to leave it stays. A step that does not lower the objective
+    A number at a bound that wants to leave it stays. A step that does not lower the objective
     enough is taken back, and tried again shorter.
 
     Args:
@@ -102,16 +103,17 @@ def minimise(
             start.
         metric: Gives the first step, and what nothing has been learned of later.
         curvature: Of a search near by, to begin with.
+        bounds: Of every number; by default those of pixels.
 
     Returns:
         Images, the objective after every evaluation, and the curvature; None: no step was made.
     """
-    known = curvature
+    known, (low, high) = curvature, bounds
     x, (value, gradient) = start, objective(start)
     values, refused = [value], torch.zeros_like(value, dtype=torch.bool)
     direction, length = torch.zeros_like(x), torch.zeros_like(value)
     for _ in range(evaluations - 1):
-        free = ~(((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0)))
+        free = ~(((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0)))
         downhill = -gradient * free
         wish = (metric(downhill) if known is None else known.applied(downhill, metric)) * free
         downwards = _dot(wish, gradient) < 0  # False also where it is no number
@@ -121,7 +123,7 @@ def minimise(
         direction = torch.where(_wide(refused), direction, wish)
         length = torch.where(refused, SHORTENED * length, full)
 
-        tried = (x + _wide(length) * direction).clamp(0, 1)
+        tried = (x + _wide(length) * direction).clamp(low, high)
         new, slope = objective(tried)
         step, change = tried - x, slope - gradient
         taken = new <= value + DECREASE * _dot(gradient, step)

@@ -60,7 +60,8 @@ def walk(
             rngs = [random_generator(null_seed, "null", *place) for place in places]
             moved = matched_noise(base, moved, rngs)
         start = None if starts is None else starts[owner, which]
-        there = Points(gan, x, near, far, _profiles(gan, x, base), moved, start)
+        place = torch.stack([owner, which], dim=1)
+        there = Points(gan, x, near, far, _profiles(gan, x, base), moved, start, place)
         found, _ = inverter(there, tick)
         return found.images, found.before, found.after
 
@@ -120,7 +121,9 @@ def walk_grid(
                 known = known.at(place.flatten().to(first.device))
             profile = profiles.repeat_interleave(len(ring.at), 0)
             filters = gan.draw(targets[at])
-            there = Points(gan, x[at], near[at], targets[at], profile, filters, start, known)
+            owner = chosen.repeat_interleave(len(ring.at))
+            place = torch.stack([owner, at % points], dim=1)
+            there = Points(gan, x[at], near[at], targets[at], profile, filters, start, place, known)
             now, known = inverter(there, tick)
             step[at], found[at] = now.images - found[inner], now.images
             before[at], after[at] = now.before, now.after

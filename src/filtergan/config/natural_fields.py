@@ -1,0 +1,64 @@
+"""The choices of the natural recipe: a generator trained together with an image transformer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from filtergan.config.bases import Frozen, Main
+from filtergan.config.values import Count, FieldKind, NonNegative, Positive
+
+
+class NaturalConfig(Frozen):
+    """Generator and transformer trained together, so that what one does the other can undo."""
+
+    start: Literal["real", "paper"] = "real"
+    """What the generator starts from: the real filters, or the paper's generator of the same site,
+    which never saw them."""
+    steps: Annotated[Count, Main] = 1500
+    """Steps of the joint training."""
+    null_steps: Count = 500
+    """Steps in which the null's transformer, with random directions of the filters, is trained."""
+    pairs: Count = 16
+    """Pairs of latents (z, z') in a minibatch."""
+    pair_images: Count = 8
+    """Images that share a pair, and so its filters: much faster than filters for every image."""
+    fields: Annotated[tuple[FieldKind, ...], Field(min_length=1)] = ("flow", "gain", "blur")
+    """Fields that the transformer changes images by."""
+    grid: Annotated[int, Field(ge=2)] = 7
+    """Coefficients of a field along each axis."""
+    channels: Count = 32
+    """Channels of the transformer's first convolution, and of the reader's; the next has twice as
+    many."""
+    compensation: NonNegative = 1.5
+    """Weight of the log compensation."""
+    information: NonNegative = 1.0
+    """Weight of reading z' - z from the images."""
+    size: Positive = 0.35
+    """Mean change of image, in norms of x, that is aimed at: more is harder to undo."""
+    size_weight: NonNegative = 10.0
+    """Weight of the squared deviation from it."""
+    game: NonNegative = 2.0
+    """Weight of fooling the discriminator of responses, which keeps single draws good."""
+    transformer_rate: Positive = 2e-3
+    """Adam's rate of the transformer and of the reader."""
+    generator_rate: Positive = 5e-4
+    """Adam's rate of the generator."""
+    decay: bool = True
+    """Let all rates fall linearly to zero over the second half of the steps."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of the moving averages of generator and transformer, which are kept."""
+    log_every: Count = 50
+    """Steps between two lines of the log."""
+    checkpoint_every: Count = 250
+    """Steps between two checkpoints."""
+
+    @property
+    def batch(self) -> int:
+        """Images in a minibatch."""
+        return self.pairs * self.pair_images
+
+    @model_validator(mode="after")
+    def _check(self) -> "NaturalConfig":
+        if len(set(self.fields)) != len(self.fields):
+            raise ValueError("fields names each kind once")
+        return self

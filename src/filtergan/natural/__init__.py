@@ -1,0 +1,1 @@
+"""Natural transformations: a generator trained together with what undoes its changes in images."""

@@ -1,0 +1,169 @@
+"""The joint training: generator and transformer move together, and the game goes on."""
+
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from filtergan.game.objectives import generator_loss, information_loss
+from filtergan.game.players import Player, Players, adam
+from filtergan.game.training import Game, Log, play_to_the_end
+from filtergan.machine.runtime import derive_seed
+from filtergan.machine.runtime import generator as random_generator
+from filtergan.machine.storage import Rows, RowsLike, rows_of
+from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.pairs import Pairs
+from filtergan.natural.terms import (
+    compensation_loss,
+    reading_loss,
+    relative_change,
+    size_loss,
+    squared_norm,
+)
+from filtergan.sites.site import untouched
+
+
+class JointGame(Game):
+    """The game, whose generator must also let a transformer undo its changes in images.
+
+    Args:
+        gan: What is trained.
+        seed: Of minibatches and latents.
+        fixed: Whether the generator stays as it is, so that only its transformer is trained.
+    """
+
+    gan: NaturalGAN
+
+    def __init__(self, gan: NaturalGAN, seed: int, fixed: bool = False) -> None:
+        self.natural, self.fixed = gan.config.natural, fixed
+        super().__init__(gan, gan.config, seed)
+        self.schedule = self.natural
+        if fixed:
+            self.schedule = self.natural.model_copy(update={"steps": self.natural.null_steps})
+
+    def _seated(self) -> Players:
+        """Transformer and reader, and unless the generator is fixed those of the game."""
+        gan, natural = self.gan, self.natural
+
+        def whole(module: nn.Module, name: str, rate: float, keeps: str | None = None) -> Player:
+            return Player(name, module, list(module.parameters()), rate, keeps, make=adam)
+
+        players = [
+            whole(gan.transformer, "transformer", natural.transformer_rate, "transformer_average"),
+            whole(gan.reader, "reader", natural.transformer_rate, "reader_average"),
+        ]
+        if not self.fixed:
+            theirs = {player.name: player for player in super()._seated()}
+            moved = whole(gan.generator, "generator", natural.generator_rate, "average")
+            players += [theirs["discriminator"], theirs["q"], moved]
+        return Players(players)
+
+    def play(self, inputs: Rows) -> dict[str, Tensor]:
+        """One step on a minibatch drawn from images; returns losses."""
+        natural, gan = self.natural, self.gan
+        pairs = Pairs.drawn(
+            inputs,
+            natural.pairs,
+            natural.pair_images,
+            gan.latent,
+            random_generator(self.seed, "step", self.step),
+            gan.site.filters.device,
+        )
+        self.players.set_rates(self._rates_left())
+        with untouched(gan.site.network):  # once, and not again in every pass
+            losses, moved, real = self._undo(pairs)
+            total = losses.pop("total")
+            if self.fixed:
+                self._move(("transformer", "reader"), total, pairs.weight)
+            else:
+                losses |= self._play_on(pairs, total, moved, real)
+        return self._done({name: v.detach() for name, v in losses.items()}, pairs.weight)
+
+    def _undo(self, pairs: Pairs) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """How well T undoes what the generator does; responses under G(z') and under W."""
+        natural, gan, x = self.natural, self.gan, pairs.x
+        z, z_k = pairs.spread(pairs.z), pairs.spread(pairs.z_k)
+        with torch.no_grad():
+            h = gan.site.input(x)
+            real = gan.site.respond(h)
+        filters, filters_k = gan.generator(torch.cat([pairs.z, pairs.z_k])).chunk(2)
+        profile, moved = gan.site.respond(h, filters), gan.site.respond(h, filters_k)
+        x_k = gan.transformer(x, z, z_k)
+        undone = gan.site.respond(gan.site.input(x_k), filters_k)
+        unit = squared_norm(profile.detach()).mean()
+        before, after = (squared_norm(r - profile) / unit for r in (moved, undone))
+        compensation = compensation_loss(before, after)
+        reading = reading_loss(z_k - z, gan.reader(x, x_k))
+        change = relative_change(x, x_k)
+        size = size_loss(change, natural.size)
+        total = natural.compensation * compensation + natural.information * reading
+        losses = {
+            "total": total + natural.size_weight * size,
+            "compensation": 1 - (after / (before + 1e-12)).median(),
+            "log_compensation": compensation,
+            "before": before.mean(),
+            "reading": reading,
+            "change": change.mean(),
+        }
+        return losses, moved, real
+
+    def _play_on(
+        self, pairs: Pairs, total: Tensor, moved: Tensor, real: Tensor
+    ) -> dict[str, Tensor]:
+        """The game's own step: D learns, then all who undo, and G fools D as well; Q looks on."""
+        losses = self._update_discriminator(real, moved.detach(), pairs.weight)
+        scores, predicted = self._discriminate(moved)
+        adversarial = generator_loss(scores, self.config.loss)
+        information = information_loss(pairs.spread(pairs.z_k), predicted)
+        q = self.players["q"]
+        for_q = torch.autograd.grad(information, q.weights, retain_graph=True)
+        whole = total + self.natural.game * adversarial
+        self._move(("transformer", "reader", "generator"), whole, pairs.weight)
+        q.move(for_q, pairs.weight)
+        return losses | {"generator": adversarial, "information": information}
+
+    def _move(self, names: tuple[str, ...], loss: Tensor, weight: float) -> None:
+        """Let several players descend one loss at once."""
+        players = [self.players[name] for name in names]
+        gradients = iter(torch.autograd.grad(loss, [w for p in players for w in p.weights]))
+        for player in players:
+            player.move([next(gradients) for _ in player.weights], weight)
+
+
+def train_jointly(
+    gan: NaturalGAN,
+    images: RowsLike,
+    seed: int = 0,
+    *,
+    fixed: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    log: Log = lambda step, values: None,
+    on_start: Callable[[int], object] = lambda step: None,
+    on_step: Callable[[], object] = lambda: None,
+) -> NaturalGAN:
+    """Train a generator and its transformer together, by `gan.config.natural`.
+
+    Args:
+        gan: Where both begin; its weights move.
+        images: Training images [n, c, h, w], pixels, as `rows_of` makes rows.
+        seed: Of minibatches and latents.
+        fixed: Leave the generator as it is, and train its transformer alone, for `null_steps`.
+        checkpoint: File for the state; where it exists, the training goes on from it.
+        log: Called every `log_every` steps with the step and the losses.
+        on_start: Called once with the step that it starts from.
+        on_step: Called after every step.
+
+    Returns:
+        The averages of both, with the discriminator and the reader.
+
+    Raises:
+        Diverged: A loss is not finite, or a weight where the state is to be kept.
+        LostProcess: Another process of the run has ended.
+        UserError: The checkpoint is damaged.
+    """
+    game = JointGame(gan, derive_seed(seed, "joint"), fixed)
+    play_to_the_end(game, rows_of(images), checkpoint, log, on_start, on_step)
+    result = game.result()
+    assert isinstance(result, NaturalGAN)
+    return result

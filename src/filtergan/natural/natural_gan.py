@@ -1,0 +1,123 @@
+"""The object of the natural recipe: a `FilterGAN` with the transformer that undoes it."""
+
+import os
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from filtergan.config.fields import GanConfig, JointConfig
+from filtergan.config.natural_fields import NaturalConfig
+from filtergan.errors import UserError
+from filtergan.game.discriminator import Discriminator
+from filtergan.game.gan import FilterGAN
+from filtergan.game.generator import Generator
+from filtergan.images.image_fields import FieldSpace
+from filtergan.natural.readers import ImageReader
+from filtergan.natural.transformer import Transformer
+from filtergan.sites.site import Site
+
+BATCH = 256  # images transformed at once
+
+
+class NaturalGAN(FilterGAN):
+    """A `FilterGAN` with an image transformer T that undoes its changes of filters.
+
+    Attributes:
+        transformer: T(x, z, z') -> x', whose response under G(z') is to be that of x under G(z).
+        reader: (x, x') -> z' - z.
+    """
+
+    config: JointConfig
+
+    def __init__(
+        self,
+        site: Site,
+        generator: Generator,
+        discriminator: Discriminator,
+        config: JointConfig,
+        transformer: Transformer,
+        reader: ImageReader,
+    ) -> None:
+        super().__init__(site, generator, discriminator, config)
+        self.transformer, self.reader = transformer, reader
+
+    @classmethod
+    def built(
+        cls,
+        site: Site,
+        config: GanConfig,
+        response: tuple[int, ...],
+        start: Float[Tensor, "o i *k"] | None = None,
+    ) -> "NaturalGAN":
+        """Build one from shapes, as `FilterGAN.built` does."""
+        assert isinstance(config, JointConfig)
+        plain, natural = FilterGAN.built(site, config, response, start), config.natural
+        space = space_of(site, natural)
+        transformer = Transformer(space, config.latent, natural.channels)
+        reader = ImageReader(space.shape[0], config.latent, natural.channels)
+        return cls(site, plain.generator, plain.discriminator, config, transformer, reader)
+
+    @torch.no_grad()
+    def transform(
+        self,
+        x: Float[Tensor, "n c h w"],
+        z: Float[Tensor, "n latent"],
+        z_k: Float[Tensor, "n latent"],
+    ) -> Float[Tensor, "n c h w"]:
+        """T(x, z, z'), without gradient.
+
+        Args:
+            x: Images, pixels in [0, 1], on the device of the site.
+            z: The latent whose filters saw x.
+            z_k: That whose filters are to see the result.
+        """
+        parts = zip(x.split(BATCH), z.split(BATCH), z_k.split(BATCH), strict=True)
+        return torch.cat([self.transformer(*part) for part in parts])
+
+    @classmethod
+    def new(
+        cls, site: Site, inputs: Float[Tensor, "n i *k"], config: GanConfig, seed: int
+    ) -> "NaturalGAN":
+        """Build an untrained one, as `FilterGAN.new` does."""
+        return _ours(super().new(site, inputs, config, seed))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], network: nn.Module) -> "NaturalGAN":
+        """Read what `save` wrote, as `FilterGAN.load` does."""
+        return _ours(super().load(folder, network))
+
+    def _parts(self) -> list[tuple[str, nn.Module]]:
+        more: list[tuple[str, nn.Module]] = [
+            ("transformer", self.transformer),
+            ("reader", self.reader),
+        ]
+        return super()._parts() + more
+
+
+def _ours(gan: FilterGAN) -> NaturalGAN:
+    assert isinstance(gan, NaturalGAN)
+    return gan
+
+
+def space_of(site: Site, config: NaturalConfig) -> FieldSpace:
+    """The fields that images of a site are changed by.
+
+    Raises:
+        UserError: The network takes no images [c, h, w].
+    """
+    if len(site.image_shape) != 3:
+        raise UserError(
+            f"The natural recipe moves images [c, h, w]; this network takes {site.image_shape}. "
+            "Study it by the paper's recipe."
+        )
+    c, h, w = site.image_shape
+    return FieldSpace((c, h, w), config.fields, config.grid)
+
+
+def joint_config(gan: GanConfig, natural: NaturalConfig) -> JointConfig:
+    """The config of a generator by the natural recipe, given that of the paper's."""
+    values = gan.model_dump() | {"natural": natural}
+    if natural.start == "real":
+        values |= {"start": "real", "head": "directed"}
+    return JointConfig.model_validate(values)

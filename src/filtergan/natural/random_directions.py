@@ -1,0 +1,79 @@
+"""The null of the natural recipe: T trained alike, against random directions of the filters."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from filtergan.game.generator import Generator
+from filtergan.machine.runtime import derive_seed
+from filtergan.machine.runtime import generator as random_generator
+from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.terms import squared_norm
+
+HALVINGS = 20  # of the interval in which the length of the directions is sought
+PAIRS = 32  # of latents, each seen on some images, on which changes of response are compared
+
+
+def random_directions(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: int) -> NaturalGAN:
+    """An untrained transformer beside a generator of G(z) = mean + sum z_j D_j, D drawn at random.
+
+    Every filter's directions are as long, over each other, as those filters change under `gan`; all
+    are scaled so that moving z changes responses by as much as it does under `gan`: norms of
+    filters would not do, since most directions of filters hardly change any response.
+
+    Args:
+        gan: A trained one.
+        images: Some training images, pixels, on which responses are compared.
+        seed: Of directions and of the transformer's weights.
+    """
+    site, latent = gan.site, gan.latent
+    config = gan.config.model_copy(update={"head": "directed"})
+    mean = gan.draw(gan.latents(256, seed, "null mean")).mean(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "null weights"))
+        null = NaturalGAN.built(site, config, gan.discriminator.shape, mean)
+    null.discriminator = copy.deepcopy(gan.discriminator)
+    null.transformer.to(images.device)
+    null.reader.to(images.device)
+    generator = null.generator.to(images.device)
+    rng = random_generator(seed, "null directions")
+    z, z_k = torch.randn(2, PAIRS, latent, generator=rng).to(images.device)
+    drawn = torch.randn(generator.directions.shape, generator=rng).to(images.device)
+    spread = (gan.draw(z_k) - gan.draw(z)).flatten(2).square().mean((0, 2)).sqrt()
+    drawn = drawn * spread.reshape(-1, *[1] * (drawn.ndim - 2))
+
+    wanted = _change(gan, images, z, z_k)
+    low, high = 0.0, 1.0
+    with torch.no_grad():
+        while _scaled(null, generator, drawn, high, images, z, z_k) < wanted and high < 2**HALVINGS:
+            high *= 2
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            reached = _scaled(null, generator, drawn, middle, images, z, z_k)
+            low, high = (middle, high) if reached < wanted else (low, middle)
+    return null
+
+
+def _scaled(
+    null: NaturalGAN,
+    generator: Generator,
+    drawn: Tensor,
+    scale: float,
+    images: Tensor,
+    z: Tensor,
+    z_k: Tensor,
+) -> float:
+    """The change of response under the directions at a scale, which the generator then has."""
+    generator.directions.copy_(scale * drawn)
+    return _change(null, images, z, z_k)
+
+
+@torch.no_grad()
+def _change(gan: NaturalGAN, images: Tensor, z: Tensor, z_k: Tensor) -> float:
+    """Pooled ‖R(h, G(z')) - R(h, G(z))‖² over ‖R(h, G(z))‖², each pair on images of its own."""
+    each = len(images) // len(z)
+    h = gan.site.input(images[: each * len(z)])
+    near, far = (gan.site.respond(h, gan.draw(latents)) for latents in (z, z_k))
+    return float(squared_norm(far - near).sum() / squared_norm(near).sum())

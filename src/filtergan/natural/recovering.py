@@ -1,0 +1,100 @@
+"""Images recovered by T, in one pass, and by a search for the same fields, image by image."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from filtergan.game.gan import FilterGAN
+from filtergan.images.image_fields import FieldSpace
+from filtergan.machine.runtime import Tick
+from filtergan.machine.runtime import generator as random_generator
+from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.sites.site import untouched
+from filtergan.walks.inverter import Inversion, Points, residual
+from filtergan.walks.lbfgs import minimise
+
+EVALUATIONS = 40  # of a search: residuals fall by a hundredth more in the next ten
+BOUND = 8.0  # of coefficients, far out: what fields are searched within
+START = 0.3  # standard deviation of a random start's coefficients
+REST = 1e-4  # weight of coefficients' mean square, which says what nothing else does
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """Recovers images by the transformer of a `NaturalGAN`; an `Inverter`."""
+
+    batch: int = 128
+
+    def at_once(self, gan: FilterGAN, images: Float[Tensor, "n c h w"]) -> int:
+        """Points in a pass."""
+        return min(self.batch, gan.at_once)
+
+    def __call__(self, points: Points, tick: Tick) -> tuple[Inversion, None]:
+        """T(x, z, z') at every point."""
+        gan = points.gan
+        assert isinstance(gan, NaturalGAN), "a generator with a transformer"
+        found = gan.transform(points.images, points.z, points.targets)
+        tick(len(found))
+        return _seen(points, found), None
+
+
+@dataclass(frozen=True)
+class FieldSearch:
+    """Recovers images by fields like the transformer's, searched for each alone; an `Inverter`.
+
+    What a rule for all images reaches is beside this what any image could reach on its own.
+
+    Attributes:
+        space: The fields.
+        seed: Of a random start; None: from x as it is.
+        batch: Points searched together.
+    """
+
+    space: FieldSpace
+    seed: int | None = None
+    batch: int = 128
+
+    def at_once(self, gan: FilterGAN, images: Float[Tensor, "n c h w"]) -> int:
+        """Points to search together."""
+        return min(self.batch, gan.at_once)
+
+    def __call__(self, points: Points, tick: Tick) -> tuple[Inversion, None]:
+        """Search at every point, by L-BFGS over the coefficients of its fields."""
+        site, x = points.gan.site, points.images
+
+        def objective(coefficients: Tensor) -> tuple[Tensor, Tensor]:
+            coefficients = coefficients.detach().requires_grad_()
+            x_k = self.space.apply(x, coefficients)
+            values = residual(site, x_k, points.profiles, points.filters)
+            values = values + REST * coefficients.square().flatten(1).mean(1)
+            (gradient,) = torch.autograd.grad(values.sum(), coefficients)
+            tick(len(x))
+            return values.detach(), gradient
+
+        with untouched(site.network):
+            found, _, _ = minimise(
+                objective, self._start(points), EVALUATIONS, lambda g: g, bounds=(-BOUND, BOUND)
+            )
+        with torch.no_grad():
+            return _seen(points, self.space.apply(x, found)), None
+
+    def _start(self, points: Points) -> Float[Tensor, "n m g g"]:
+        shape = self.space.size
+        if self.seed is None:
+            return points.images.new_zeros(len(points.images), *shape)
+        assert points.places is not None, "a walk numbers its points"
+        rngs = [random_generator(self.seed, "start", *place) for place in points.places.tolist()]
+        drawn = [torch.randn(shape, generator=rng) for rng in rngs]
+        return START * torch.stack(drawn).to(points.images)
+
+
+def _seen(points: Points, found: Float[Tensor, "n c h w"]) -> Inversion:
+    """What was found, with the residuals before and after."""
+    site = points.gan.site
+    with torch.no_grad(), untouched(site.network):
+        before, after = (
+            residual(site, x, points.profiles, points.filters) for x in (points.images, found)
+        )
+    return Inversion(found, before, after)

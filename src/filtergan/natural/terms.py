@@ -1,0 +1,42 @@
+"""The joint training's equations as pure functions of residuals, latents and images."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+FLOOR = 0.002  # of residuals, over the norm of profiles: below it nothing more is to be gained
+
+
+def compensation_loss(before: Float[Tensor, " n"], after: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Mean log of what is left of the residuals: every point counts alike, whatever its size.
+
+    Args:
+        before: Of each point, ‖a(x | z') - a(x | z)‖² over the squared norm of profiles.
+        after: ‖a(T(x, z, z') | z') - a(x | z)‖², likewise.
+    """
+    return ((after + FLOOR).log() - (before + FLOOR).log()).mean()
+
+
+def reading_loss(
+    step: Float[Tensor, "n latent"], read: Float[Tensor, "n latent"]
+) -> Float[Tensor, ""]:
+    """Mean square error of z' - z as read from (x, x'), over its variance; chance is 1."""
+    return F.mse_loss(read, step) / 2
+
+
+def size_loss(change: Float[Tensor, " n"], size: float) -> Float[Tensor, ""]:
+    """How far the mean change of image is from the size wanted, squared, in units of it."""
+    return (change.mean() / size - 1).square()
+
+
+def squared_norm(values: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+    """‖.‖² of each."""
+    return values.flatten(1).square().sum(1)
+
+
+def relative_change(
+    x: Float[Tensor, "n c h w"], x_k: Float[Tensor, "n c h w"]
+) -> Float[Tensor, " n"]:
+    """‖x' - x‖ / ‖x‖ of each image."""
+    tiny = 1e-12  # of black images, and of the square root's slope where nothing changed
+    return ((squared_norm(x_k - x) + tiny) / (squared_norm(x) + tiny)).sqrt()

@@ -1,0 +1,73 @@
+"""The image transformer T(x, z, z') -> x': what undoes, in the image, a change of the filters."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from filtergan.images.image_fields import FieldSpace
+
+STEEPNESS = 0.01  # of the fields at the start: T begins at nearly nothing
+
+
+class Transformer(nn.Module):
+    """Moves images by fields that are linear in z' - z.
+
+    Every latent has fields of its own: some common to all images, and some that an encoder makes of
+    the image and of where between z and z' it stands. They are added up with weights z' - z, so
+    T(x, z, z) is x exactly, and the step back is minus the step wherever the fields are alike.
+
+    Args:
+        space: Which fields, on what grid, and how images are changed by them.
+        latent: Dimension of z.
+        channels: Of the encoder's first convolution; the second has twice as many.
+    """
+
+    def __init__(self, space: FieldSpace, latent: int, channels: int = 32) -> None:
+        super().__init__()
+        self.space, self.latent = space, latent
+        wide = 2 * channels
+        self.encode = nn.Sequential(
+            nn.Conv2d(space.shape[0], channels, 5, stride=2, padding=2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(channels, wide, 5, stride=2, padding=2),
+            nn.LeakyReLU(0.2),
+            nn.AdaptiveAvgPool2d(space.grid),
+        )
+        self.place = nn.Linear(latent, 2 * wide)
+        self.mix = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1), nn.LeakyReLU(0.2))
+        self.decode = nn.Conv2d(wide, latent * space.count, 1, bias=False)
+        self.common = nn.Parameter(STEEPNESS * torch.randn(latent, *space.size))
+        with torch.no_grad():
+            self.decode.weight.normal_(std=STEEPNESS)
+
+    def fields(
+        self, x: Float[Tensor, "n c h w"], middle: Float[Tensor, "n latent"]
+    ) -> Float[Tensor, "n latent m g g"]:
+        """The coefficients of every latent's fields.
+
+        Args:
+            x: Images, pixels in [0, 1].
+            middle: (z + z') / 2, so that a step and the step back have the same fields.
+        """
+        scale, shift = self.place(middle)[..., None, None].chunk(2, dim=1)
+        code = self.mix(self.encode(x) * (1 + scale) + shift)
+        own = self.decode(code).unflatten(1, (self.latent, self.space.count))
+        return own + self.common
+
+    def coefficients(
+        self,
+        x: Float[Tensor, "n c h w"],
+        z: Float[Tensor, "n latent"],
+        z_k: Float[Tensor, "n latent"],
+    ) -> Float[Tensor, "n m g g"]:
+        """What the fields add up to on the way from z to z'."""
+        return torch.einsum("nj,njmgh->nmgh", z_k - z, self.fields(x, (z + z_k) / 2))
+
+    def forward(
+        self,
+        x: Float[Tensor, "n c h w"],
+        z: Float[Tensor, "n latent"],
+        z_k: Float[Tensor, "n latent"],
+    ) -> Float[Tensor, "n c h w"]:
+        """T(x, z, z'): images whose response under G(z') is to be that of x under G(z)."""
+        return self.space.apply(x, self.coefficients(x, z, z_k))

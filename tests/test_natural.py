@@ -1,0 +1,213 @@
+"""The natural recipe: terms, transformer, joint training, what recovers images, and the null."""
+
+from pathlib import Path
+from typing import Any
+
+import games
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from known_effects import planted, smooth_images
+from torch import Tensor, nn
+
+from filtergan.config.fields import JointConfig
+from filtergan.config.natural_fields import NaturalConfig
+from filtergan.errors import UserError
+from filtergan.game.gan import FilterGAN
+from filtergan.images.image_fields import FieldSpace
+from filtergan.machine.files import load_tensors
+from filtergan.natural.joint import JointGame, train_jointly
+from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.random_directions import random_directions
+from filtergan.natural.recovering import FieldSearch, Transformation
+from filtergan.natural.terms import (
+    FLOOR,
+    compensation_loss,
+    reading_loss,
+    relative_change,
+    size_loss,
+)
+from filtergan.natural.transformer import Transformer
+from filtergan.sites.site import Site
+from filtergan.walks.walk import walk, walk_grid
+
+
+def small(**changes: Any) -> JointConfig:
+    natural = {"steps": 12, "null_steps": 4, "pairs": 3, "pair_images": 2, "grid": 3, "channels": 4}
+    chosen = NaturalConfig.model_validate(natural | {"checkpoint_every": 5} | changes)
+    return joint_config(games.config(), chosen)
+
+
+@pytest.fixture
+def site() -> Site:
+    return games.site()
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(20, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+
+
+def new(site: Site, images: Tensor, **changes: Any) -> NaturalGAN:
+    return NaturalGAN.new(site, site.input(images), small(**changes), 7)
+
+
+def stirred(gan: NaturalGAN) -> NaturalGAN:
+    """With a transformer and directions that do something."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for weight in gan.transformer.parameters():
+            weight.add_(0.2 * torch.randn_like(weight))
+        gan.generator.directions.mul_(20)
+    return gan
+
+
+def test_terms_are_their_formulas() -> None:
+    before, after = torch.tensor([0.5, 0.2, 1.0]), torch.tensor([0.1, 0.2, 0.0])
+    loop = [torch.log(a + FLOOR) - torch.log(b + FLOOR) for a, b in zip(after, before, strict=True)]
+    assert compensation_loss(before, after) == pytest.approx(float(sum(loop)) / 3, rel=1e-5)
+    assert float(compensation_loss(before, before)) == 0
+    step = torch.randn(4000, 5, generator=torch.Generator().manual_seed(0)) * 2**0.5
+    assert float(reading_loss(step, torch.zeros_like(step))) == pytest.approx(1, abs=0.03)
+    assert float(reading_loss(step, step)) == 0
+    change = torch.tensor([0.1, 0.3, 0.5])
+    assert float(size_loss(change, 0.4)) == pytest.approx(0.25**2)
+    x = torch.tensor([[[[3.0, 4.0]]], [[[0.0, 0.0]]]])
+    assert float(relative_change(x, 0.5 * x)[0]) == pytest.approx(0.5)
+    assert bool(relative_change(x, x).isfinite().all())
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    shape=st.tuples(st.sampled_from([1, 3]), st.integers(5, 12), st.integers(5, 12)),
+    latent=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+def test_no_step_changes_nothing_and_steps_are_odd(
+    shape: tuple[int, int, int], latent: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    transformer = Transformer(FieldSpace(shape, ("flow", "gain", "blur", "offset"), 4), latent, 4)
+    x, z, z_k = torch.rand(3, *shape), *torch.randn(2, 3, latent)
+    assert torch.equal(transformer(x, z, z), x)
+    there, back = transformer.coefficients(x, z, z_k), transformer.coefficients(x, z_k, z)
+    torch.testing.assert_close(there, -back)
+    fields = transformer.fields(x, (z + z_k) / 2)
+    loop = torch.zeros_like(there)
+    for n in range(3):
+        for j in range(latent):
+            loop[n] += (z_k - z)[n, j] * fields[n, j]
+    torch.testing.assert_close(there, loop)
+
+
+def test_the_joint_training_undoes_and_goes_on_after_a_stop(
+    site: Site, images: Tensor, tmp_path: Path
+) -> None:
+    told: list[dict[str, float]] = []
+    whole = train_jointly(
+        new(site, images, log_every=1), images, log=lambda step, values: told.append(values)
+    )
+    assert len(told) == 12
+    assert {"compensation", "reading", "change", "discriminator", "generator"} <= told[0].keys()
+
+    game = JointGame(new(site, images), 5)
+    for _ in range(12):
+        game.play(images)
+    begun = JointGame(new(site, images), 5)
+    for _ in range(5):
+        begun.play(images)
+    begun.save(tmp_path / "game")
+    resumed = JointGame(new(site, images[:9]), 5)
+    resumed.load(tmp_path / "game")
+    for _ in range(7):
+        resumed.play(images)
+    states = []
+    for one in (game, resumed):
+        one.save(tmp_path / "state")
+        states.append(load_tensors(tmp_path / "state"))
+    assert games.same(*states)
+    assert not torch.equal(whole.generator.directions, new(site, images).generator.directions)
+
+
+def test_only_the_transformer_of_a_fixed_generator_moves(site: Site, images: Tensor) -> None:
+    gan = new(site, images)
+    kept = {k: v.clone() for k, v in gan.generator.state_dict().items()}
+    before = {k: v.clone() for k, v in gan.transformer.state_dict().items()}
+    steps: list[None] = []
+    trained = train_jointly(gan, images, fixed=True, on_step=lambda: steps.append(None))
+    assert len(steps) == gan.config.natural.null_steps
+    assert games.same(kept, trained.generator.state_dict())
+    assert not games.same(before, trained.transformer.state_dict())
+
+
+def test_what_is_saved_is_loaded(site: Site, images: Tensor, tmp_path: Path) -> None:
+    gan = stirred(new(site, images))
+    gan.save(tmp_path)
+    again = NaturalGAN.load(tmp_path, site.network)
+    z, z_k = gan.latents(20, 1), gan.latents(20, 2)
+    assert torch.equal(gan.transform(images, z, z_k), again.transform(images, z, z_k))
+    assert torch.equal(gan.reader(images, images), again.reader(images, images))
+    assert again.config == gan.config
+    plain = FilterGAN.new(site, site.input(images), games.config(), 7)
+    assert type(plain) is FilterGAN
+
+
+def test_only_images_can_be_moved() -> None:
+    network = nn.Sequential(nn.Conv1d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 2))
+    site = Site(network, "0", torch.rand(2, 2, 8))
+    with pytest.raises(UserError, match="paper's recipe"):
+        NaturalGAN.new(site, torch.rand(4, 2, 8), small(), 0)
+
+
+def test_a_transformation_is_t_at_every_point(site: Site, images: Tensor) -> None:
+    gan = stirred(new(site, images))
+    x, z, targets = images[:4], gan.latents(4, 1), gan.latents(12, 2).unflatten(0, (4, 3))
+    found = walk(gan, Transformation(batch=5), x, z, targets)
+    loop = [gan.transform(x[i, None], z[i, None], targets[i, p, None]) for i in range(4)
+            for p in range(3)]  # fmt: skip
+    torch.testing.assert_close(found.images, torch.cat(loop))
+    grids = gan.latents(36, 3).unflatten(0, (4, 3, 3))
+    seen = walk_grid(gan, Transformation(), x, z, grids).images.unflatten(0, (4, 9))
+    torch.testing.assert_close(
+        seen[2, 5:6], gan.transform(x[2:3], z[2:3], grids[2].flatten(0, 1)[5:6])
+    )
+
+
+def test_a_search_finds_the_fields_that_undo_planted_filters() -> None:
+    gan, x = planted(), smooth_images(4)
+    z = torch.zeros(4, 2, dtype=torch.float64)
+    targets = torch.tensor([[0.4, 0.0], [-0.4, 1.0], [0.0, -1.0]], dtype=torch.float64)
+    targets = targets.expand(4, 3, 2)
+    space = FieldSpace((1, 12, 12), ("flow", "gain"), 5)
+    none = walk(gan, FieldSearch(space), x, z, targets)
+    undone = 1 - none.after / none.before
+    assert float(undone.unflatten(0, (4, 3))[:, 0].min()) > 0.99  # a gain
+    assert float(undone.median()) > 0.9
+    known = torch.stack([(-t[0]).exp() * x[0, 0].roll(int(t[1]), 1) for t in targets[0]])
+    torch.testing.assert_close(none.images[0, 0], known[0], atol=0.02, rtol=0)
+    # Moving by whole pixels: what flow and gain cannot say exactly, they nearly do.
+    for found, wanted in zip(none.images[:3, 0], known, strict=True):
+        change = [(image - x[0, 0]).flatten() for image in (found, wanted)]
+        assert float(torch.cosine_similarity(*change, dim=0)) > 0.9
+    other = walk(gan, FieldSearch(space, seed=1), x, z, targets)
+    assert not torch.equal(none.images, other.images)
+    # A point's start hangs on its place alone, not on what is searched with it.
+    some = walk(gan, FieldSearch(space, seed=1, batch=2), x, z, targets)
+    torch.testing.assert_close(some.images, other.images)
+
+
+@torch.no_grad()
+def test_the_null_changes_responses_as_much(site: Site, images: Tensor) -> None:
+    gan = stirred(new(site, images))
+    many = torch.rand(256, 1, 6, 6, generator=torch.Generator().manual_seed(2))
+    null = random_directions(gan, many, seed=3)
+    h = site.input(many)
+    z, z_k = torch.randn(2, 256, 3, generator=torch.Generator().manual_seed(9))
+    change = [
+        (one.respond(h, z_k) - one.respond(h, z)).square().sum() / one.respond(h, z).square().sum()
+        for one in (gan, null)
+    ]
+    assert float(change[1] / change[0]) == pytest.approx(1, abs=0.35)
+    directions = [g.generator.directions.detach().flatten() for g in (gan, null)]
+    assert abs(float(torch.cosine_similarity(*directions, dim=0))) < 0.2
