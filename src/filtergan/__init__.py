@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from filtergan.classifiers.loading import load_model
     from filtergan.classifiers.networks import PaperCNN, ResNet
     from filtergan.config.fields import GanConfig, MeasureConfig, StudyConfig, TraversalConfig
+    from filtergan.config.natural_fields import NaturalConfig
     from filtergan.config.presets import cifar10, digits, mnist, tiny
     from filtergan.errors import UserError
     from filtergan.game.discriminator import Discriminator
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from filtergan.game.training import train
     from filtergan.images.dataset import load_dataset
     from filtergan.images.domain import Domain
+    from filtergan.natural.joint import train_jointly
+    from filtergan.natural.natural_gan import NaturalGAN, joint_config
+    from filtergan.natural.random_directions import random_directions
+    from filtergan.natural.recovering import FieldSearch, Transformation
     from filtergan.pooling.pool import FilterPool2d, retrain
     from filtergan.sites.site import Site
     from filtergan.sites.wrappers import Classifier
@@ -43,6 +48,11 @@ _PLACES = {
     "game.generator": ("Generator",),
     "classifiers.loading": ("load_model",),
     "classifiers.networks": ("PaperCNN", "ResNet"),
+    "config.natural_fields": ("NaturalConfig",),
+    "natural.joint": ("train_jointly",),
+    "natural.natural_gan": ("NaturalGAN", "joint_config"),
+    "natural.random_directions": ("random_directions",),
+    "natural.recovering": ("FieldSearch", "Transformation"),
     "pooling.pool": ("FilterPool2d", "retrain"),
     "config.presets": ("cifar10", "digits", "mnist", "tiny"),
     "walks.prior": ("NaturalImagePrior",),
@@ -62,11 +72,14 @@ __all__ = [
     "Classifier",
     "Discriminator",
     "Domain",
+    "FieldSearch",
     "FilterGAN",
     "FilterPool2d",
     "GanConfig",
     "Generator",
     "MeasureConfig",
+    "NaturalConfig",
+    "NaturalGAN",
     "NaturalImagePrior",
     "PaperCNN",
     "PixelSearch",
@@ -74,6 +87,7 @@ __all__ = [
     "Site",
     "SiteInputs",
     "StudyConfig",
+    "Transformation",
     "TraversalConfig",
     "UserError",
     "ceilings_of",
@@ -81,6 +95,7 @@ __all__ = [
     "digits",
     "fit",
     "invert",
+    "joint_config",
     "latent_grid",
     "load_dataset",
     "load_model",
@@ -88,10 +103,12 @@ __all__ = [
     "open_run",
     "points_around",
     "predict",
+    "random_directions",
     "retrain",
     "run_study",
     "tiny",
     "train",
+    "train_jointly",
     "walk",
     "walk_grid",
 ]
