@@ -10,6 +10,7 @@ from filtergan.config.fields import (
     StudyConfig,
     TraversalConfig,
 )
+from filtergan.config.ceiling_fields import CeilingConfig
 
 BASE = StudyConfig(
     preset="micro",
@@ -17,6 +18,7 @@ BASE = StudyConfig(
     layer=("conv2",),
     dataset=DatasetConfig(train_limit=100, test_limit=40),
     cnn=CnnConfig(channels=(4, 6), pool_after=(1,), epochs=1, batch=25),
+    ceilings=CeilingConfig(test_images=20, steps=2, batch=8),
     gan=GanConfig(
         latent=3,
         hidden=8,

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 import filtergan as fg
 from filtergan.ceilings.ceiling import ceilings_of, random_filters, site_inputs
-from filtergan.ceilings.undoing import Refinement, System, left, responses, undo
+from filtergan.ceilings.undoing import System, left, responses, undo
+from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 from filtergan.families.family import Family, Fixed
 from filtergan.families.shift import shifted
 from filtergan.sites.convolution import Geometry, convolve
 from filtergan.sites.site import Site
 
-SHORT = Refinement(steps=60, batch=16)
+SHORT = CeilingConfig(steps=60, batch=16)
 
 
 def pictures(n: int, *shape: int, seed: int = 0) -> Tensor:
@@ -155,11 +156,11 @@ def test_a_search_leaves_less_than_its_start(point: str) -> None:
     site = Site(networks.make("plain"), "conv1", x[:2], point)
     h, changed = site_inputs(site, x), site_inputs(site, x.mT)
     wanted = responses(site, h)
-    short, long = (undo(site, h, changed, Refinement(steps)) for steps in (0, 200))
+    short, long = (undo(site, h, changed, CeilingConfig(steps=steps)) for steps in (0, 200))
     least = [float(left(site, changed, wanted, f).sum()) for f in (site.filters, short, long)]
     assert least[2] < 0.95 * least[1]
     assert least[1] <= least[0]
-    assert torch.equal(long, undo(site, h, changed, Refinement(200)))  # seeded
+    assert torch.equal(long, undo(site, h, changed, CeilingConfig(steps=200)))  # seeded
     noise = [pictures(*long.shape, seed=seed) - 0.5 for seed in range(10)]
     near = [float(left(site, changed, wanted, long + 0.1 * n).sum()) for n in noise]
     assert min(near) > least[2]
@@ -182,7 +183,7 @@ def test_the_network_is_left_as_it_was() -> None:
     network = networks.in_disorder(networks.make("plain"))
     x = pictures(60, *networks.SHAPE)
     before = networks.traces(network)
-    ceilings_of(Site(network, "conv2", x[:2], "fc"), x, x, ["shift"], Refinement(3))
+    ceilings_of(Site(network, "conv2", x[:2], "fc"), x, x, ["shift"], CeilingConfig(steps=3))
     assert networks.traces(network) == before
 
 

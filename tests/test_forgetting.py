@@ -149,6 +149,7 @@ def test_what_builds_on_what() -> None:
     assert needed("train-judges") == []
     assert built_on("train-judges") == ["train-judges", "measure", "report"]
     assert built_on("train-cnn") == [n for n in STAGES if n != "train-judges"]
+    assert built_on("ceilings") == ["ceilings", "report"]
     assert built_on("report") == ["report"]
     names = list(STAGES)
     for name, stage in STAGES.items():

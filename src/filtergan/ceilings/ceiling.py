@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.ceilings.undoing import CHUNK, PLAIN, Refinement, left, responses, undo
+from filtergan.ceilings.undoing import CHUNK, PLAIN, left, responses, undo
+from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 from filtergan.families.catalogue import FAMILIES, to_ask
 from filtergan.families.family import Family, Fixed
@@ -20,11 +21,9 @@ from filtergan.machine import runtime
 from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.measures.ratios import ratio_interval
 from filtergan.measures.statistics import interval
-from filtergan.runs.record import MeasureRecord
+from filtergan.runs.record import CeilingRecord, MeasureRecord
 from filtergan.sites.site import Site
 
-TRAIN, TEST = 2000, 500
-"""Images on which filters are fitted, and held-out ones on which they are judged."""
 MEMORY = 2**28  # bytes of the site inputs of the training images; fewer images where more are due
 DRAWS = 3  # of random filters
 HALVINGS = 12  # of the interval, by factors, in which their size lies
@@ -58,23 +57,34 @@ class Ceiling:
     compensation: MeasureRecord
     share: MeasureRecord
 
+    @property
+    def record(self) -> CeilingRecord:
+        """As records have it."""
+        return CeilingRecord(
+            family=self.family,
+            image_change=self.image_change,
+            response_change=self.response_change,
+            compensation=self.compensation,
+            share=self.share,
+        )
+
 
 def ceilings_of(
     site: Site,
     train: RowsLike,
     test: RowsLike,
     families: Iterable[str | Family] | None = None,
-    refinement: Refinement = PLAIN,
+    config: CeilingConfig = PLAIN,
     seed: int = 0,
 ) -> dict[str, Ceiling]:
     """The ceilings of known families at a site.
 
     Args:
         site: Of a network of images, its convolution of two dimensions.
-        train: Pixels in [0, 1], as `rows_of` makes rows; the filters are fitted on at most 2,000.
-        test: Others, on at most 500 of which the filters are judged.
+        train: Pixels in [0, 1], as `rows_of` makes rows; the filters are fitted on some of them.
+        test: Others, on some of which they are judged.
         families: By name, or families of one's own; by default all that apply to such images.
-        refinement: Of the filters at readings behind `conv`.
+        config: Of images and of the search behind `conv`.
         seed: Of the choice of images, minibatches, random filters and resamples.
 
     Returns:
@@ -84,7 +94,7 @@ def ceilings_of(
         UserError: There is no such family, the images are no pixels, or the convolution is not of
             two dimensions.
     """
-    asked = Asked.of(site, train, test, seed)
+    asked = Asked.of(site, train, test, config, seed)
     channels = asked.train.shape[1]
     if families is None:
         chosen = [family for family in FAMILIES.values() if family.applies(channels)]
@@ -96,7 +106,7 @@ def ceilings_of(
     with runtime.progress(len(fixed), f"ceilings of {site.name}", "families") as advance:
         found = {}
         for name, (family, one) in fixed.items():
-            found[name] = asked.ceiling(family.name, one, refinement)
+            found[name] = asked.ceiling(family.name, one, config)
             advance()
     return found
 
@@ -124,7 +134,9 @@ class Asked:
     seed: int
 
     @classmethod
-    def of(cls, site: Site, train: RowsLike, test: RowsLike, seed: int) -> "Asked":
+    def of(
+        cls, site: Site, train: RowsLike, test: RowsLike, config: CeilingConfig, seed: int
+    ) -> "Asked":
         """Choose images at random, as many as are needed and fit.
 
         Raises:
@@ -135,17 +147,17 @@ class Asked:
                 f"{site.layer!r} is a convolution of {site.filters.ndim - 2} dimensions; ceilings "
                 "are for networks of images, whose convolutions have two."
             )
-        held = _some(test, TEST, seed, "held out").to(site.filters.device)
+        held = _some(test, config.test_images, seed, "held out").to(site.filters.device)
         held_out = site_inputs(site, held)
         fitting = MEMORY // (4 * held_out[0].numel())
-        known = _some(train, max(CHUNK, min(TRAIN, fitting)), seed, "fitted").to(held)
+        known = _some(train, max(CHUNK, min(config.train_images, fitting)), seed, "fitted").to(held)
         inputs = site_inputs(site, known)
         return cls(site, known, held, inputs, held_out, responses(site, held_out), seed)
 
-    def ceiling(self, family: str, one: Fixed, refinement: Refinement) -> Ceiling:
+    def ceiling(self, family: str, one: Fixed, config: CeilingConfig) -> Ceiling:
         """Fit the filters of one transformation, and judge them."""
         site, changed = self.site, one(self.test)
-        filters = undo(site, self.inputs, site_inputs(site, one(self.train)), refinement, self.seed)
+        filters = undo(site, self.inputs, site_inputs(site, one(self.train)), config, self.seed)
         moved = site_inputs(site, changed)
         direct = left(site, moved, self.wanted)
         before, after = (left(site, h, self.wanted, filters) for h in (self.held_out, moved))

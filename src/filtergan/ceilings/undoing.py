@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.machine import runtime
 from filtergan.sites.convolution import Geometry, convolve
 from filtergan.sites.site import Site
@@ -22,32 +23,14 @@ RIDGE = 1e-6  # of the mean variance of an unfolded site input
 WHITE = 1e-3  # the same, below which directions are not stretched to the length of others
 PLACES = 100_000  # of unfolded site inputs in a system; more say nothing new
 CHUNK = 50  # images unfolded, or answered, at once
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """How the filters are sought at a reading behind `conv`.
-
-    Attributes:
-        steps: Of Adam; their length falls to nothing along half a cosine.
-        batch: Images in a step.
-        rate: Length of a first step of one coordinate, in standard deviations of the site's
-            convolution over the root of their number.
-    """
-
-    steps: int = 200
-    batch: int = 64
-    rate: float = 0.1
-
-
-PLAIN = Refinement()
+PLAIN = CeilingConfig()
 
 
 def undo(
     site: Site,
     inputs: Float[Tensor, "n i h w"],
     changed: Float[Tensor, "n i h w"],
-    refinement: Refinement = PLAIN,
+    config: CeilingConfig = PLAIN,
     seed: int = 0,
 ) -> Float[Tensor, "o i kh kw"]:
     """The filters under which changed images cause the response that the images cause under W.
@@ -56,14 +39,14 @@ def undo(
         site: Of a convolution of two dimensions.
         inputs: h(x) of training images.
         changed: h(Tx) of the same.
-        refinement: Of the search behind `conv`.
+        config: Of the search behind `conv`.
         seed: Of its minibatches.
     """
     system = System.of(inputs, changed, site.filters, site.geometry)
     solved = site.filters + system.solution(RIDGE)
     if site.point in ("conv", "activation") and not site.tail:
         return solved
-    return _refined(site, inputs, changed, solved, system, refinement, seed)
+    return _refined(site, inputs, changed, solved, system, config, seed)
 
 
 @dataclass(frozen=True)
@@ -160,7 +143,7 @@ def _refined(
     changed: Tensor,
     solved: Tensor,
     system: System,
-    refinement: Refinement,
+    config: CeilingConfig,
     seed: int,
 ) -> Tensor:
     """Adam from the better of W and the solution at `conv`; what is left falls, or that stays."""
@@ -174,15 +157,15 @@ def _refined(
     with torch.no_grad():
         level = convolve(inputs[:CHUNK], site.filters, None, site.geometry).std()
     moved = torch.zeros(groups, len(start) // groups, d, device=start.device, requires_grad=True)
-    rate = refinement.rate * float(level) / math.sqrt(d)
+    rate = config.rate * float(level) / math.sqrt(d)
     adam = torch.optim.Adam([moved], lr=rate, betas=(0.9, 0.99))
     drawn = runtime.generator(seed, "minibatches")
-    for step in range(refinement.steps):
-        adam.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / refinement.steps)) / 2
-        some = torch.randint(len(inputs), (refinement.batch,), generator=drawn).to(inputs.device)
+    for step in range(config.steps):
+        adam.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / config.steps)) / 2
+        some = torch.randint(len(inputs), (config.batch,), generator=drawn).to(inputs.device)
         filters = start + (moved @ white).reshape(start.shape)
         loss = (site.respond(changed[some], filters) - wanted[some]).square().sum()
-        (moved.grad,) = torch.autograd.grad(loss / (refinement.batch * scale), [moved])
+        (moved.grad,) = torch.autograd.grad(loss / (config.batch * scale), [moved])
         adam.step()
     found = (start + (moved @ white).reshape(start.shape)).detach()
     return found if float(left(site, changed, wanted, found).sum()) < min(before) else start

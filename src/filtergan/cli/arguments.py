@@ -27,6 +27,14 @@ arithmetic, at a rate measured on a small game of a few steps on this machine, a
 Memory is beyond that of the network and the images. All other options (--help-all shows every one)
 are those of `study`.
 """
+CEILINGS = """
+For each known change of images (brightness, blur, shift, rotation, size, ...) the filters that best
+undo it at a layer are fitted, and judged on held-out images: no generator of filters can show more.
+  filtergan ceilings RUN                  the stage, on a run directory whose network is trained
+  filtergan ceilings --model package.module:factory --weights net.safetensors --data my_images/ \\
+    --layer "features.*" --response activation,+1
+All other options (--help-all shows every one) are those of `study`.
+"""
 STUDY = """
 --help shows the options that matter most, --help-all every one: each field of the config, by its
 dotted name, on/off ones as true or false and lists with commas:
@@ -68,6 +76,9 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
     _add_compare(commands)
     _add_layers(commands, base, everything)
     for name, declared in STAGES.items():
+        if name == "ceilings":
+            _add_ceilings(commands, base, everything)
+            continue
         stage = commands.add_parser(
             name, help=declared.meaning, description=declared.meaning, allow_abbrev=False
         )
@@ -159,6 +170,14 @@ def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:
     usage = "filtergan layers (PRESET | --config FILE | --model FACTORY) [options]"
     layers = _with_a_config(commands, "layers", meaning, meaning + "\n" + LAYERS, usage)
     add_config(layers, base, everything, without=("layer",))
+
+
+def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
+    meaning = STAGES["ceilings"].meaning
+    usage = "filtergan ceilings (RUN | --model FACTORY) [options]"
+    ceilings = _with_a_config(commands, "ceilings", meaning, meaning + "\n" + CEILINGS, usage)
+    _add_processes(ceilings, everything)
+    add_config(ceilings, base, everything)
 
 
 def refuse(word: str, whole: argparse.ArgumentParser, command: str | None) -> NoReturn:

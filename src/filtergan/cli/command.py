@@ -51,6 +51,8 @@ def _run(argv: list[str]) -> None:
         _compare(arguments)
     elif arguments.command == "layers":
         _layers(arguments)
+    elif arguments.command == "ceilings":
+        _ceilings(arguments, argv)
     else:
         _stage(arguments, argv)
 
@@ -135,13 +137,47 @@ def _layers(arguments: argparse.Namespace) -> None:
     console.print(layers.table(rows, config))
 
 
+def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:
+    """The stage on a run directory, or a table of a network of one's own."""
+    config = None
+    if arguments.preset is None or arguments.preset in PRESETS:
+        config = _config(arguments)
+        if config is None:
+            return
+        if config.model is None:
+            raise UserError(
+                "Ceilings are of a trained network: name a run (`filtergan study PRESET --until "
+                "train-cnn` makes one), or your own with --model and --weights."
+            )
+    if config is None:
+        given = {name.removeprefix(FIELD) for name in vars(arguments) if name.startswith(FIELD)}
+        if others := sorted(given - {"device"}):
+            raise UserError(f"A run has its own config; leave out --{others[0].replace('_', '-')}.")
+        arguments.run, arguments.device = arguments.preset, vars(arguments).get(f"{FIELD}device")
+        return _stage(arguments, argv)
+    from rich.console import Console
+
+    from filtergan.machine import runtime
+    from filtergan.report.bounds import ceiling_table
+    from filtergan.study.materials import Materials
+    from filtergan.study.measuring.of_families import ceilings_at
+
+    runtime.set_threads(config.threads)
+    materials = Materials(config)
+    materials.check()
+    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+    for name in materials.config.sites:
+        found = ceilings_at(materials, name)
+        console.print(ceiling_table(name, {key: one.record for key, one in found.items()}))
+
+
 def _config(arguments: argparse.Namespace) -> StudyConfig | None:
     """The config that a command's options make; None where its help was wanted, and given."""
     base = base_of(arguments)
     if arguments.help or arguments.help_all:
         commands_of(parser(base, arguments.help_all))[arguments.command].print_help()
         return None
-    own = arguments.command == "layers" and f"{FIELD}model" in vars(arguments)
+    own = arguments.command in ("layers", "ceilings") and f"{FIELD}model" in vars(arguments)
     if arguments.preset is None and arguments.config is None and not own:
         raise UserError(f"Name a preset ({', '.join(PRESETS)}) or a file with --config.")
     return override(base, arguments)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from filtergan.config.bases import Frozen, Main
+from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.older import REMOVED, RENAMED, renewed
 from filtergan.config.site_names import PAPER, PLAIN, Recipe, SiteName, named
@@ -233,6 +234,7 @@ class StudyConfig(Frozen):
     autocast allows it. Losses, weights, inversions and measures have 32 bits in any case."""
     dataset: DatasetConfig = DatasetConfig()
     cnn: CnnConfig = CnnConfig()
+    ceilings: CeilingConfig = CeilingConfig()
     judges: JudgeConfig = JudgeConfig()
     gan: GanConfig = GanConfig()
     natural: NaturalConfig = NaturalConfig()

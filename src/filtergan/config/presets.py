@@ -11,6 +11,7 @@ from filtergan.config.fields import (
     StudyConfig,
     TraversalConfig,
 )
+from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 
 _SHORT_TRAVERSAL = TraversalConfig(
@@ -162,6 +163,7 @@ def tiny() -> StudyConfig:
         preset="tiny",
         dataset=DatasetConfig(train_limit=300, test_limit=100),
         cnn=CnnConfig(channels=(8, 8, 8, 8, 8), pool_after=(2, 4), epochs=5, batch=32),
+        ceilings=CeilingConfig(test_images=100, steps=20),
         judges=JudgeConfig(epochs=1, batch=32),
         gan=GanConfig(
             steps=40,

@@ -6,8 +6,10 @@ from filtergan.figures.filter_sets import filters_figure, mds_figure
 from filtergan.figures.grids import grid_figure, grids_figure
 from filtergan.figures.shares import distances_figure, latents_figure, shares_figure
 from filtergan.figures.style import png, save
+from filtergan.figures.undone import ceilings_figure
 
 __all__ = [
+    "ceilings_figure",
     "curves_figure",
     "depth_figure",
     "distances_figure",

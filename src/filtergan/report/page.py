@@ -11,7 +11,7 @@ from filtergan.config.site_names import PAPER, SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.wording import count_of
 from filtergan.measures.gates import failures
-from filtergan.report import findings, tables
+from filtergan.report import bounds, findings, tables
 from filtergan.report.planted import planted
 from filtergan.report.text import duration, inline, number, plain, sentence, shape
 from filtergan.runs.directory import RunDirectory
@@ -86,6 +86,7 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "paper": tables.paper_table(record.sites),
         "is_mnist": config.data.rstrip("/").split("/")[-1].lower() == "mnist",
         "data": config.data,
+        "ceilings": inline(run.path, record.figures.get("ceilings")),
         "depth": inline(run.path, record.figures.get("depth")),
         "left_out": record.left_out,
         "network_curves": inline(run.path, network_curves),
@@ -119,6 +120,8 @@ def _site(run: RunDirectory, name: str, site: SiteRecord) -> dict[str, Any]:
         "response": shape(site.response),
         "traversals": findings.traversals(site),
         "failures": failures(measures),
+        "ceiling": bounds.best_known(site.ceilings),
+        "ceilings": bounds.ceiling_rows(site.ceilings),
         "kinds": findings.kinds(site),
         "labels": findings.labels(site),
         "latents": findings.latents(site),
@@ -185,6 +188,7 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
     )
     return {
         "train-cnn": f"{network}; it stays frozen in all that follows.",
+        **_ceilings(config, record),
         **({"train-gan": game} if config.sites_of(PAPER) else {}),
         **_judges(record),
         "traverse": f"Traversals: {count_of(traversal.images, 'test image')}, each as a grid of "
@@ -203,6 +207,19 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
 def _listed(names: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def _ceilings(config: StudyConfig, record: Record) -> dict[str, str]:
+    """How ceilings were found; nothing in a record made before there were any."""
+    if not any(site.ceilings for site in record.sites.values()):
+        return {}
+    asked = config.ceilings
+    said = (
+        "Ceilings: for each of several known changes of images, the filters that best undo it "
+        f"were fitted on up to {count_of(asked.train_images, 'training image')} and judged on "
+        f"{count_of(asked.test_images, 'held-out image')}. No generator of filters can show more."
+    )
+    return {"ceilings": said}
 
 
 def _judges(record: Record) -> dict[str, str]:

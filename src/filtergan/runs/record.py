@@ -136,6 +136,24 @@ class LatentRecord(_Fixed):
     compensation: Number
 
 
+class CeilingRecord(_Fixed):
+    """What the best filters can undo of a known transformation of images.
+
+    Attributes:
+        family: That the transformation belongs to.
+        image_change: Median, in norms of the image.
+        response_change: Of the response, under the real filters, in its norm.
+        compensation: Share of the response's change by the filters that the images take back.
+        share: Share of the response's change by the images that the filters take back.
+    """
+
+    family: str
+    image_change: Number
+    response_change: Number
+    compensation: MeasureRecord
+    share: MeasureRecord
+
+
 class SiteRecord(_Part):
     """What is known of one site.
 
@@ -146,6 +164,7 @@ class SiteRecord(_Part):
         response: Shape of one image's response.
         convolution: How filters of its own for every sample were applied.
         inputs: Where the site inputs were kept.
+        ceilings: Of known transformations of images, whatever the generator.
         measures: Of filters and traversals.
         references: The same of the null, and of each reference transformation.
         gates: The tests of the traversals.
@@ -162,6 +181,7 @@ class SiteRecord(_Part):
     response: list[int] | None = None
     convolution: Literal["grouped", "unfolded"] | None = None
     inputs: Literal["memory", "disk", "recomputed"] | None = None
+    ceilings: dict[str, CeilingRecord] = Field(default={}, exclude_if=not_)
     measures: Found = {}
     references: dict[str, Found] = {}
     gates: list[CheckRecord] = []

@@ -51,6 +51,12 @@ _LIST = (
         ),
     ),
     Stage(
+        "ceilings",
+        "What the best filters can undo of known changes of images, whatever the generator.",
+        needs=("train-cnn",),
+        owns=Owned(files=("figures/ceilings.png",), site_keys=("ceilings",)),
+    ),
+    Stage(
         "train-gan",
         "Train generator and discriminator of every site by the paper's game (eqs. 1-4).",
         needs=("train-cnn",),
@@ -95,7 +101,7 @@ _LIST = (
     Stage(
         "report",
         "Write report.html from the record.",
-        needs=("measure",),
+        needs=("ceilings", "measure"),
         owns=Owned(files=("report.html",)),
         reads_only=True,
     ),

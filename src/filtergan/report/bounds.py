@@ -1,0 +1,68 @@
+"""What is said of ceilings: a table for the terminal, and for the page rows and a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from filtergan.config.site_names import SiteName
+from filtergan.report.text import brief
+from filtergan.runs.record import CeilingRecord, MeasureRecord
+
+
+def ceiling_table(name: SiteName, ceilings: Mapping[str, CeilingRecord]) -> Table:
+    """The ceilings of a site, for the terminal.
+
+    Args:
+        name: Of the site.
+        ceilings: By the name of the transformation.
+    """
+    found = Table(
+        *("change of images", "image", "response", "compensation", "null", "share", "null"),
+        title=f"What the best filters of {name.prose} undo",
+        caption="Held-out images, 95 % intervals. Image and response: how much these change. "
+        "Compensation: of what the filters change, the share that the images take back; share: of "
+        "what the images change, the share that the filters take back. Null: random filters.",
+    )
+    for row in ceiling_rows(ceilings):
+        found.add_row(row["name"], *row["changes"], *row["compensation"], *row["share"])
+    return found
+
+
+def ceiling_rows(ceilings: Mapping[str, CeilingRecord]) -> list[dict[str, Any]]:
+    """Rows of a table: name, both changes, and each share with its interval and null."""
+    return [
+        {
+            "name": name,
+            "changes": (brief(one.image_change), brief(one.response_change)),
+            "compensation": _told(one.compensation),
+            "share": _told(one.share),
+        }
+        for name, one in ceilings.items()
+    ]
+
+
+def best_known(ceilings: Mapping[str, CeilingRecord]) -> str | None:
+    """A sentence on the family that filters undo best, and that they undo worst; None: no ceilings.
+
+    Args:
+        ceilings: Of one site.
+    """
+    known = {n: c.compensation for n, c in ceilings.items() if c.compensation.value is not None}
+    if not known:
+        return None
+    order = sorted(known, key=lambda name: known[name].value or 0.0)
+    best, worst = order[-1], order[0]
+    said = f"Of known changes of images, filters can undo {best} most: {_sentence(known[best])}"
+    return said + (f"; {worst} least: {_sentence(known[worst])}." if worst != best else ".")
+
+
+def _told(one: MeasureRecord) -> tuple[str, str]:
+    low, high = one.ci95
+    ends = "" if low is None else f" [{brief(low)}, {brief(high)}]"
+    return brief(one.value) + ends, brief(one.null)
+
+
+def _sentence(one: MeasureRecord) -> str:
+    value, null = _told(one)
+    return f"compensation {value} (random filters {null})"
