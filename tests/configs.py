@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,
@@ -10,7 +11,6 @@ from filtergan.config.fields import (
     StudyConfig,
     TraversalConfig,
 )
-from filtergan.config.ceiling_fields import CeilingConfig
 
 BASE = StudyConfig(
     preset="micro",

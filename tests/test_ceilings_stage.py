@@ -7,6 +7,7 @@ from commands import command, record_of, told
 from configs import micro
 
 from filtergan import figures, study
+from filtergan.figures.style import DASH, GREY
 from filtergan.figures.undone import ceilings_figure
 from filtergan.report.bounds import best_known
 from filtergan.runs.record import CeilingRecord, MeasureRecord
@@ -85,7 +86,7 @@ def test_the_sentence_names_the_best_and_the_worst() -> None:
     found = {"blur": entry(0.9), "size": entry(-0.2), "warp": entry(None), "tint": entry(0.4)}
     said = best_known(found)
     assert said is not None
-    assert "blur most: compensation 0.90 (random filters −0.50)" in said
+    assert "filters can undo blur most: compensation 0.90 [0.90, 0.90] (random filters" in said
     assert "size least" in said
     assert best_known({"warp": entry(None)}) is None
     assert best_known({}) is None
@@ -99,8 +100,8 @@ def test_the_figure_has_a_number_and_a_null_in_every_cell() -> None:
     figure = ceilings_figure(sites)
     for axes in figure.axes:
         texts = {(round(t.get_position()[0]), t.get_text()) for t in axes.texts}
-        assert {(0, ".90"), (0, ".10"), (1, ".25"), (1, "–"), (0, ".30")} <= texts
-        greys = {t.get_text() for t in axes.texts if t.get_color() == "#7d7d7d"}
+        assert {(0, ".90"), (0, ".10"), (1, ".25"), (1, DASH), (0, ".30")} <= texts
+        greys = {t.get_text() for t in axes.texts if t.get_color() == GREY}
         assert ".10" in greys  # no better than random filters
         assert [t.get_text() for t in axes.get_xticklabels()] == ["conv2", "conv4"]
     assert figures.png(figure).startswith(b"\x89PNG")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.fields import (
     CnnConfig,
     DatasetConfig,
@@ -11,7 +12,6 @@ from filtergan.config.fields import (
     StudyConfig,
     TraversalConfig,
 )
-from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 
 _SHORT_TRAVERSAL = TraversalConfig(

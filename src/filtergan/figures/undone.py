@@ -66,9 +66,13 @@ def _cell(axes: Axes, column: int, row: int, entry: MeasureRecord, numbers: bool
     low, null = entry.ci95[0], entry.null
     sure = low is None or null is None or low > null
     ink = "white" if depth > 0.6 else INK if sure else GREY
-    axes.text(column, row - 0.14, short(entry.value), ha="center", va="center", color=ink)
+    axes.text(column, row - 0.14, _short(entry.value), ha="center", va="center", color=ink)
     if null is not None:
-        small = "white" if depth > 0.6 else GREY
+        ink = "white" if depth > 0.6 else INK
         axes.text(
-            column, row + 0.27, short(null), ha="center", va="center", color=small, fontsize=4.5
+            column, row + 0.27, _short(null), ha="center", va="center", color=ink, fontsize=4.5
         )
+
+
+def _short(value: float) -> str:
+    return short(round(value, 2) + 0.0)  # no minus before a zero
