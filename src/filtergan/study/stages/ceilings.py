@@ -18,7 +18,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
                 if other.under(PAPER) == name.under(PAPER):  # whatever the recipe
                     run.site(other).ceilings = found
                     run.finish_site(STAGE, other)
-    ceilings = {name.under(PAPER): run.site(name).ceilings for name in materials.order()}
+    ceilings = {str(name.under(PAPER)): run.site(name).ceilings for name in materials.order()}
     path = run.path / "figures" / "ceilings.png"
     save(ceilings_figure(ceilings), path)
     run.record.figures["ceilings"] = str(path.relative_to(run.path))
