@@ -11,6 +11,7 @@ from filtergan.config.fields import (
     StudyConfig,
     TraversalConfig,
 )
+from filtergan.config.natural_fields import NaturalConfig
 
 BASE = StudyConfig(
     preset="micro",
@@ -25,6 +26,16 @@ BASE = StudyConfig(
         discriminator_channels=4,
         steps=12,
         batch=8,
+        checkpoint_every=4,
+        log_every=2,
+    ),
+    natural=NaturalConfig(
+        steps=12,
+        null_steps=6,
+        pairs=3,
+        pair_images=4,
+        grid=3,
+        channels=4,
         checkpoint_every=4,
         log_every=2,
     ),

@@ -241,6 +241,7 @@ def test_errors_of_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -
 
 MATTERS = {
     *("--data", "--model", "--weights", "--mean", "--std", "--size", "--layer", "--response"),
+    *("--recipe", "--natural.steps"),
     *("--seed", "--device", "--gan.steps", "--out", "--resume", "--overwrite", "--processes"),
 }
 

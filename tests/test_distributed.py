@@ -31,6 +31,7 @@ from filtergan.errors import UserError
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors
 from filtergan.runs.events import read_events
+from filtergan.study.stages import stages_of
 
 CONFIG = micro(
     cnn={"channels": (4, 5), "pool_after": (1, 2), "epochs": 8, "batch": 20},
@@ -221,7 +222,7 @@ def test_a_whole_study(alone: Path, tmp_path: Path) -> None:
     assert out.count("The report:") == 1
     assert without_the_way(err) == ""
     stages = [line for line in err.splitlines() if line.startswith("filtergan: ")]
-    assert [line.split()[1] for line in stages] == [n for n in study.STAGES for _ in range(2)]
+    assert [line.split()[1] for line in stages] == [n for n in stages_of(CONFIG) for _ in range(2)]
     bars = [line for line in err.splitlines() if re.search(r"^  .*: .* [\d.]+ s$", line)]
     assert len({line.partition(":")[0] for line in bars}) == len(bars)  # each is told once
     run = tmp_path / "run"

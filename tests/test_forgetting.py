@@ -11,6 +11,7 @@ from rich.console import Console
 
 from filtergan import study
 from filtergan.config.fields import StudyConfig
+from filtergan.config.site_names import RECIPES, SiteName, folder_of
 from filtergan.report import summary_table, write_report
 from filtergan.runs.clearing import forget
 from filtergan.runs.directory import RunDirectory
@@ -29,6 +30,10 @@ PLOTS = ("filters.png", "map.png", "traversal.png", "grid_0.png")
 FILES = {
     "train-gan": {
         *("curves.png", "filtergan.json", "generator.safetensors", "discriminator.safetensors"),
+    },
+    "natural": {
+        *("curves.png", "filtergan.json", "generator.safetensors", "discriminator.safetensors"),
+        *("transformer.safetensors", "reader.safetensors"),
     },
     "traverse": {"traversal.safetensors", "traversal.png"},
     "measure": {"evidence.safetensors", *PLOTS},
@@ -53,9 +58,9 @@ def plain(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, unpainted: None) -> Path:
-    """A study of two sites."""
+    """A study of two sites by the paper's recipe, and of one by the other."""
     path = tmp_path_factory.mktemp("forgetting") / "run"
-    study.run(micro(layer=("conv2", "conv1")), path)
+    study.run(micro(layer=("conv2", "conv1", "conv2/natural")), path)
     return path
 
 
@@ -81,9 +86,9 @@ def test_no_claim_stands_without_its_gates(finished: Path) -> None:
     for words in ("two claims", "What the latents do", "What kind of change", "random changes of"):
         assert words not in page
         assert words not in printed(run)
-    assert page.count("not assessed") == printed(run).count("not assessed") == 2
+    assert page.count("not assessed") == printed(run).count("not assessed") == 3
     assert "Not done when this page was written: measure." in page
-    assert page.count("<h3>Traversals</h3>") == 2  # of now, and marked as not assessed
+    assert page.count("<h3>Traversals</h3>") == 3  # of now, and marked as not assessed
     assert run.record.status == "running"
 
     study.run_stage("measure", finished)
@@ -128,8 +133,12 @@ def test_a_page_never_shows_a_claim_whose_gates_are_missing(tmp_path: Path) -> N
 def test_every_field_of_the_record_is_made_by_one_stage_or_none() -> None:
     keys = [key for stage in STAGES.values() for key in stage.owns.keys]
     assert sorted([*keys, *OF_THE_STUDY]) == sorted(Record.model_fields)
-    keys = [key for stage in STAGES.values() for key in stage.owns.site_keys]
-    assert sorted([*keys, "figures", "files", "folder"]) == sorted(SiteRecord.model_fields)
+    for recipe in RECIPES:
+        owned = [stage.owns for stage in STAGES.values() if stage.owns.recipe in (None, recipe)]
+        keys = [key for owns in owned for key in owns.site_keys]
+        unknown = {"paper": [], "natural": ["inputs"]}[recipe]
+        fields = [*keys, *unknown, "figures", "files", "folder"]
+        assert sorted(fields) == sorted(SiteRecord.model_fields)
 
 
 def test_every_file_of_a_study_is_made_by_a_stage(finished: Path) -> None:
@@ -137,15 +146,15 @@ def test_every_file_of_a_study_is_made_by_a_stage(finished: Path) -> None:
     of_site = [p for stage in STAGES.values() for p in stage.owns.site_files]
     log = ("record.json", "config.yaml", "events.jsonl", "tensorboard/*/*")
     for file in (f.relative_to(finished) for f in finished.rglob("*") if f.is_file()):
-        folder = file.parts[0] in ("conv1@activation", "conv2@activation")
+        folder = file.parts[0] in map(folder_of, RunDirectory.open(finished).config.sites)
         place = Path(*file.parts[1:]) if folder else file
         patterns = of_site if folder else (*of_run, *log)
         assert any(place.match(pattern) for pattern in patterns), file
 
 
 def test_what_builds_on_what() -> None:
-    assert needed("measure") == ["train-cnn", "train-gan", "train-judges", "traverse"]
-    assert needed("traverse") == ["train-cnn", "train-gan"]
+    assert needed("measure") == ["train-cnn", "train-gan", "natural", "train-judges", "traverse"]
+    assert needed("traverse") == ["train-cnn", "train-gan", "natural"]
     assert needed("train-judges") == []
     assert built_on("train-judges") == ["train-judges", "measure", "report"]
     assert built_on("train-cnn") == [n for n in STAGES if n != "train-judges"]
@@ -176,8 +185,10 @@ def test_what_a_stage_made_is_forgotten_and_nothing_else(finished: Path, name: s
         empty = Record.model_fields[key].get_default()
         assert getattr(after, key) == (empty if key in owned.keys else getattr(before, key))
     for layer, site in after.sites.items():
+        own = owned.recipe in (None, SiteName.parse(layer).recipe)
         for key in SiteRecord.model_fields.keys() - {"figures", "files"}:
             empty = SiteRecord.model_fields[key].get_default()
             kept = getattr(before.sites[layer], key)
-            assert getattr(site, key) == (empty if key in owned.site_keys else kept)
-        assert files_of(before.sites[layer]) - files_of(site) == FILES.get(name, set())
+            assert getattr(site, key) == (empty if own and key in owned.site_keys else kept)
+        lost = files_of(before.sites[layer]) - files_of(site)
+        assert lost == (FILES.get(name, set()) if own else set())

@@ -27,6 +27,7 @@ from filtergan.measures.manifold import judges_agree, manifold_percentile
 from filtergan.measures.traversals import image_change
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
+from filtergan.study.stages import stages_of
 
 QUICK = JudgeConfig(epochs=1, batch=50)
 
@@ -254,7 +255,7 @@ def test_the_stage_records_how_good_they_are(tmp_path: Path) -> None:
     assert all(e["ci95"][0] <= e["value"] <= e["ci95"][1] for e in record["accuracies"])
     assert record["sha256"] == sha256(judges_file(materials.dataset, config.judges))
     assert record["seconds"] == materials.judges.seconds
-    assert list(study.STAGES)[2:5] == ["train-gan", "train-judges", "traverse"]
+    assert stages_of(config)[2:5] == ["train-gan", "train-judges", "traverse"]
 
 
 # MNIST: what the measures need of the features

@@ -35,7 +35,7 @@ THICKER = LatentEvidence(
 def test_the_sentence_of_the_issue():
     wanted = (
         "z3: thicker strokes (+0.8 sd), slant unchanged; 71 % photometric + width, 6 % affine; "
-        "labels kept 0.99"
+        "undone 0.50; labels kept 0.99"
     )
     assert describe(THICKER) == wanted
 
@@ -94,14 +94,15 @@ def test_colour_images_are_described_by_families_only():
     colour = replace(
         THICKER, shifts={}, explained={"photometric": 0.4, "affine": 0.1, "spline": 0.9}
     )
-    assert describe(colour) == "z3: 40 % photometric, 10 % affine, 90 % spline; labels kept 0.99"
+    wanted = "z3: 40 % photometric, 10 % affine, 90 % spline; undone 0.50; labels kept 0.99"
+    assert describe(colour) == wanted
 
 
 def test_undefined_numbers_are_left_out():
     evidence = replace(THICKER, shifts={}, explained={"affine": math.nan}, labels_kept=math.nan)
-    assert describe(evidence) == "z3: nothing was measured"
+    assert describe(evidence) == "z3: undone 0.50"
     some = replace(THICKER, explained={"photometric": math.nan, "affine": -0.01, "spline": 0.4})
-    assert "; 0 % affine, 40 % spline; labels" in describe(some)
+    assert "; 0 % affine, 40 % spline; undone 0.50; labels" in describe(some)
 
 
 def test_evidence_can_be_kept():

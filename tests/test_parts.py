@@ -12,7 +12,7 @@ from filtergan.errors import UserError
 from filtergan.machine.files import sha256
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import read_events
-from filtergan.study.stages import built_on
+from filtergan.study.stages import built_on, stages_of
 
 pytestmark = pytest.mark.usefixtures("unpainted")
 
@@ -43,7 +43,7 @@ def test_in_two_parts(small: Path, tmp_path: Path) -> None:
     command(*arguments, "--resume")
     record = record_of(run)
     assert record["status"] == "finished"
-    assert [s["attempts"] for s in record["stages"].values()] == [1] * len(study.STAGES)
+    assert [s["attempts"] for s in record["stages"].values()] == [1] * len(stages_of(micro()))
     assert weights_of(run) == made == weights_of(small)  # in parts or not, and in another folder
     assert sha256(run / "cnn.safetensors") == sha256(small / "cnn.safetensors")
 
@@ -52,7 +52,7 @@ def test_in_parts_the_numbers_are_the_same(small: Path, tmp_path: Path) -> None:
     """Each stage alone, from the run directory only, finds what the whole study found."""
     run = tmp_path / "run"
     study.run(micro(), run, until="train-cnn")
-    for name in list(study.STAGES)[1:]:
+    for name in stages_of(micro())[1:]:
         command(name, run)
     one, other = (record_of(path) for path in (small, run))
     assert other["status"] == "finished"
@@ -83,6 +83,12 @@ def test_a_stage_needs_those_before_it(tmp_path: Path, name: str, missing: str) 
     with pytest.raises(UserError, match=f"no finished stage '{missing}'.* `filtergan {missing} "):
         study.run_stage(name, tmp_path)
     assert (tmp_path / "record.json").read_bytes() == before
+
+
+def test_a_stage_of_a_recipe_needs_a_site_of_it(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, micro())
+    with pytest.raises(UserError, match="has no site of the natural recipe"):
+        study.run_stage("natural", run.path)
 
 
 def test_a_stage_needs_a_run_directory(tmp_path: Path) -> None:

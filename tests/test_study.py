@@ -18,6 +18,7 @@ from filtergan.config.presets import tiny
 from filtergan.machine.files import load_tensors, sha256
 from filtergan.measures.registry import lookup
 from filtergan.runs.events import read_events
+from filtergan.study.stages import stages_of
 from filtergan.walks import points, search, walk
 
 
@@ -72,7 +73,7 @@ def test_the_record_of_tiny(whole: tuple[Path, str]) -> None:
     assert record["cnn"]["sha256"] == sha256(whole[0] / "cnn.safetensors")
     assert record["cnn"]["parameters"] > 1000
     assert record["cnn"]["accuracy"]["value"] > record["cnn"]["accuracy"]["null"]
-    assert list(record["stages"]) == list(study.STAGES)
+    assert list(record["stages"]) == stages_of(tiny())
     for stage in record["stages"].values():
         assert stage["done"]
         assert stage["seconds"] >= 0

@@ -15,7 +15,7 @@ from filtergan.config.bases import Frozen, Main
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.older import REMOVED, RENAMED, renewed
-from filtergan.config.site_names import PAPER, PLAIN, Recipe, SiteName, named
+from filtergan.config.site_names import NATURAL, PAPER, PLAIN, Recipe, SiteName, named
 from filtergan.config.traversal_fields import TraversalConfig
 from filtergan.config.values import (
     Count,
@@ -260,6 +260,12 @@ class StudyConfig(Frozen):
             raise ValueError("response: each reading is named once")
         if len(set(self.recipe)) != len(self.recipe):
             raise ValueError("recipe: each recipe is named once")
+        lonely = [s for s in self.sites_of(NATURAL) if s.under(PAPER) not in sites]
+        if lonely and self.natural.start == "paper":
+            raise ValueError(
+                f"natural.start: {lonely[0]} begins with the paper's generator, so the study needs "
+                f"{lonely[0].under(PAPER)} as well; add `paper` to the recipes"
+            )
         if len(set(sites)) != len(sites):
             raise ValueError("layer: each layer is named once at a reading")
         return self

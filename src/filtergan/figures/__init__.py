@@ -5,7 +5,7 @@ from filtergan.figures.depth import depth_figure
 from filtergan.figures.filter_sets import filters_figure, mds_figure
 from filtergan.figures.grids import grid_figure, grids_figure
 from filtergan.figures.shares import distances_figure, latents_figure, shares_figure
-from filtergan.figures.style import png, save
+from filtergan.figures.style import png, save, short
 from filtergan.figures.undone import ceilings_figure
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "png",
     "save",
     "shares_figure",
+    "short",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
@@ -60,14 +60,12 @@ def grid_figure(
         offsets: Offsets along each, in standard deviations of z.
         title: Above the figure.
         compensation_null: Median compensation of random changes of the filters.
-        failures: What speaks against believing the traversals; written across each grid.
+        failures: What speaks against believing the traversals; written above the images.
     """
-    figure = page(4.75)
-    figure.suptitle(title)
+    whole, figure = _headed(4.75, title, failures)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.72, 1)).ravel()
     axes = left.subplots()
     _plot_grid(axes, grid, kept, offsets)
-    _stamp(axes, failures)
     axes.set_ylabel(f"offset of z{dims[0]} (standard deviations)")
     axes.set_xlabel(f"offset of z{dims[1]} (standard deviations)")
     top, middle, bottom = right.subplots(3, 1, height_ratios=(0.8, 1, 1))
@@ -88,7 +86,7 @@ def grid_figure(
         top.text(0.78, 0.76 - 0.2 * line, number, va="top", transform=top.transAxes)
     _plot_heat(middle, image_change, off, "image change, per point", None)
     _plot_heat(bottom, compensation, off, "compensation, per point", compensation_null)
-    return figure
+    return whole
 
 
 @styled
@@ -119,13 +117,12 @@ def grids_figure(
         offsets: Offsets along each, in standard deviations of z.
         title: Above the figure.
         compensation_null: Median compensation of random changes of the filters.
-        failures: What speaks against believing the traversals; written across each grid.
+        failures: What speaks against believing the traversals; written above the images.
     """
     columns = min(4, len(grids))
     rows = math.ceil(len(grids) / columns)
     side = WIDTH / columns
-    figure = page(rows * (side + 0.42) + 0.5)
-    figure.suptitle(title)
+    whole, figure = _headed(rows * (side + 0.42) + 0.5, title, failures)
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     off = ~_centre(len(offsets))
     for axes in cells[len(grids) :]:
@@ -134,7 +131,6 @@ def grids_figure(
         cells, grids, before, after, compensation, image_change, kept, dims, strict=False
     ):
         _plot_grid(axes, grid, k, offsets, ticks=False)
-        _stamp(axes, failures, size=6.5)
         axes.set_title(f"z{i} ↓   z{j} →", fontsize=6.5, pad=3)
         axes.set_xlabel(
             f"change {_median(change, off)}, compensation {_median(c, off)}\n"
@@ -149,7 +145,7 @@ def grids_figure(
         fontsize=6.5,
         color=GREY,
     )
-    return figure
+    return whole
 
 
 def _plot_grid(
@@ -194,22 +190,14 @@ def _plot_grid(
         axes.tick_params(length=0)
 
 
-def _stamp(axes: Axes, failures: Sequence[str], size: float = 11) -> None:
-    """Write across a grid why it is not to be believed; the images stay visible behind."""
+def _headed(height: float, title: str, failures: Sequence[str]) -> tuple[Figure, FigureBase]:
+    """A figure with a title, and the part below it, above which stands what speaks against it."""
+    whole = page(height + 0.2 * bool(failures))
+    whole.suptitle(title)
+    (part,) = whole.subfigures(1, 1, squeeze=False).ravel()
     if failures:
-        axes.text(
-            0.5,
-            0.5,
-            "\n".join(failures).upper(),
-            transform=axes.transAxes,
-            rotation=30,
-            ha="center",
-            va="center",
-            fontsize=size,
-            fontweight="bold",
-            color=RED,
-            bbox={"facecolor": "white", "edgecolor": RED, "alpha": 0.8, "pad": 3},
-        )
+        part.suptitle(f"but {'; '.join(failures)}", color=RED, fontweight="bold", fontsize=8)
+    return whole, part
 
 
 def _plot_heat(

@@ -91,6 +91,11 @@ class FilterGAN:
         return cls(site, generator, discriminator, config)
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what was trained, each of which `save` writes to a file of that name."""
+        return tuple(name for name, _ in self._parts())
+
+    @property
     def latent(self) -> int:
         """Dimension of z."""
         return self.generator.latent

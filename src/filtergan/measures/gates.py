@@ -85,7 +85,7 @@ def findings(found: Found) -> list[CheckRecord]:
 
 
 def failures(found: Found) -> tuple[str, ...]:
-    """What to write across the traversals: the gates failed, in words; empty if none is."""
+    """What to write above the traversals: the gates failed, in words; empty if none is."""
     return tuple(test.failure for test in gates(found) if test.passed is False)
 
 

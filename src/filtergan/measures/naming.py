@@ -63,7 +63,7 @@ class LatentEvidence:
 
 
 def describe(evidence: LatentEvidence) -> str:
-    """One sentence: which shifts, explained by which families, labels kept; failures first.
+    """One sentence: which shifts, explained by which families, how much is undone; failures first.
 
     A shift is named if its interval excludes 0 and it is at least `LEAST_SHIFT`, the largest first
     and at most `MOST_SHIFTS`; a plain one (thickness, slant, brightness) is called unchanged if
@@ -71,11 +71,13 @@ def describe(evidence: LatentEvidence) -> str:
 
     Returns:
         Such as "z3: thicker strokes (+0.8 sd), slant unchanged; 71 % photometric + width, 6 %
-        affine; labels kept 0.99".
+        affine; undone 0.81; labels kept 0.99".
     """
     parts = [_shape(evidence.shifts)] if evidence.shifts else []
     if families := _families(evidence.explained):
         parts.append(families)
+    if not math.isnan(evidence.compensation):
+        parts.append(f"undone {evidence.compensation:.2f}")
     if not math.isnan(evidence.labels_kept):
         parts.append(f"labels kept {evidence.labels_kept:.2f}")
     failures = list(evidence.failures)

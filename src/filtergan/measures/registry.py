@@ -15,6 +15,7 @@ from filtergan.measures import (
     manifold,
     morphometry,
     smoothness,
+    transformers,
     traversals,
 )
 from filtergan.measures.definition import Measure
@@ -31,6 +32,7 @@ _MODULES = (
     manifold,
     morphometry,
     inversion,
+    transformers,
     smoothness,
     invariance,
     locality,

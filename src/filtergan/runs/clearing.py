@@ -19,7 +19,10 @@ STUDY = Owned(
         *("events.jsonl", "report.html", "cnn.safetensors", "checkpoint/*", "figures/*.png"),
         *("tensorboard/*/events.out.tfevents.*", f".*{PART}"),
     ),
-    site_files=("*.safetensors", "filtergan.json", "checkpoint/*", "figures/*.png", f".*{PART}"),
+    site_files=(
+        *("*.safetensors", "filtergan.json", "checkpoint/*", "figures/*.png", f".*{PART}"),
+        *("null/*.safetensors", "null/filtergan.json"),
+    ),
 )
 """What `overwrite` may remove: these files and no others, whatever else lies in the directory."""
 

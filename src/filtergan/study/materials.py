@@ -14,17 +14,20 @@ from filtergan.classifiers.judges import Judges, get_judges
 from filtergan.classifiers.loading import check_fits, load_model
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
-from filtergan.errors import UserError
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.images.dataset import Dataset, Split, load_dataset
 from filtergan.images.domain import Domain
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.runs.directory import RunDirectory
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
 from filtergan.study.selection import execution_order, in_order, select
+
+NULL = "null"
+"""Folder of the null, within that of a site of the natural recipe."""
 
 
 class Materials:
@@ -132,6 +135,14 @@ class Materials:
         """
         return kind_of(self.config, name).load(run.site_path(name), self.network)
 
+    def null_gan(self, name: str, run: RunDirectory) -> NaturalGAN:
+        """The null of a site of the natural recipe: random directions, and their transformer.
+
+        Raises:
+            UserError: It is missing or damaged.
+        """
+        return NaturalGAN.load(run.site_path(name) / NULL, self.network)
+
     @torch.no_grad()
     def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i *k"]:
         """Site inputs h of chosen images, on the device."""
@@ -144,7 +155,7 @@ class Materials:
 def kind_of(config: StudyConfig, name: str) -> type[FilterGAN]:
     """What is trained at a site: its type says how it is saved, loaded and used."""
     if SiteName.parse(name).recipe == NATURAL:
-        raise UserError("The natural recipe is not here yet; leave it out.")
+        return NaturalGAN
     return gan_type(config.ablation.shown)
 
 

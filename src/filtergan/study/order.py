@@ -15,7 +15,7 @@ from filtergan.machine.wording import duration
 from filtergan.report import write_report
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
-from filtergan.study.stages import STAGES, built_on, needed
+from filtergan.study.stages import STAGES, built_on, needed, stages_of
 
 
 def run(
@@ -56,8 +56,9 @@ def run(
     for begun in directory.record.stages.values():
         if begun.processes == distributed.size():
             torch.set_num_threads(begun.threads)  # other numbers add up in other orders
-    names = list(STAGES)
-    names = names[: names.index(until) + 1] if until else names
+    until = until or list(STAGES)[-1]
+    reached = list(STAGES)[: list(STAGES).index(until) + 1]
+    names = [name for name in stages_of(directory.config) if name in reached]
     if directory.record.stages:
         runtime.say(_goes_on(directory, names))
     for name in names:
@@ -79,10 +80,16 @@ def run_stage(
         device: Another device than its config says.
 
     Raises:
-        UserError: The directory holds no study, an earlier stage is missing, or as `run`.
+        UserError: The directory holds no study, or none that has such a stage; an earlier stage
+            is missing; or as `run`.
     """
     directory, stage = RunDirectory.open(Path(run_path)), STAGES[name]
-    before = [] if stage.reads_only else needed(name)
+    own = stages_of(directory.config)
+    if name not in own:
+        raise UserError(
+            f"{run_path} has no site of the {stage.owns.recipe} recipe, so there is nothing to do."
+        )
+    before = [] if stage.reads_only else [other for other in needed(name) if other in own]
     for earlier in before:
         if not directory.stage_done(earlier):
             raise UserError(
@@ -134,7 +141,8 @@ def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
     try:
         with directory.stage(name):
             STAGES[name].run(directory, materials)
-            if all(directory.stage_done(other) for other in STAGES if other != name):
+            others = set(stages_of(directory.config)) - {name}
+            if all(map(directory.stage_done, others)):
                 directory.finish()
     except UserError as error:
         directory.fail(str(error))

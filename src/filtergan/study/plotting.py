@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from filtergan.config.site_names import SiteName
-from filtergan.figures import grid_figure, grids_figure, save
+from filtergan.figures import grid_figure, grids_figure, save, short
 from filtergan.images.dataset import Split
 from filtergan.runs.directory import RunDirectory
 
@@ -26,7 +26,7 @@ def plot_traversals(
         name: The site's.
         tensors: Content of its traversal.safetensors.
         test: Test images.
-        failures: Gates that the traversals fail; written across every grid.
+        failures: Gates that the traversals fail; written above the grids.
     """
     side = run.config.traversal.grid
     images, before, after, compensated, changed, kept = (
@@ -34,7 +34,10 @@ def plot_traversals(
         for key in ("images", "before", "after", "compensation", "image_change", "labels_kept")
     )
     sources = test.pixels(tensors["grid_index"])
-    null = float(tensors["null_compensation"].nanmedian())
+    undone, null = (
+        float(tensors[f"{key}_compensation"].float().nanmedian()) for key in ("points", "null")
+    )
+    reached = f"{name.prose}: undone {short(undone)} (null {short(null)})"
     dims = [(int(i), int(j)) for i, j in tensors["grid_dims"]]
     offsets = tensors["grid_offsets"].tolist()
     folder = run.site_path(name) / "figures"
@@ -48,7 +51,7 @@ def plot_traversals(
             kept,
             dims,
             offsets,
-            f"{name.prose}: images that cause the same response under other filters",
+            reached,
             compensation_null=null,
             failures=failures,
         )
@@ -64,7 +67,7 @@ def plot_traversals(
             kept[n],
             dims[n],
             offsets,
-            f"{name.prose}, test image {int(tensors['grid_index'][n])}",
+            f"{reached}, test image {int(tensors['grid_index'][n])}",
             compensation_null=null,
             failures=failures,
         )

@@ -56,8 +56,8 @@ def measure_filters(
     found = _variety(run, gan, draws, seed)
     if not not_measured(run.config.gan):
         found |= _latents(run, materials, gan, seed)
-    found |= _accuracy(run, materials, gan, draws, seed)
-    found |= _retrained(run, materials, gan, draws, seed)
+    found |= _accuracy(run, materials, name, gan, draws, seed)
+    found |= _retrained(run, materials, name, gan, draws, seed)
     found |= _fidelity(run, materials, gan, seed)
     _plot(run, name, gan, draws)
     return found
@@ -124,7 +124,12 @@ def _latents(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int)
 
 
 def _accuracy(
-    run: RunDirectory, materials: Materials, gan: FilterGAN, draws: Tensor, seed: int
+    run: RunDirectory,
+    materials: Materials,
+    name: SiteName,
+    gan: FilterGAN,
+    draws: Tensor,
+    seed: int,
 ) -> Found:
     """Test accuracy of single draws and of pooled ones, nothing re-trained."""
     config, test, site = run.config.measure, materials.dataset.test, gan.site
@@ -134,7 +139,7 @@ def _accuracy(
     sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
     random = random_filters(site.filters.cpu(), max(RANDOM_SETS, *sizes), rng).to(draws)
     total = (len(draws) + len(random)) * len(images)
-    with runtime.progress(total, f"single draws of {site.name}", "images") as advance:
+    with runtime.progress(total, f"single draws of {name}", "images") as advance:
         ours, null = (
             draw_accuracy(
                 site,
@@ -166,15 +171,20 @@ def _accuracy(
         ),
     }
     for k in sizes:
-        name, right = f"pooled_accuracy_k{k}", ours.pooled[k].float()
+        measure, right = f"pooled_accuracy_k{k}", ours.pooled[k].float()
         ci = interval(right, resamples=config.resamples, seed=seed)
         none = float(null.pooled[k].float().mean())
-        found[name] = result(name, float(right.mean()), ci, len(right), none)
+        found[measure] = result(measure, float(right.mean()), ci, len(right), none)
     return found
 
 
 def _retrained(
-    run: RunDirectory, materials: Materials, gan: FilterGAN, draws: Tensor, seed: int
+    run: RunDirectory,
+    materials: Materials,
+    name: SiteName,
+    gan: FilterGAN,
+    draws: Tensor,
+    seed: int,
 ) -> Found:
     """The paper's last experiment and its controls: pooled, later layers re-trained alike."""
     config, data, site = run.config.measure, materials.dataset, gan.site
@@ -189,7 +199,7 @@ def _retrained(
     chosen = runtime.sample(len(data.train), config.retrain_limit, seed, "retrain images")
     train = Subset(data.train.images, chosen), data.train.labels[chosen]
     images = len(sets) * retraining(site, len(chosen), len(data.test), config)
-    with runtime.progress(images, f"re-training after {site.name}", "images") as advance:
+    with runtime.progress(images, f"re-training after {name}", "images") as advance:
         tick = distributed.pace(advance)
 
         def retrained(filters: Tensor) -> Tensor:
@@ -210,10 +220,10 @@ def _retrained(
 
     null = float(correct["random_filters"].mean())
     found: Found = {}
-    for name, right in correct.items():
-        measure = f"{name}_retrained_accuracy"
+    for kind, right in correct.items():
+        measure = f"{kind}_retrained_accuracy"
         ci = interval(right, resamples=config.resamples, seed=seed)
-        against = None if name == "random_filters" else null
+        against = None if kind == "random_filters" else null
         found[measure] = result(measure, float(right.mean()), ci, len(right), against)
     gain = correct["pooled"] - correct["real"]
     ci = interval(gain, resamples=config.resamples, seed=seed)

@@ -179,8 +179,12 @@ class ImageMeasures:
         clusters = torch.arange(n).repeat_interleave(p)
         resamples = self.run.config.measure.resamples
         ends = interval(flat, clusters, statistic=statistic, resamples=resamples, seed=self.seed)
-        centre = flat.nanmean() if statistic == "mean" else flat.nanmedian()
-        return result(name, float(centre), ends, n, null, quantiles(flat))
+        return result(name, self.centre(name, values), ends, n, null, quantiles(flat))
+
+    @staticmethod
+    def centre(name: str, values: Float[Tensor, "n p"]) -> float:
+        """Mean or median of a measure, as its definition says."""
+        return float(values.nanmean() if lookup(name).centre == "mean" else values.nanmedian())
 
     def together(self, x_k: Float[Tensor, "n p c h w"]) -> Found:
         """Measures of a set of recovered images as a whole."""

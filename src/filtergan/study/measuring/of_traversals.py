@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -85,7 +86,7 @@ class TraversalMeasures:
         ours |= self._profiles() | self._smoothness() | self._invariance() | self._curves()
         ours |= self._slopes()
         others["null"] |= self._null_gates()
-        again = self._repeatability("points", ("repeat_noise", "repeat_neighbour"))
+        again = self._repeatability("")
         for name, entry in again.items():
             ours[name] = beside(entry, others["null"][name])
         return ours, others
@@ -181,11 +182,15 @@ class TraversalMeasures:
             "curvature": curvature(with_x.flatten(2)),
         }
 
-    def _repeatability(self, name: str, repeats: tuple[str, ...]) -> Found:
-        """Share of the variance between points that inversions from other starts repeat."""
-        again = [self.tensors[repeat] for repeat in repeats]
+    def _repeatability(self, prefix: Literal["", "null_"]) -> Found:
+        """Share of the variance between points that searches from other starts repeat."""
+        if f"{prefix}search_images" in self.tensors:  # a transformer has no start
+            first, begin = f"{prefix}search_images", f"{prefix}search_again_"
+        else:
+            first, begin = "null_images" if prefix else "points_images", f"{prefix}repeat"
+        again = [found for name, found in sorted(self.tensors.items()) if name.startswith(begin)]
         n, p = again[0].shape[:2]
-        starts = torch.stack([self.tensors[f"{name}_images"][:n, :p], *again], dim=2)
+        starts = torch.stack([self.tensors[first][:n, :p], *again], dim=2)
         change = (starts - self.images.x[:n, None, None]).flatten(3)
         value, ends = repeatability(change)
         return {"repeatability": result("repeatability", value, ends, n)}
@@ -334,7 +339,7 @@ class TraversalMeasures:
                 "inversion_gate_share", gate(after, pairs).float()
             ),
         }
-        return found | self._repeatability("null", ("null_repeat",))
+        return found | self._repeatability("null_")
 
 
 def beside(entry: MeasureRecord, null: MeasureRecord) -> MeasureRecord:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from filtergan.runs.owned import Owned
 
 if TYPE_CHECKING:
+    from filtergan.config.fields import StudyConfig
     from filtergan.runs.directory import RunDirectory
     from filtergan.study.materials import Materials
 
@@ -70,6 +71,20 @@ _LIST = (
         ),
     ),
     Stage(
+        "natural",
+        "Train generator and image transformer of every site by the natural recipe.",
+        needs=("train-gan",),  # with whose generators it may begin
+        owns=Owned(
+            recipe="natural",
+            site_keys=("filters", "response", "convolution"),
+            site_files=(
+                *("filtergan.json", "generator.safetensors", "discriminator.safetensors"),
+                *("transformer.safetensors", "reader.safetensors", "null/*"),
+                *("checkpoint/*", "figures/curves.png"),
+            ),
+        ),
+    ),
+    Stage(
         "train-judges",
         "Train independent classifiers, or take them from the cache.",
         owns=Owned(keys=("judges",)),
@@ -77,7 +92,7 @@ _LIST = (
     Stage(
         "traverse",
         "Walk through the latent space and invert the walks (eqs. 5-8).",
-        needs=("train-gan",),
+        needs=("natural",),
         owns=Owned(site_files=("traversal.safetensors", "figures/traversal.png")),
     ),
     Stage(
@@ -108,6 +123,12 @@ _LIST = (
 )
 STAGES = {stage.name: stage for stage in _LIST}
 """All stages by name, in the order in which a study runs them."""
+
+
+def stages_of(config: "StudyConfig") -> list[str]:
+    """The stages that a study has: those for one recipe only where a site is made by it."""
+    recipes = {site.recipe for site in config.sites}
+    return [name for name, stage in STAGES.items() if stage.owns.recipe in (None, *recipes)]
 
 
 def needed(name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from filtergan.config.site_names import RECIPES, SiteName
+from filtergan.config.site_names import NATURAL, RECIPES, SiteName
 from filtergan.errors import UserError
 from filtergan.families.catalogue import LOW_LEVEL
 from filtergan.figures import depth_figure, save
@@ -12,11 +12,13 @@ from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures import gates
 from filtergan.measures.claims import SiteEvidence, decide
 from filtergan.measures.verdicts import verdict
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import ClaimRecord, Found
 from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_filters import measure_filters, not_measured
 from filtergan.study.measuring.of_images import ImageMeasures
+from filtergan.study.measuring.of_transformers import measure_transformer
 from filtergan.study.measuring.of_traversals import TraversalMeasures
 from filtergan.study.plotting import plot_traversals
 
@@ -34,7 +36,8 @@ def run(run: RunDirectory, materials: Materials) -> None:
             found |= _traversals(run, materials, name, gan, seed)
             run.set_measures(name, found)
             null = found["single_draw_accuracy"].null or 0.0
-            run.set_verdict(name, *verdict(found, null, run.config.gan.steps))
+            steps = (run.config.natural if name.recipe == NATURAL else run.config.gan).steps
+            run.set_verdict(name, *verdict(found, null, steps))
             run.finish_site(STAGE, name)
     run.record.claims = _claims(run, materials)
     if len(run.config.sites) >= DEPTHS:
@@ -56,6 +59,9 @@ def _traversals(
     measures = TraversalMeasures(run, materials, gan, tensors, images, seed)
     with runtime.progress(measures.work, f"images of {name}", "images") as images.tick:
         found, others = measures.measure()
+        if isinstance(gan, NaturalGAN):
+            null = materials.null_gan(name, run)
+            found |= measure_transformer(materials, gan, null, tensors, images, seed)
         failed = gates.failures(found)
         entry = run.site(name)
         entry.references = others

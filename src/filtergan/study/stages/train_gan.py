@@ -3,13 +3,12 @@
 import torch
 
 from filtergan.config.site_names import PAPER, SiteName
-from filtergan.figures import curves_figure, save
 from filtergan.game.ablated import gan_type
-from filtergan.game.training import Diverged, train
+from filtergan.game.training import train
 from filtergan.machine import runtime
 from filtergan.machine.storage import Rows, Subset
 from filtergan.runs.directory import RunDirectory
-from filtergan.runs.events import EventLog, read_events
+from filtergan.study.following import followed, keep
 from filtergan.study.materials import Materials
 from filtergan.study.site_inputs import SiteInputs
 
@@ -25,55 +24,23 @@ def run(run: RunDirectory, materials: Materials) -> None:
 
 
 def _train_site(run: RunDirectory, materials: Materials, name: SiteName) -> None:
-    config, site, folder = run.config.gan, materials.site(name), run.site_path(name)
-    stage = f"{STAGE}/{name}"
+    config, site = run.config.gan, materials.site(name)
     seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
     inputs = _inputs(run, materials, name)
     runtime.keep_memory(config.batch * site.filters.nbytes)
-    with (
-        EventLog(run) as log,
-        runtime.progress(config.steps, f"generator of {name}", "steps") as advance,
-    ):
-
-        def on_start(step: int) -> None:
-            log.cut_back(stage, step)
-            if step:
-                runtime.say(
-                    f"the generator of {name.prose} goes on from step {step:,} of {config.steps:,}"
-                )
-            advance(step)
-
-        def on_log(step: int, values: dict[str, float]) -> None:
-            log.append(stage, step, samples=step * config.batch, **values)
-
-        try:
-            gan = train(
-                site,
-                inputs,
-                config,
-                seed,
-                kind=gan_type(run.config.ablation.shown),
-                checkpoint=folder / "checkpoint" / "game.safetensors",
-                log=on_log,
-                on_start=on_start,
-                on_step=advance,
-            )
-        except Diverged as error:
-            run.set_verdict(name, "diverged", str(error))
-            raise
-    gan.save(folder)
-    entry = run.site(name)
+    with followed(run, STAGE, name, config.steps, config.batch) as callbacks:
+        gan = train(
+            site,
+            inputs,
+            config,
+            seed,
+            kind=gan_type(run.config.ablation.shown),
+            checkpoint=run.site_path(name) / "checkpoint" / "game.safetensors",
+            **callbacks,
+        )
     with torch.no_grad():
-        entry.response = list(site.respond(inputs[:1].to(site.filters.device)).shape[1:])
-    entry.filters, entry.convolution = list(site.filters.shape), site.backend
-    entry.files |= {
-        "gan": f"{folder.name}/filtergan.json",
-        "generator": f"{folder.name}/generator.safetensors",
-        "discriminator": f"{folder.name}/discriminator.safetensors",
-    }
-    figure = folder / "figures" / "curves.png"
-    save(curves_figure(read_events(run.path / "events.jsonl"), stage), figure)
-    entry.figures["curves"] = str(figure.relative_to(run.path))
+        response = site.respond(inputs[:1].to(site.filters.device))
+    keep(run, STAGE, name, gan, tuple(response.shape[1:]))
 
 
 def _inputs(run: RunDirectory, materials: Materials, name: SiteName) -> Rows:

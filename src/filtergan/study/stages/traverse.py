@@ -1,28 +1,32 @@
 """Stage traverse: latent grids and measured points of every site, inverted to images."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.classifiers.fitting import predict
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.game.gan import FilterGAN
 from filtergan.images.dataset import Split
 from filtergan.machine import runtime
 from filtergan.machine.files import save_tensors
 from filtergan.measures.naming import leading_combinations
 from filtergan.measures.traversals import compensation, image_change, labels_kept
+from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.recovering import EVALUATIONS, FieldSearch, Transformation
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 from filtergan.study.plotting import plot_traversals
-from filtergan.walks.inverter import Inversion
+from filtergan.walks.inverter import Inversion, Inverter
 from filtergan.walks.points import grid_dimensions, latent_grid, points_around
 from filtergan.walks.search import PixelSearch
 from filtergan.walks.walk import walk, walk_grid
 
 STAGE = "traverse"
+STARTS = (None, 1, 2)  # of the searches for fields: from nothing, and at random
 Tensors = dict[str, Tensor]
 
 
@@ -45,9 +49,12 @@ def _traverse_site(run: RunDirectory, materials: Materials, name: SiteName) -> T
     measured = torch.randperm(len(test), generator=rng)[: config.measured_images]
     shown = one_of_each_class(test, config.images)
     seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
-    work = _work(run, len(measured), len(shown))
+    work = _work(run, name, len(measured), len(shown))
     with runtime.progress(work, f"traversals of {name}", "evaluations") as advance:
-        walks = _Walks(run, materials, gan, seed, advance)
+        if name.recipe == NATURAL:
+            walks = _NaturalWalks(run, materials, gan, seed, advance, materials.null_gan(name, run))
+        else:
+            walks = _Walks(run, materials, gan, seed, advance)
         return walks.measured(measured) | walks.shown(shown)
 
 
@@ -61,20 +68,27 @@ def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:
     return torch.tensor(order[:n])
 
 
-def _work(run: RunDirectory, measured: int, shown: int) -> int:
-    """Evaluations of all inversions of one site."""
+def _work(run: RunDirectory, name: SiteName, measured: int, shown: int) -> int:
+    """Evaluations of all inversions of one site; a pass of a transformer is one."""
     config = run.config.traversal
     axes = run.config.gan.latent + min(config.combinations, run.config.gan.latent)
     points = 2 * measured * config.measured_points + shown * config.grid**2
     points += min(measured, config.path_images) * len(config.path_radii)
     points += min(measured, config.axis_images) * axes
     repeated = min(config.repeat_points, config.measured_points)
-    return (points + 4 * min(measured, config.repeat_images) * repeated) * config.evaluations
+    repeated *= min(measured, config.repeat_images)
+    if name.recipe == NATURAL:
+        points += min(measured, config.axis_images) * axes
+        return points + 2 * repeated * (len(STARTS) * EVALUATIONS + config.evaluations)
+    return (points + 4 * repeated) * config.evaluations
 
 
 @dataclass
 class _Walks:
-    """All walks of a site: from which images, to which latents, and what was found there."""
+    """All walks of a site: from which images, to which latents, and what was found there.
+
+    Images are searched pixel by pixel; the null is what random changes of the filters call for.
+    """
 
     run: RunDirectory
     materials: Materials
@@ -86,7 +100,9 @@ class _Walks:
         self.config = self.run.config.traversal
         self.test = self.materials.dataset.test
         images = self.materials.dataset.train.pixels(slice(5000))
-        self.inverter = PixelSearch.measured(images, self.config)
+        self.pixels = PixelSearch.measured(images, self.config)
+        self.inverter: Inverter = self.pixels
+        self.null, self.null_seed = self.gan, self.seed
 
     def walk(
         self,
@@ -97,16 +113,17 @@ class _Walks:
         *,
         null: bool = False,
         starts: Float[Tensor, "n points c h w"] | None = None,
+        inverter: Inverter | None = None,
     ) -> Tensors:
         """Images and numbers of one set of walks, [images, points, ...] each, by `name`_."""
         device = self.materials.device
         found = walk(
-            self.gan,
-            self.inverter,
+            self.null if null else self.gan,
+            inverter or self.inverter,
             self.test.pixels(index).to(device),
             z,
             targets,
-            self.seed if null else None,
+            self.null_seed if null else None,
             None if starts is None else starts.to(device),
             self.tick,
         )
@@ -166,12 +183,20 @@ class _Walks:
         axes = torch.cat([torch.eye(self.gan.latent).to(z), leading])
         sign = 1 - 2 * (torch.arange(len(index[:n])) % 2)
         points = z[:n, None] + config.radius * sign.to(z)[:, None, None] * axes
-        return {"axes": axes, "axes_sign": sign} | self.walk("axes", index[:n], z[:n], points)
+        return {"axes": axes, "axes_sign": sign} | self._along(index[:n], z[:n], points)
+
+    def _along(self, index: Tensor, z: Tensor, points: Tensor) -> Tensors:
+        """What is found at the points of the axes."""
+        return self.walk("axes", index, z, points)
 
     def _repeats(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
+        """Some of the points once more."""
+        n, points = self.config.repeat_images, self.config.repeat_points
+        return self._again(index[:n], z[:n], targets[:n, :points])
+
+    def _again(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
         """The same points from other starts: from x with noise, and from a neighbour's image."""
-        n, config = self.config.repeat_images, self.config
-        index, z, targets = index[:n], z[:n], targets[:n, : config.repeat_points]
+        config = self.config
         x = self.test.pixels(index)[:, None].expand(-1, targets.shape[1], -1, -1, -1)
         rng = runtime.generator(self.seed, "repeats")
         noise = torch.randn(x.shape, generator=rng)
@@ -205,3 +230,35 @@ class _Walks:
         x = self.test.pixels(index).to(self.materials.device)
         found = walk_grid(self.gan, self.inverter, x, z, grids, self.tick)
         return layout | self.numbers("grid", index, found)
+
+
+@dataclass
+class _NaturalWalks(_Walks):
+    """The same where a transformer gives the images; the null has filters and another of its own.
+
+    Some points are searched as well, image by image: for fields like the transformer's, from
+    several starts, and pixel by pixel.
+    """
+
+    other: NaturalGAN
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.inverter, self.null, self.null_seed = Transformation(), self.other, None
+
+    def _along(self, index: Tensor, z: Tensor, points: Tensor) -> Tensors:
+        null = self.walk("null_axes", index, z, points, null=True)
+        return super()._along(index, z, points) | {"null_axes_images": null["null_axes_images"]}
+
+    def _again(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
+        assert isinstance(self.gan, NaturalGAN)
+        space, found = self.gan.transformer.space, Tensors()
+        for null, prefix in ((False, ""), (True, "null_")):
+            walked = partial(self.walk, index=index, z=z, targets=targets, null=null)
+            searches = [
+                walked(f"{prefix}search", inverter=FieldSearch(space, start)) for start in STARTS
+            ]
+            found |= searches[0] | walked(f"{prefix}pixel", inverter=self.pixels)
+            for place, search in enumerate(searches[1:], 1):
+                found[f"{prefix}search_again_{place}"] = search[f"{prefix}search_images"]
+        return found
