@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filtergan.ceilings.ceiling import ceilings_of
+    from filtergan.ceilings.spectrum import spectrum_of
     from filtergan.classifiers.fitting import fit, predict
     from filtergan.classifiers.loading import load_model
     from filtergan.classifiers.networks import PaperCNN, ResNet
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "ceilings.ceiling": ("ceilings_of",),
+    "ceilings.spectrum": ("spectrum_of",),
     "classifiers.fitting": ("fit", "predict"),
     "config.fields": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
     "images.dataset": ("load_dataset",),
@@ -106,6 +108,7 @@ __all__ = [
     "random_directions",
     "retrain",
     "run_study",
+    "spectrum_of",
     "tiny",
     "train",
     "train_jointly",

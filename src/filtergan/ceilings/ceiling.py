@@ -142,15 +142,12 @@ class Asked:
         Raises:
             UserError: They are no pixels, or the convolution is not of two dimensions.
         """
-        if site.filters.ndim != 4:
-            raise UserError(
-                f"{site.layer!r} is a convolution of {site.filters.ndim - 2} dimensions; ceilings "
-                "are for networks of images, whose convolutions have two."
-            )
-        held = _some(test, config.test_images, seed, "held out").to(site.filters.device)
+        require_images(site)
+        held = some_of(test, config.test_images, seed, "held out").to(site.filters.device)
         held_out = site_inputs(site, held)
         fitting = MEMORY // (4 * held_out[0].numel())
-        known = _some(train, max(CHUNK, min(config.train_images, fitting)), seed, "fitted").to(held)
+        count = max(CHUNK, min(config.train_images, fitting))
+        known = some_of(train, count, seed, "fitted").to(held)
         inputs = site_inputs(site, known)
         return cls(site, known, held, inputs, held_out, responses(site, held_out), seed)
 
@@ -193,6 +190,19 @@ class Asked:
         return _measured(1 - ratio, (1 - high, 1 - low), len(after), null)
 
 
+def require_images(site: Site) -> None:
+    """Refuse convolutions of signals and volumes.
+
+    Raises:
+        UserError: It is one.
+    """
+    if site.filters.ndim != 4:
+        raise UserError(
+            f"{site.layer!r} is a convolution of {site.filters.ndim - 2} dimensions; what filters "
+            "can undo is asked of networks of images, whose convolutions have two."
+        )
+
+
 @torch.no_grad()
 def site_inputs(site: Site, images: Tensor) -> Tensor:
     """H of many images."""
@@ -228,7 +238,12 @@ def random_filters(
     return real + 2 ** ((low + high) / 2) * noise
 
 
-def _some(images: RowsLike, count: int, seed: int, what: str) -> Tensor:
+def some_of(images: RowsLike, count: int, seed: int, what: str) -> Float[Tensor, "n c h w"]:
+    """At most so many of the images, at random.
+
+    Raises:
+        UserError: They are no pixels.
+    """
     rows = rows_of(images)
     return as_pixels(rows[runtime.sample(len(rows), count, seed, "ceilings", what)])
 

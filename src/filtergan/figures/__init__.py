@@ -2,6 +2,7 @@
 
 from filtergan.figures.curves import curves_figure, intervals_figure
 from filtergan.figures.depth import depth_figure
+from filtergan.figures.directions import directions_figure
 from filtergan.figures.filter_sets import filters_figure, mds_figure
 from filtergan.figures.grids import grid_figure, grids_figure
 from filtergan.figures.shares import distances_figure, latents_figure, shares_figure
@@ -12,6 +13,7 @@ __all__ = [
     "ceilings_figure",
     "curves_figure",
     "depth_figure",
+    "directions_figure",
     "distances_figure",
     "filters_figure",
     "grid_figure",

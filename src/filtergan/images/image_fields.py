@@ -99,6 +99,28 @@ class FieldSpace:
             x = x + fields["offset"]
         return x.clamp(0, 1)
 
+    def tangents(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "d n c h w"]:
+        """How images begin to change with each coefficient in turn; nothing holds them in [0, 1].
+
+        Args:
+            x: Pixels in [0, 1].
+        """
+        size = self.size[0] * self.grid**2
+        fields = self.fields(torch.eye(size).to(x).unflatten(1, self.size))
+        parts = []
+        if "blur" in fields:
+            parts.append(fields["blur"][:, None] * (_blurred(x, self.pixel) - x))
+        if "flow" in fields:
+            right, down = (F.pad(x, sides) for sides in ((1, 1, 0, 0), (0, 0, 1, 1)))
+            slopes = right[..., 2:] - right[..., :-2], down[..., 2:, :] - down[..., :-2, :]
+            flows = fields["flow"].split(1, dim=1)
+            parts += [f[:, None] * slope / 2 for f, slope in zip(flows, slopes, strict=True)]
+        if "gain" in fields:
+            parts.append(fields["gain"][:, None] * x)
+        if "offset" in fields:
+            parts.append(fields["offset"][:, None].expand(-1, len(x), -1, -1, -1))
+        return torch.stack(parts).sum(0)
+
 
 def exponential(velocity: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n 2 h w"]:
     """The flow that following a constant field of velocities leads to, by scaling and squaring.

@@ -164,7 +164,12 @@ class Site:
             inputs: h, as `input` gives it.
             filters: One set [o, j, *k], a set per sample [n, o, j, *k], or None for W.
         """
-        response = self._plain(inputs, self.filters if filters is None else filters)
+        filters = self.filters if filters is None else filters
+        return self.answer(convolve(inputs, filters, self.bias, self.geometry, self.backend))
+
+    def answer(self, convolved: Float[Tensor, "n o *l"]) -> Float[Tensor, "n ..."]:
+        """The response that an output of the convolution leads to."""
+        response = self._ended(convolved)
         return response if self._between is None else self._run(self._between, response)
 
     def output(
@@ -358,7 +363,10 @@ class Site:
 
     def _plain(self, inputs: Tensor, filters: Tensor) -> Tensor:
         """The response at the end of the site's own operations, before any later module."""
-        value = convolve(inputs, filters, self.bias, self.geometry, self.backend)
+        return self._ended(convolve(inputs, filters, self.bias, self.geometry, self.backend))
+
+    def _ended(self, value: Tensor) -> Tensor:
+        """What the site's own operations make of an output of the convolution."""
         for operation in self.tail:
             value = operation(value)
         return self.restored(value)
