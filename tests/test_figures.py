@@ -102,6 +102,24 @@ def test_grid_figure_marks_the_centre_and_changed_labels(size):
     opened(figure)
 
 
+def test_failures_stand_above_the_images_and_not_across_them():
+    source = images(1)[0]
+    values, offsets = traversal(source), [-2.0, -1.0, 0.0, 1.0, 2.0]
+    failures = ("not repeatable", "off the manifold")
+    grid, before, after, share, change, kept = (value[None] for value in values)
+    numbers = before, after, share, change, kept
+    for figure in (
+        figures.grid_figure(source, *values, (0, 1), offsets, "x", failures=failures),
+        figures.grids_figure(grid, *numbers, [(0, 1)], offsets, "x", failures=failures),
+    ):
+        opened(figure)
+        said = [t for t in figure.findobj(Text) if "off the manifold" in t.get_text()]
+        assert [text.get_text() for text in said] == ["but not repeatable; off the manifold"]
+        assert to_rgb(said[0].get_color()) == to_rgb(style.RED)
+        tops = [axes.get_window_extent().y1 for axes in figure.axes if axes.images]
+        assert said[0].get_window_extent().y0 > max(tops)
+
+
 def test_a_changed_label_at_the_centre_is_not_hidden():
     source = images(1)[0]
     values = traversal(source)

@@ -43,6 +43,27 @@ MEASURES = (
         centre="median",
     ),
     Measure(
+        "step_r2_min",
+        "R² with which z_k - z is read from a held-out image and the transformed one, of the worst "
+        "read latent.",
+        None,
+        1.0,
+        "higher",
+        "guessing the mean",
+        "R²",
+        "eq. 3, of images",
+    ),
+    Measure(
+        "step_r2_mean",
+        "The same, mean over latents.",
+        None,
+        1.0,
+        "higher",
+        "guessing the mean",
+        "R²",
+        "eq. 3, of images",
+    ),
+    Measure(
         "return_error",
         "Distance of an image that went from z to z_k and back from where it began, over the "
         "length of the way there.",

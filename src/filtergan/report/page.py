@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from filtergan.config.fields import CnnConfig, StudyConfig, dump
-from filtergan.config.site_names import PAPER, SiteName
+from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.wording import count_of
 from filtergan.measures.gates import failures
@@ -25,8 +25,9 @@ CAPTIONS = {
     ),
     "traversal": (
         "Traversals",
-        "As the paper's figs. 3 and 4: walking through two latents, the images that would have "
-        "caused the response of the image in the middle (blue). Each grid's numbers are below it.",
+        "As the paper's figs. 3 and 4: walking through two latents, images that undo in the "
+        "response what the filters change, so as to cause that of the image in the middle (blue). "
+        "Each grid's numbers are below it.",
     ),
     "map": (
         "Map of filters",
@@ -190,6 +191,7 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         "train-cnn": f"{network}; it stays frozen in all that follows.",
         **_ceilings(config, record),
         **({"train-gan": game} if config.sites_of(PAPER) else {}),
+        **_natural(config),
         **_judges(record),
         "traverse": f"Traversals: {count_of(traversal.images, 'test image')}, each as a grid of "
         f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "
@@ -202,6 +204,24 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         "alike. Intervals are 95 %; images are resampled whole, and draws where a number is a mean "
         "over draws.",
     }
+
+
+def _natural(config: StudyConfig) -> dict[str, str]:
+    """How generators were made together with transformers, where some were."""
+    sites, natural = config.sites_of(NATURAL), config.natural
+    if not sites:
+        return {}
+    begin = "the real filters" if natural.start == "real" else "the paper's generator of the site"
+    said = (
+        f"For {_listed([site.prose for site in sites])}, each on its own, a generator and a "
+        "transformer of images were trained together, so that the transformer undoes in the image "
+        f"what another latent changes in the response: {count_of(natural.steps, 'step')} of "
+        f"{count_of(natural.batch, 'image')}, begun at {begin}. The null is a transformer trained "
+        f"for {count_of(natural.null_steps, 'step')} against random directions of the filters that "
+        "change the response as much. Traversals there are one pass of the transformer; searches "
+        "image by image stand beside it."
+    )
+    return {"natural": said}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import PAPER, SiteName
 from filtergan.errors import UserError
 from filtergan.game.gan import FilterGAN
 from filtergan.images.dataset import Dataset
@@ -130,7 +130,7 @@ class OpenedRun:
             UserError: The run has no such site, or its network is not found.
         """
         self._check(name)
-        if self._done("train-gan", name):
+        if self._done(_trained_by(name), name):
             return self.gan(name).site
         site, shape = SiteName.parse(name), tuple(self._images().shape)
         return Site.of_shape(self.network, site.layer, shape, site.point)
@@ -141,7 +141,7 @@ class OpenedRun:
         Raises:
             UserError: The run has no such site, or has not trained it; or a file is damaged.
         """
-        self._check(name, "train-gan")
+        self._check(name, _trained_by(name))
         if name not in self._gans:
             kind = kind_of(self.config, name)
             self._gans[name] = kind.load(self._directory.site_path(name), self.network)
@@ -192,6 +192,11 @@ class OpenedRun:
                 f"The run in {self.path} has not finished {stage} at {name!r} yet; continue it "
                 "with --resume."
             )
+
+
+def _trained_by(name: str) -> str:
+    """The stage that trains a site."""
+    return "train-gan" if SiteName.parse(name).recipe == PAPER else "natural"
 
 
 class Traversals(Mapping[str, Tensor]):

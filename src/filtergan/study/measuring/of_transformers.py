@@ -6,6 +6,8 @@ from torch import Tensor
 
 from filtergan.images.image_fields import exponential, folded
 from filtergan.machine import runtime
+from filtergan.measures.latents import latent_intervals, latent_r2
+from filtergan.measures.registry import result
 from filtergan.measures.transformers import (
     agreement,
     error_over_way,
@@ -19,6 +21,7 @@ from filtergan.study.measuring.of_images import ImageMeasures, PerPoint
 
 CANDIDATES = 1000  # training images among which the nearest in response is sought
 POINTS = 2  # of each image, at which the transformer is asked once more
+HELD_OUT = 2000  # test images, each with a z and a z' of its own, behind R²
 BATCH = 256  # images in a pass
 
 
@@ -49,10 +52,11 @@ def measure_transformer(
     nearest, random = _nearest(materials, gan, tensors, x, seed)
     ours |= more | {"nearest_image_compensation": nearest}
     theirs |= nulls | {"nearest_image_compensation": random}
-    return {
+    found = {
         name: images.summary(name, values, images.centre(name, theirs[name]))
         for name, values in ours.items()
     }
+    return found | _read(materials, gan, images.run.config.measure.resamples, seed)
 
 
 def _searched(tensors: dict[str, Tensor], x: Tensor, prefix: str) -> PerPoint:
@@ -104,6 +108,28 @@ def _walked(
         for each in (ours, theirs)
     )
     return first, second
+
+
+@torch.no_grad()
+def _read(materials: Materials, gan: NaturalGAN, resamples: int, seed: int) -> Found:
+    """How well z' - z is read from held-out images, each with latents of its own."""
+    test = materials.dataset.test
+    chosen = runtime.sample(len(test), HELD_OUT, seed, "read images")
+    z, z_k = (gan.latents(len(chosen), seed, "read", end) for end in ("from", "to"))
+    parts = zip(chosen.split(BATCH), z.split(BATCH), z_k.split(BATCH), strict=True)
+    read = []
+    for index, *latents in parts:
+        x = test.pixels(index).to(materials.device)
+        read.append(gan.reader(x, gan.transform(x, *latents)))
+    step, found = (z_k - z).cpu(), torch.cat(read).cpu()
+    ends = latent_intervals(step, found, resamples=resamples, seed=seed)
+    r2 = latent_r2(step, found)
+    return {
+        f"step_r2_{end}": result(
+            f"step_r2_{end}", float(value), ends[f"latent_r2_{end}"], len(chosen), 0.0
+        )
+        for end, value in (("min", r2.min()), ("mean", r2.mean()))
+    }
 
 
 @torch.no_grad()
