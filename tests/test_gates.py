@@ -39,7 +39,7 @@ def test_a_believable_traversal_passes_all() -> None:
 @pytest.mark.parametrize(
     ("changed", "failure"),
     [
-        ({"inversion_gate_share": entry(0.5)}, "inversion no better than chance"),
+        ({"inversion_gate_share": entry(0.5)}, "inversion fails at too many points"),
         ({"compensation": entry(0.33, 0.31, 0.35)}, "inversion no better than chance"),
         ({"repeatability": entry(0.79)}, "not repeatable"),
         ({"on_manifold_share": entry(0.5)}, "off the manifold"),
@@ -48,6 +48,13 @@ def test_a_believable_traversal_passes_all() -> None:
 def test_each_gate_fails_by_itself(changed: dict, failure: str) -> None:
     assert gates.failures(believable(**changed)) == (failure,)
     assert not gates.is_invariance(believable(**changed))
+
+
+def test_what_searches_reach_is_told_beside_the_rule() -> None:
+    found = believable(search_compensation=entry(0.86, null=0.54))
+    told = gates.gates(found)[0].told
+    assert told.endswith("; searched image by image 0.86 against 0.54")
+    assert "searched" not in gates.gates(believable())[0].told
 
 
 def test_random_changes_of_filters_judged_against_themselves_are_no_invariance() -> None:

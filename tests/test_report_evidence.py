@@ -233,7 +233,7 @@ def test_an_invariance_is_shown_only_if_all_gates_and_findings_are_passed(site):
 @pytest.mark.parametrize(
     ("name", "value", "failure"),
     [
-        ("inversion_gate_share", 0.4, "inversion no better than chance"),
+        ("inversion_gate_share", 0.4, "inversion fails at too many points"),
         ("repeatability", 0.3, "not repeatable"),
         ("on_manifold_share", 0.2, "off the manifold"),
     ],

@@ -47,6 +47,14 @@ def test_a_long_game(measures: Found, expected: str, why: str) -> None:
     assert why in reason
 
 
+def test_images_that_tell_the_latent_count_before_q() -> None:
+    for r2, expected in ((0.9, "converged"), (0.2, "collapsed")):
+        measures = found(0.97, 0.96, 1.1 - r2, 0.15) | {"step_r2_mean": MeasureRecord(value=r2)}
+        given, reason = verdict(measures, null=0.1, steps=LEAST_STEPS)
+        assert given == expected
+        assert f"{r2:.2f}" in reason
+
+
 @pytest.mark.parametrize(("measures", "expected", "why"), [*WELL, *NO_NUMBERS])
 def test_a_short_game_of_which_the_numbers_say_enough(
     measures: Found, expected: str, why: str

@@ -117,7 +117,7 @@ def _ended(planned: Planned) -> RunDirectory | None:
     found = _open(planned.path)
     if found is None or found.config != planned.config:
         return None  # begun with other settings: its run will say so
-    trained = found.stage_done("train-gan")
+    trained = found.stage_done("traverse")
     diverged = any(site.verdict == "diverged" for site in found.record.sites.values())
     return found if found.record.status == "finished" or (diverged and not trained) else None
 

@@ -50,6 +50,8 @@ GROUPS = {
     "what each latent does to the shape of a stroke": r"(slope|morphometry_r2)_.*",
     "labels kept": r"(labels_kept|judges)_.*",
     "inversion": r"(profile|compensation|inversion)_.*",
+    "the transformer": r"(transformer|search|pixel|step|return|composition|folded|"
+    r"nearest_image|independent_directions).*",
     "naturalness and smoothness": r"manifold_percentile|path_length|roughness|curvature",
     "kind of change": r"(explained|locality|change)_.*",
     "what the network ignores more": r"(invariance_gain|normalized_variance)_.*",
