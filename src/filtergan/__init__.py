@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filtergan.ceilings.ceiling import ceilings_of
+    from filtergan.ceilings.question import ask
     from filtergan.ceilings.spectrum import spectrum_of
     from filtergan.classifiers.fitting import fit, predict
     from filtergan.classifiers.loading import load_model
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "ceilings.ceiling": ("ceilings_of",),
+    "ceilings.question": ("ask",),
     "ceilings.spectrum": ("spectrum_of",),
     "classifiers.fitting": ("fit", "predict"),
     "config.fields": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
@@ -92,6 +94,7 @@ __all__ = [
     "Transformation",
     "TraversalConfig",
     "UserError",
+    "ask",
     "ceilings_of",
     "cifar10",
     "digits",

@@ -95,20 +95,34 @@ def ceilings_of(
             two dimensions.
     """
     asked = Asked.of(site, train, test, config, seed)
-    channels = asked.train.shape[1]
-    if families is None:
-        chosen = [family for family in FAMILIES.values() if family.applies(channels)]
-    else:
-        chosen = [to_ask(f) if isinstance(f, str) else f for f in families]
-    for family in chosen:
-        family.require(channels)
-    fixed = {one.name: (family, one) for family in chosen for one in family.fixed}
+    fixed = chosen_of(families, asked.train.shape[1])
     with runtime.progress(len(fixed), f"ceilings of {site.name}", "families") as advance:
         found = {}
         for name, (family, one) in fixed.items():
             found[name] = asked.ceiling(family.name, one, config)
             advance()
     return found
+
+
+def chosen_of(
+    families: Iterable[str | Family] | None, channels: int
+) -> dict[str, tuple[Family, Fixed]]:
+    """The transformations of families, by name, each with its family.
+
+    Args:
+        families: By name, or families of one's own; None: all that apply.
+        channels: Of the images.
+
+    Raises:
+        UserError: There is no such family, or it is no change of such images.
+    """
+    if families is None:
+        chosen = [family for family in FAMILIES.values() if family.applies(channels)]
+    else:
+        chosen = [to_ask(f) if isinstance(f, str) else f for f in families]
+    for family in chosen:
+        family.require(channels)
+    return {one.name: (family, one) for family in chosen for one in family.fixed}
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 import argparse
 import difflib
 import importlib.metadata
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli.options import add_config
 from filtergan.config.fields import StudyConfig
+from filtergan.config.site_names import SiteName, named
 from filtergan.errors import UserError
 from filtergan.study import STAGES
 
@@ -34,6 +36,12 @@ undo it at a layer are fitted, and judged on held-out images: no generator of fi
   filtergan ceilings --model package.module:factory --weights net.safetensors --data my_images/ \\
     --layer "features.*" --response activation,+1
 All other options (--help-all shows every one) are those of `study`.
+"""
+ASK = """
+Is a known change of images an invariance of the network at a layer? Yes, where filters can undo it
+there and what they change reaches the logits hardly more than what random filters change; no, where
+it does; and where no filters undo it, the question cannot be asked.
+  filtergan ask RUN --family rotation --layer conv4 --response activation
 """
 STUDY = """
 --help shows the options that matter most, --help-all every one: each field of the config, by its
@@ -75,6 +83,7 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
     _add_ablate(commands, base, everything)
     _add_compare(commands)
     _add_layers(commands, base, everything)
+    _add_ask(commands)
     for name, declared in STAGES.items():
         if name == "ceilings":
             _add_ceilings(commands, base, everything)
@@ -172,12 +181,47 @@ def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:
     add_config(layers, base, everything, without=("layer",))
 
 
+def _add_ask(commands: Any) -> None:
+    ask = commands.add_parser(
+        "ask",
+        help="Whether a network ignores a known change of images at a layer.",
+        description=ASK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    ask.add_argument("run", metavar="RUN", help="a run directory whose network is trained")
+    ask.add_argument(
+        "--family", nargs="+", metavar="NAME", help="rotation, size, ... [default: all that apply]"
+    )
+    ask.add_argument("--layer", nargs="+", metavar="NAME", help="[default: those of its sites]")
+    ask.add_argument(
+        "--response", nargs="+", metavar="POINT", help="readings [default: those of its sites]"
+    )
+    ask.add_argument("--data", help="its images, where they have moved")
+    ask.add_argument("--device", help="another device than its config says")
+
+
 def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
     meaning = STAGES["ceilings"].meaning
     usage = "filtergan ceilings (RUN | --model FACTORY) [options]"
     ceilings = _with_a_config(commands, "ceilings", meaning, meaning + "\n" + CEILINGS, usage)
     _add_processes(ceilings, everything)
     add_config(ceilings, base, everything)
+
+
+def asked_sites(
+    sites: Sequence[SiteName], layers: Sequence[str] | None, readings: Sequence[str] | None
+) -> tuple[SiteName, ...]:
+    """The layers and readings that are asked of: those named, else those of a run's sites.
+
+    Args:
+        sites: Of the run.
+        layers: Names, some with a reading of their own; None: the run's.
+        readings: Of the others; None: the run's.
+    """
+    layers = layers or list(dict.fromkeys(site.layer for site in sites))
+    readings = readings or list(dict.fromkeys(site.point for site in sites))
+    return named(layers, readings)
 
 
 def refuse(word: str, whole: argparse.ArgumentParser, command: str | None) -> NoReturn:

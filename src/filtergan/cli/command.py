@@ -8,7 +8,7 @@ from typing import Any
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli import launcher
-from filtergan.cli.arguments import commands_of, parser, refuse
+from filtergan.cli.arguments import asked_sites, commands_of, parser, refuse
 from filtergan.cli.options import FIELD, base_of, override
 from filtergan.config.fields import StudyConfig, dump
 from filtergan.config.presets import PRESETS
@@ -51,6 +51,8 @@ def _run(argv: list[str]) -> None:
         _compare(arguments)
     elif arguments.command == "layers":
         _layers(arguments)
+    elif arguments.command == "ask":
+        _ask(arguments)
     elif arguments.command == "ceilings":
         _ceilings(arguments, argv)
     else:
@@ -135,6 +137,22 @@ def _layers(arguments: argparse.Namespace) -> None:
     rows = layers.layers(materials.network, example, config, len(data.train))
     console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
     console.print(layers.table(rows, config))
+
+
+def _ask(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from filtergan.machine import runtime
+    from filtergan.report.bounds import answer_table
+    from filtergan.study.measuring.of_families import answers_at
+    from filtergan.study.opened import open_run
+
+    run = open_run(arguments.run, data=arguments.data, device=arguments.device)
+    runtime.set_threads(run.config.threads)
+    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+    for name in asked_sites(run.sites, arguments.layer, arguments.response):
+        found = answers_at(run, name, arguments.family)
+        console.print(answer_table(name, found))
 
 
 def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.families.family import Family, Fixed
+from filtergan.families.family import Family, Fixed, Strength
 
 
 def blurred(x: Float[Tensor, "n c h w"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
@@ -21,4 +21,15 @@ def _gaussian(side: int, sigma: Float[Tensor, " n"]) -> Float[Tensor, "n side si
     return torch.exp(-squared / spread) / torch.exp(-reach.square() / spread).sum(2, keepdim=True)
 
 
-BLUR = Family(name="blur", words="blur", fixed=(Fixed("blur 1 px", blurred, 1.0),))
+BLUR = Family(
+    name="blur",
+    words="blur",
+    strength=Strength(
+        blurred,
+        low=0.3,  # changes nothing that could be seen
+        high=1.8,
+        planted="each training image was blurred by a Gaussian of its own",
+    ),
+    fixed=(Fixed("blur 1 px", blurred, 1.0),),
+)
+"""Strength: standard deviation in pixels, in images of 28 x 28."""

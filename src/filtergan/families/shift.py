@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.families.affine import AFFINE
-from filtergan.families.family import Family, Fixed
+from filtergan.families.family import Family, Fixed, Strength
 from filtergan.families.transformations import displace
 
 
@@ -19,6 +19,13 @@ def shifted(x: Float[Tensor, "n c h w"], pixels: Float[Tensor, " n"]) -> Float[T
 SHIFT = Family(
     name="shift",
     words="shift",
+    strength=Strength(
+        shifted,
+        low=-4.0,
+        high=4.0,
+        planted="each training image was moved to a side by a step of its own",
+    ),
     fixed=(Fixed("shift 1 px", shifted, 1.0), Fixed("shift 2 px", shifted, 2.0)),
     within=AFFINE,
 )
+"""Strength: pixels to the right, in images of 28 x 28."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from filtergan.ceilings.question import ASKABLE, IGNORED, Answer
 from filtergan.config.site_names import SiteName
 from filtergan.report.text import brief
 from filtergan.runs.record import CeilingRecord, MeasureRecord
@@ -40,6 +41,30 @@ def ceiling_rows(ceilings: Mapping[str, CeilingRecord]) -> list[dict[str, Any]]:
         }
         for name, one in ceilings.items()
     ]
+
+
+def answer_table(name: SiteName, answers: Mapping[str, Answer]) -> Table:
+    """Whether a network ignores known changes of images at a site, for the terminal.
+
+    Args:
+        name: Of the site.
+        answers: By the name of the transformation.
+    """
+    found = Table(
+        *("change of images", "ignored?", "ceiling", "null", "passed on", "null"),
+        *("labels kept", "null"),
+        title=f"Does the network ignore it at {name.prose}?",
+        caption="Ceiling: compensation of the filters that undo the change best; it must exceed "
+        f"{ASKABLE:g}. Passed on: how much of what these filters change reaches the logits, over "
+        f"the same of random filters; below {IGNORED:g} the change is ignored. Nulls: random "
+        "filters (of what is passed on, the largest of them). 95 % intervals.",
+    )
+    for key, one in answers.items():
+        labels = brief(one.labels_kept.value), brief(one.labels_kept.null)
+        found.add_row(
+            *(key, one.verdict, *_told(one.ceiling.compensation), *_told(one.passed), *labels)
+        )
+    return found
 
 
 def best_known(ceilings: Mapping[str, CeilingRecord]) -> str | None:

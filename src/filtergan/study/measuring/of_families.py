@@ -1,9 +1,18 @@
 """What the filters of a layer can undo of known families, at one of its readings."""
 
+from collections.abc import Sequence
+
+from torch import Tensor
+
 from filtergan.ceilings.ceiling import Ceiling, ceilings_of
+from filtergan.ceilings.question import Answer, ask
+from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import SiteName
+from filtergan.images.dataset import Dataset
 from filtergan.machine import runtime
+from filtergan.sites.site import Site
 from filtergan.study.materials import Materials
+from filtergan.study.opened import OpenedRun
 
 
 def ceilings_at(materials: Materials, name: SiteName) -> dict[str, Ceiling]:
@@ -14,13 +23,31 @@ def ceilings_at(materials: Materials, name: SiteName) -> dict[str, Ceiling]:
         name: Of the site.
     """
     config, data = materials.config, materials.dataset
+    train, test, seed = _images(config, data, name)
+    return ceilings_of(materials.site(name), train, test, config=config.ceilings, seed=seed)
+
+
+def answers_at(
+    run: OpenedRun, name: SiteName, families: Sequence[str] | None = None
+) -> dict[str, Answer]:
+    """What a run's network ignores of known families.
+
+    Args:
+        run: A run whose network is trained; the layer need be none of its sites'.
+        name: Layer and reading.
+        families: By name; by default all that apply.
+
+    Raises:
+        UserError: The run has no network or images; there is no such layer, reading or family.
+    """
+    train, test, seed = _images(run.config, run.dataset, name)
+    site = Site(run.network, name.layer, test[:2].to(run.device), name.point)
+    return ask(site, train, test, families, run.config.ceilings, seed)
+
+
+def _images(config: StudyConfig, data: Dataset, name: SiteName) -> tuple[Tensor, Tensor, int]:
+    """Training and held-out images, and a seed, for a layer and reading."""
     seed = runtime.derive_seed(config.seed, "ceilings", name.layer, name.point)
     some = runtime.sample(len(data.train), config.ceilings.train_images, seed, "train")
     held = runtime.sample(len(data.test), config.ceilings.test_images, seed, "test")
-    return ceilings_of(
-        materials.site(name),
-        data.train.pixels(some),
-        data.test.pixels(held),
-        config=config.ceilings,
-        seed=seed,
-    )
+    return data.train.pixels(some), data.test.pixels(held), seed

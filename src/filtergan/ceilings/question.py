@@ -1,0 +1,164 @@
+"""A directed question: is this family an invariance of this network at this layer?
+
+First, can the filters undo it there at all (the ceiling)? Where they can, the filters that undo it
+best change the layer's response as the family does; then, how much of that change reaches the
+logits, over what reaches them of a random change of the filters that is as large at the layer? A
+network that has learned to ignore the family passes hardly more of it on than of anything else.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from filtergan.ceilings.ceiling import Asked, Ceiling, chosen_of, random_filters
+from filtergan.ceilings.undoing import CHUNK, PLAIN, left
+from filtergan.config.ceiling_fields import CeilingConfig
+from filtergan.errors import UserError
+from filtergan.families.family import Family
+from filtergan.machine import runtime
+from filtergan.machine.storage import RowsLike
+from filtergan.measures.ratios import jackknife_reach
+from filtergan.runs.record import MeasureRecord
+from filtergan.sites.site import Site
+
+ASKABLE = 0.3
+"""Compensation that the ceiling must exceed, with its interval; below, filters do other things."""
+IGNORED = 1.25
+"""Times that what undoes the family reaches the logits more than random filters: fewer, and the
+network ignores the family; more, and it does not."""
+DRAWS = 8  # of random filters
+
+Verdict = Literal["yes", "no", "undecided", "cannot be asked here"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found of one transformation.
+
+    Attributes:
+        name: Of the transformation.
+        ceiling: What the best filters undo.
+        passed: Relative change of the logits over that of the response, under these filters, over
+            the same of random filters. Its null is the largest of random filters among themselves.
+        labels_kept: Share of images whose label the network keeps under these filters; its null
+            that under random filters.
+    """
+
+    name: str
+    ceiling: Ceiling
+    passed: MeasureRecord
+    labels_kept: MeasureRecord
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the family is an invariance of the network at the layer."""
+        return judged(self.ceiling.compensation.ci95, self.passed.ci95)
+
+
+def judged(ceiling: Sequence[float | None], passed: Sequence[float | None]) -> Verdict:
+    """The answer that two intervals give: of the ceiling, and of what is passed on."""
+    (low, _), (least, most) = ceiling, passed
+    if low is None or least is None or most is None or low < ASKABLE:
+        return "cannot be asked here"
+    return "yes" if most < IGNORED else "no" if least > IGNORED else "undecided"
+
+
+def ask(
+    site: Site,
+    train: RowsLike,
+    test: RowsLike,
+    families: Iterable[str | Family] | None = None,
+    config: CeilingConfig = PLAIN,
+    seed: int = 0,
+) -> dict[str, Answer]:
+    """Ask a network of known families at a site.
+
+    Args:
+        site: Of a network of images, its convolution of two dimensions, with logits behind it.
+        train: Pixels in [0, 1], as `rows_of` makes rows; the filters are fitted on some of them.
+        test: Others, on some of which the answer is given.
+        families: By name, or families of one's own; by default all that apply to such images.
+        config: Of images and of the search behind `conv`.
+        seed: Of all that is random.
+
+    Returns:
+        Each transformation's by its name, in the order of the catalogue.
+
+    Raises:
+        UserError: As for `ceilings_of`; or the network puts out no logits.
+    """
+    asked = Asked.of(site, train, test, config, seed)
+    fixed = chosen_of(families, asked.train.shape[1])
+    plain = _logits(site, asked.test, None)
+    if plain.ndim != 2 or plain.shape[1] < 2:
+        raise UserError(
+            f"What the network ignores is asked of its logits [n, classes]; it puts out "
+            f"{list(plain.shape)}."
+        )
+    found = {}
+    with runtime.progress(len(fixed), f"questions to {site.name}", "families") as advance:
+        for name, (family, one) in fixed.items():
+            found[name] = _answer(asked, plain, asked.ceiling(family.name, one, config))
+            advance()
+    return found
+
+
+@dataclass(frozen=True)
+class _Passage:
+    """What filters do to each image: squared changes of response and centred logits; the label."""
+
+    layer: Float[Tensor, " n"]
+    logits: Float[Tensor, " n"]
+    kept: Bool[Tensor, " n"]
+
+
+def _answer(asked: Asked, plain: Tensor, ceiling: Ceiling) -> Answer:
+    own = _passage(asked, plain, ceiling.filters)
+    site, held = asked.site, asked.held_out
+    sets = [random_filters(site, held, ceiling.filters, asked.seed, i) for i in range(DRAWS)]
+    drawn = [_passage(asked, plain, filters) for filters in sets]
+    layer = torch.stack([one.layer for one in drawn]).mean(0)
+    logits = torch.stack([one.logits for one in drawn]).mean(0)
+    value, ends = _ratio(own, layer, logits)
+    null = max(float(_ratio(one, layer, logits)[0]) for one in drawn)
+    kept = float(own.kept.float().mean())
+    others = float(torch.stack([d.kept for d in drawn]).float().mean())
+    n = len(held)
+    passed = MeasureRecord(value=value, ci95=ends, n=n, null=null, better="neither")
+    labels = MeasureRecord(value=kept, ci95=(None, None), n=n, null=others, better="higher")
+    return Answer(ceiling.name, ceiling, passed, labels)
+
+
+def _ratio(own: _Passage, layer: Tensor, logits: Tensor) -> tuple[float, tuple[float, float]]:
+    """Root of what reaches the logits over the layer's, over the same of others; a 95 % interval.
+
+    The interval is that of the logarithm, by the jackknife over images.
+    """
+    parts = torch.stack([own.logits, own.layer, logits, layer]).double()
+    total = parts.sum(1)
+    sign = torch.tensor([0.5, -0.5, -0.5, 0.5], dtype=torch.float64, device=parts.device)
+    value = float((sign @ total.log()).exp())
+    reach = jackknife_reach(sign @ (total[:, None] - parts).log())
+    factor = float(torch.tensor(reach).exp())
+    return value, (value / factor, value * factor)
+
+
+def _passage(asked: Asked, plain: Tensor, filters: Tensor) -> _Passage:
+    site = asked.site
+    changed = _logits(site, asked.test, filters)
+    moved = (_centred(changed) - _centred(plain)).square().sum(1)
+    layer = left(site, asked.held_out, asked.wanted, filters)
+    return _Passage(layer, moved, changed.argmax(1) == plain.argmax(1))
+
+
+def _centred(logits: Tensor) -> Tensor:
+    return logits - logits.mean(1, keepdim=True)
+
+
+@torch.no_grad()
+def _logits(site: Site, x: Tensor, filters: Tensor | None) -> Tensor:
+    return torch.cat([site.output(part, filters=filters) for part in x.split(CHUNK)])

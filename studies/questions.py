@@ -1,0 +1,106 @@
+"""Planted truth on MNIST, asked directly: does a network ignore what it was trained to ignore?
+
+For every seed a plain network and one for each family that can be planted are trained (preset
+`planted`, a quarter of a minute each), and asked of all these families at conv4. What is answered
+already is not asked again. The answers stand in results/planted/questions.json.
+
+    python studies/questions.py --data path/to/mnist --seeds 0 1 2
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import filtergan as fg
+from filtergan import study
+from filtergan.ceilings.question import Answer, judged
+from filtergan.config.presets import preset
+from filtergan.config.site_names import SiteName
+from filtergan.families.catalogue import plantable
+from filtergan.machine.files import write_atomic
+from filtergan.machine.provenance import git_state
+from filtergan.study.measuring.of_families import answers_at
+from filtergan.study.opened import OpenedRun
+
+RESULTS = Path(__file__).parents[1] / "results" / "planted" / "questions.json"
+KINDS = ("none", *plantable())
+LAYER = "conv4"
+
+
+def main() -> None:
+    """Train and ask what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="ylecun/mnist", help="MNIST: a folder, or a Hub name")
+    parser.add_argument("--runs", type=Path, default=Path("runs/questions"), help="run directories")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    parser.add_argument("--readings", nargs="+", default=("activation",))
+    arguments = parser.parse_args()
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    queue = product(arguments.seeds, arguments.kinds, arguments.readings)
+    for seed, kind, reading in queue:
+        key = f"{kind}/seed{seed}/{reading}"
+        if key not in found:
+            run = _trained(kind, seed, arguments.data, arguments.runs / kind / f"seed{seed}")
+            answers = answers_at(run, SiteName(LAYER, reading), list(plantable()))
+            found[key] = {"git": git_state(), "answers": {n: told(a) for n, a in answers.items()}}
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(RESULTS, json.dumps(found, indent=1).encode() + b"\n")
+    for line in table(found):
+        print(" | ".join(line))
+
+
+def _trained(kind: str, seed: int, data: str, path: Path) -> OpenedRun:
+    base = preset("planted")
+    dataset = base.dataset.model_copy(update={"planted": None if kind == "none" else kind})
+    config = base.model_copy(update={"data": data, "seed": seed, "dataset": dataset})
+    study.run(config, path, until="train-cnn", resume=True)
+    return fg.open_run(path)
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    """An answer as plain values; the verdict is made of them anew."""
+    parts = {
+        "ceiling": answer.ceiling.compensation,
+        "passed": answer.passed,
+        "labels_kept": answer.labels_kept,
+    }
+    values = {name: part.model_dump(mode="json") for name, part in parts.items()}
+    return {"family": answer.ceiling.family} | values
+
+
+def table(found: Mapping[str, Mapping[str, Any]], reading: str = "activation") -> list[list[str]]:
+    """Head and rows: each transformation asked of each kind of network, an answer for each seed.
+
+    Args:
+        found: Content of questions.json.
+        reading: Of the layer.
+    """
+    cells: dict[tuple[str, str], list[str]] = {}
+    kinds: dict[str, None] = {}
+    for key, entry in found.items():
+        kind, _, where = key.split("/")
+        if where == reading:
+            kinds[kind] = None
+            for name, one in entry["answers"].items():
+                cells.setdefault((name, kind), []).append(_cell(one))
+    names = list(dict.fromkeys(name for name, _ in cells))
+    head = ["asked of", *(f"planted: {kind}" for kind in kinds)]
+    return [head, *([n, *("; ".join(cells.get((n, k), ["-"])) for k in kinds)] for n in names)]
+
+
+def _cell(one: Mapping[str, Any]) -> str:
+    ceiling, passed = one["ceiling"], one["passed"]
+    verdict = judged(_ends(ceiling), _ends(passed))
+    return f"{verdict} ({passed['value']:.2f}; {ceiling['value']:.2f})"
+
+
+def _ends(measure: Mapping[str, Any]) -> Sequence[float | None]:
+    return measure["ci95"]
+
+
+if __name__ == "__main__":
+    main()
