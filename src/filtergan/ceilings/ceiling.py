@@ -26,7 +26,7 @@ from filtergan.sites.site import Site
 
 MEMORY = 2**28  # bytes of the site inputs of the training images; fewer images where more are due
 DRAWS = 3  # of random filters
-HALVINGS = 12  # of the interval, by factors, in which their size lies
+HALVINGS = 14  # of the interval, by factors, in which their size lies
 RESAMPLES = 1000
 
 
@@ -229,7 +229,7 @@ def random_filters(
 ) -> Float[Tensor, "o i kh kw"]:
     """Filters that differ from W at random, and change the response as much as others do.
 
-    Every filter differs by as large a part of the whole as among the others.
+    Every filter differs by as large a part of itself: which are changed is left to chance as well.
 
     Args:
         site: The site.
@@ -242,9 +242,9 @@ def random_filters(
     wanted = responses(site, some)
     aim = float(left(site, some, wanted, filters).sum())
     noise = torch.randn(real.shape, generator=runtime.generator(seed, "random filters", draw))
-    sizes = (filters - real).flatten(1).norm(dim=1)[:, None, None, None]
+    sizes = real.flatten(1).norm(dim=1)[:, None, None, None]
     noise = noise.to(real) * sizes / noise[0].numel() ** 0.5
-    low, high = -6.0, 6.0  # powers of 2
+    low, high = -12.0, 6.0  # powers of 2
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         less = float(left(site, some, wanted, real + 2**middle * noise).sum()) < aim
