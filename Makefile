@@ -38,7 +38,7 @@ ablations: .venv/installed  ## the paper's design claims on MNIST, 7 variants x 
 	$(BIN)/filtergan ablate ablation --data $(MNIST) --out runs/ablations
 	$(call keep_records,ablations)
 
-planted: .venv/installed  ## planted invariances on MNIST, 4 kinds x 3 seeds, an hour on one thread
+planted: .venv/installed  ## planted invariances on MNIST, 5 kinds x 3 seeds, an hour on one thread
 	$(BIN)/python studies/planted.py --data $(MNIST)
 	$(call keep_records,planted)
 

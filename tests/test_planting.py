@@ -66,7 +66,8 @@ def test_only_the_training_images_change(kind: str) -> None:
     assert torch.equal(transformed.test.images[:], plain.test.images[:])
     assert torch.equal(transformed.train.labels, plain.train.labels)
     changed = (transformed.train.images[:] != plain.train.images[:]).flatten(1).any(1)
-    assert changed.float().mean() > 0.95
+    # Of 8 x 8 pixels the smallest blurs change none by a grey level.
+    assert changed.float().mean() > (0.5 if kind == "blur" else 0.95)
     assert transformed.fingerprint != plain.fingerprint
 
 
@@ -167,7 +168,7 @@ def test_the_kind_is_a_field_of_the_config(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_an_unknown_kind_is_refused_before_any_image_is_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'shear' can be planted; choose brightness, rotation, wi"):
+    with pytest.raises(UserError, match="'shear' can be planted; choose blur, brightness, rot"):
         load_dataset(str(tmp_path / "missing"), DatasetConfig(planted="shear"))
 
 

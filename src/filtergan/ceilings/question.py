@@ -140,6 +140,8 @@ def _ratio(own: _Passage, layer: Tensor, logits: Tensor) -> tuple[float, tuple[f
     """
     parts = torch.stack([own.logits, own.layer, logits, layer]).double()
     total = parts.sum(1)
+    if total[0] == 0 and total[1:].all():
+        return 0.0, (0.0, 0.0)  # nothing at all, of which there is no logarithm
     sign = torch.tensor([0.5, -0.5, -0.5, 0.5], dtype=torch.float64, device=parts.device)
     value = float((sign @ total.log()).exp())
     reach = jackknife_reach(sign @ (total[:, None] - parts).log())

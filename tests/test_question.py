@@ -1,0 +1,135 @@
+"""The directed question: networks that ignore, pass on, or cannot be asked, by construction."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import questions
+import torch
+from commands import command, told
+from configs import micro
+from torch import Tensor, nn
+
+from filtergan import study
+from filtergan.ceilings.ceiling import ceilings_of
+from filtergan.ceilings.question import IGNORED, Answer, ask, judged
+from filtergan.config.ceiling_fields import CeilingConfig
+from filtergan.errors import UserError
+from filtergan.families.family import Family, Fixed
+from filtergan.sites.site import Site
+
+SHORT = CeilingConfig(steps=5, batch=8, test_images=60)
+
+
+def pictures(n: int, *shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(n, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def family(name: str, change: Callable[[Tensor], Tensor]) -> Family:
+    return Family(name, name, fixed=(Fixed(name, lambda x, _: change(x), 1.0),))
+
+
+def half_blind() -> Site:
+    """A convolution that passes three channels on, and logits that see the first alone."""
+    conv, last = nn.Conv2d(3, 3, 1, bias=False), nn.Linear(48, 2)
+    with torch.no_grad():
+        conv.weight.copy_(torch.eye(3)[:, :, None, None])
+        last.weight.copy_(torch.randn(2, 48, generator=torch.Generator().manual_seed(0)))
+        last.weight[:, 16:] = 0
+    network = nn.Sequential(conv, nn.Flatten(), last).eval()
+    return Site(network, "0", pictures(2, 3, 4, 4), "conv")
+
+
+def gain(*factors: float) -> Callable[[Tensor], Tensor]:
+    return lambda x: x * torch.tensor(factors)[:, None, None]
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Answer]:
+    asked = [
+        family("unseen", gain(1, 0.6, 0.6)),
+        family("seen", gain(0.6, 1, 1)),
+        family("other images", lambda x: pictures(len(x), 3, 4, 4, seed=9)),
+    ]
+    x = pictures(200, 3, 4, 4)
+    return ask(half_blind(), x[:100], x[100:], asked, SHORT)
+
+
+def test_what_the_logits_do_not_see_is_ignored(answers: dict[str, Answer]) -> None:
+    one = answers["unseen"]
+    assert one.ceiling.compensation.value == pytest.approx(1, abs=1e-4)
+    assert one.passed.value == pytest.approx(0, abs=1e-3)
+    assert one.labels_kept.value == 1
+    assert one.verdict == "yes"
+
+
+def test_what_they_see_is_passed_on_wholly(answers: dict[str, Answer]) -> None:
+    """Of random changes a third reaches the first channel, of this one all."""
+    one = answers["seen"]
+    assert one.verdict == "no"
+    value, (low, high) = one.passed.value, one.passed.ci95
+    assert value is not None
+    assert low is not None
+    assert high is not None
+    assert low < value < high
+    assert 1.4 < value < 2.1
+    assert one.passed.null is not None
+    assert one.passed.null > 0.9
+
+
+def test_what_cannot_be_undone_cannot_be_asked(answers: dict[str, Answer]) -> None:
+    assert answers["other images"].verdict == "cannot be asked here"
+
+
+def test_the_ceiling_is_that_of_ceilings(answers: dict[str, Answer]) -> None:
+    x, seen = pictures(200, 3, 4, 4), family("seen", gain(0.6, 1, 1))
+    alone = ceilings_of(half_blind(), x[:100], x[100:], [seen], SHORT)["seen"]
+    assert alone.record == answers["seen"].ceiling.record
+
+
+def test_verdicts_follow_from_two_intervals() -> None:
+    below, above = (0.8, IGNORED - 0.01), (IGNORED + 0.01, 2.0)
+    assert judged((0.5, 0.6), below) == "yes"
+    assert judged((0.5, 0.6), above) == "no"
+    assert judged((0.5, 0.6), (1.0, 2.0)) == "undecided"
+    assert judged((0.2, 0.6), below) == "cannot be asked here"
+    assert judged((None, None), below) == "cannot be asked here"
+    assert judged((0.5, 0.6), (None, None)) == "cannot be asked here"
+
+
+def test_a_network_without_logits_is_refused() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()).eval()
+    x = pictures(60, 1, 4, 4)
+    with pytest.raises(UserError, match="asked of its logits"):
+        ask(Site(network, "0", x[:2], "conv"), x, x, ["brightness"], SHORT)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("asked") / "run"
+    study.run(micro(), path, until="train-cnn")
+    return path
+
+
+def test_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = command("ask", run, "--family", "rotation", "--response", "activation", "bn2")
+    assert said.count("rotation 20 deg") == 2
+    assert "at conv2 read at bn2?" in said
+    said = command("ask", run, "--layer", "conv1", "--family", "size", "shift")
+    assert "conv1 read at activation" in said
+    assert said.count("size x") == 2
+    assert "no family 'tilt'; choose brightness" in told(capsys, "ask", run, "--family", "tilt")
+    assert "no layer 'conv9'" in told(capsys, "ask", run, "--layer", "conv9")
+
+
+def test_the_table_of_planted_networks(answers: dict[str, Answer]) -> None:
+    told_of = {"answers": {name: questions.told(one) for name, one in answers.items()}}
+    names = (f"{kind}/seed{seed}/activation" for kind in ("none", "blur") for seed in (0, 1))
+    found = dict.fromkeys(names, told_of)
+    found |= {"none/seed0/bn5": {"answers": {}}}
+    head, *lines = questions.table(found)
+    assert head == ["asked of", "planted: none", "planted: blur"]
+    assert [line[0] for line in lines] == ["unseen", "seen", "other images"]
+    assert lines[0][1] == "yes (0.00; 1.00); yes (0.00; 1.00)"
+    assert lines[1][2].startswith("no (1.")
+    assert lines[2][1].startswith("cannot be asked here")
