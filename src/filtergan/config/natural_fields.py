@@ -34,7 +34,8 @@ class NaturalConfig(Frozen):
     information: NonNegative = 1.0
     """Weight of reading z' - z from the images."""
     size: Positive = 0.35
-    """Mean change of image, in norms of x, that is aimed at: more is harder to undo."""
+    """Change of image between two draws, in norms of x, that is aimed at, in every direction of
+    latent space alike: more is harder to undo."""
     size_weight: NonNegative = 10.0
     """Weight of the squared deviation from it."""
     game: NonNegative = 2.0

@@ -24,9 +24,19 @@ def reading_loss(
     return F.mse_loss(read, step) / 2
 
 
-def size_loss(change: Float[Tensor, " n"], size: float) -> Float[Tensor, ""]:
-    """How far the mean change of image is from the size wanted, squared, in units of it."""
-    return (change.mean() / size - 1).square()
+def size_loss(
+    change: Float[Tensor, " m"], distance: Float[Tensor, " m"], size: float
+) -> Float[Tensor, ""]:
+    """How far changes of image are from the size wanted, relative to it: mean square.
+
+    In every direction of latent space alike: so no latent is idle, and none does what others do.
+
+    Args:
+        change: Mean relative change of image of each pair.
+        distance: ‖z' - z‖ of each, over the root mean square of that of two draws.
+        size: Change of image wanted at a distance of 1.
+    """
+    return (change / (distance * size) - 1).square().mean()
 
 
 def squared_norm(values: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
