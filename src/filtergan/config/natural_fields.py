@@ -14,6 +14,10 @@ class NaturalConfig(Frozen):
     start: Literal["real", "paper"] = "real"
     """What the generator starts from: the real filters, or the paper's generator of the same site,
     which never saw them."""
+    latent: Annotated[tuple[Count, ...], Field(min_length=1)] = (6,)
+    """Dimension of z: one for all sites of the recipe, or one for each in their order. No more than
+    there are changes of image that filters can undo, which the spectrum of a site counts. What
+    begins with the paper's generator has as many as that."""
     steps: Annotated[Count, Main] = 1500
     """Steps of the joint training."""
     null_steps: Count = 500

@@ -115,9 +115,16 @@ def space_of(site: Site, config: NaturalConfig) -> FieldSpace:
     return FieldSpace((c, h, w), config.fields, config.grid)
 
 
-def joint_config(gan: GanConfig, natural: NaturalConfig) -> JointConfig:
-    """The config of a generator by the natural recipe, given that of the paper's."""
+def joint_config(gan: GanConfig, natural: NaturalConfig, place: int = 0) -> JointConfig:
+    """The config of a generator by the natural recipe, given that of the paper's.
+
+    Args:
+        gan: Of the paper's.
+        natural: Of the recipe.
+        place: Of the site among those of the recipe, where each has a dimension of z of its own.
+    """
     values = gan.model_dump() | {"natural": natural}
     if natural.start == "real":
-        values |= {"start": "real", "head": "directed"}
+        latent = natural.latent[place % len(natural.latent)]
+        values |= {"start": "real", "head": "directed", "latent": latent}
     return JointConfig.model_validate(values)

@@ -14,12 +14,14 @@ from filtergan.classifiers.judges import Judges, get_judges
 from filtergan.classifiers.loading import check_fits, load_model
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
+from filtergan.errors import UserError
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.images.dataset import Dataset, Split, load_dataset
 from filtergan.images.domain import Domain
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors
+from filtergan.machine.wording import count_of
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.runs.directory import RunDirectory
 from filtergan.sites.site import Site
@@ -84,6 +86,12 @@ class Materials:
             config.recipe,
         )
         self.config = config.at(sites)
+        given, wanted = len(config.natural.latent), len(self.config.sites_of(NATURAL))
+        if given not in (1, wanted) and wanted:
+            raise UserError(
+                f"natural.latent has {count_of(given, 'number')} for {count_of(wanted, 'site')} of "
+                "the natural recipe; give one for all, or one for each."
+            )
 
     def check_network(self) -> None:
         """See that the network takes the images, and gives a logit for each class.

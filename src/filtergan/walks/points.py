@@ -34,6 +34,31 @@ def points_around(
     return z[:, None] + radius * direction / direction.norm(dim=-1, keepdim=True)
 
 
+def points_towards_draws(
+    z: Float[Tensor, "n latent"], points: int, radius: float, seed: int
+) -> Float[Tensor, "n points latent"]:
+    """Points at a fixed distance from each z, towards draws from the standard normal.
+
+    Between two draws, that is, and so where a generator was trained: uniform directions lead out of
+    where draws lie.
+    """
+    rng = random_generator(seed, "points")
+    draws = torch.randn(len(z), points, z.shape[1], generator=rng).to(z.device)
+    step = draws - z[:, None]
+    return z[:, None] + radius * step / step.norm(dim=-1, keepdim=True)
+
+
+def as_far(distance: float, latent: int, among: int) -> float:
+    """A distance in a latent space that leads as far between draws as one among other latents.
+
+    Args:
+        distance: Among `among` latents, two draws of which lie sqrt(2 among) apart.
+        latent: Dimension of the space.
+        among: Dimension of that in which the distance is given.
+    """
+    return distance * (latent / among) ** 0.5
+
+
 def matched_noise(
     base: Float[Tensor, "n o i *k"],
     moved: Float[Tensor, "n o i *k"],

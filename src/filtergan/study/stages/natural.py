@@ -39,8 +39,9 @@ def _begun(
 ) -> NaturalGAN:
     """What the training begins with: the real filters, or the paper's generator of the site."""
     site, config = materials.site(name), run.config
-    inputs = site.input(first)
-    gan = NaturalGAN.new(site, inputs, joint_config(config.gan, config.natural), seed)
+    inputs, place = site.input(first), config.sites_of(NATURAL).index(name)
+    chosen = joint_config(config.gan, config.natural, place)
+    gan = NaturalGAN.new(site, inputs, chosen, seed)
     if config.natural.start == "paper":
         paper = materials.gan(name.under(PAPER), run)
         gan.generator.load_state_dict(paper.generator.state_dict())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,7 +22,13 @@ from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 from filtergan.study.plotting import plot_traversals
 from filtergan.walks.inverter import Inversion, Inverter
-from filtergan.walks.points import grid_dimensions, latent_grid, points_around
+from filtergan.walks.points import (
+    as_far,
+    grid_dimensions,
+    latent_grid,
+    points_around,
+    points_towards_draws,
+)
 from filtergan.walks.search import PixelSearch
 from filtergan.walks.walk import walk, walk_grid
 
@@ -96,6 +103,8 @@ class _Walks:
     seed: int
     tick: runtime.Tick
 
+    points: ClassVar = staticmethod(points_around)
+
     def __post_init__(self) -> None:
         self.config = self.run.config.traversal
         self.test = self.materials.dataset.test
@@ -103,6 +112,11 @@ class _Walks:
         self.pixels = PixelSearch.measured(images, self.config)
         self.inverter: Inverter = self.pixels
         self.null, self.null_seed = self.gan, self.seed
+        self.radius = self.as_far(self.config.radius)
+
+    def as_far(self, distance: float) -> float:
+        """What the config's distance is among this generator's latents."""
+        return as_far(distance, self.gan.latent, self.run.config.gan.latent)
 
     def walk(
         self,
@@ -152,7 +166,7 @@ class _Walks:
         config = self.config
         groups = torch.arange(len(index)) // config.group
         z = self.gan.latents(int(groups[-1]) + 1, self.seed, "measured")
-        targets = points_around(z, config.measured_points, config.radius, self.seed)
+        targets = self.points(z, config.measured_points, self.radius, self.seed)
         z, targets = z[groups], targets[groups]
         found = {"points_index": index, "points_groups": groups}
         found |= {"points_z": z, "points_targets": targets}
@@ -165,8 +179,8 @@ class _Walks:
     def _path(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
         """Straight walks through z and its first point, seen at equal steps."""
         n, config = self.config.path_images, self.config
-        unit = (targets[:n, 0] - z[:n]) / config.radius
-        radii = torch.tensor(config.path_radii).to(z)
+        unit = (targets[:n, 0] - z[:n]) / self.radius
+        radii = torch.tensor([self.as_far(radius) for radius in config.path_radii]).to(z)
         points = z[:n, None] + radii[:, None] * unit[:, None]
         return {"path_radii": radii} | self.walk("path", index[:n], z[:n], points)
 
@@ -182,7 +196,7 @@ class _Walks:
         leading = leading_combinations(offsets, change, count).to(z)
         axes = torch.cat([torch.eye(self.gan.latent).to(z), leading])
         sign = 1 - 2 * (torch.arange(len(index[:n])) % 2)
-        points = z[:n, None] + config.radius * sign.to(z)[:, None, None] * axes
+        points = z[:n, None] + self.radius * sign.to(z)[:, None, None] * axes
         return {"axes": axes, "axes_sign": sign} | self._along(index[:n], z[:n], points)
 
     def _along(self, index: Tensor, z: Tensor, points: Tensor) -> Tensors:
@@ -213,7 +227,7 @@ class _Walks:
     def shown(self, index: Int64[Tensor, " n"]) -> Tensors:
         """Grids around one z for each image, all their points inverted (eq. 8)."""
         config = self.config
-        z = self.gan.latents(len(index), self.seed, "shown")
+        z = self._centres(len(index))
         dims = (
             grid_dimensions(len(index), self.gan.latent, self.seed)
             if config.dims is None
@@ -231,6 +245,10 @@ class _Walks:
         found = walk_grid(self.gan, self.inverter, x, z, grids, self.tick)
         return layout | self.numbers("grid", index, found)
 
+    def _centres(self, n: int) -> Tensor:
+        """The z of each grid."""
+        return self.gan.latents(n, self.seed, "shown")
+
 
 @dataclass
 class _NaturalWalks(_Walks):
@@ -242,9 +260,15 @@ class _NaturalWalks(_Walks):
 
     other: NaturalGAN
 
+    points: ClassVar = staticmethod(points_towards_draws)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.inverter, self.null, self.null_seed = Transformation(), self.other, None
+
+    def _centres(self, n: int) -> Tensor:
+        """In the middle of all draws, so that the grids' corners are no further out than draws."""
+        return torch.zeros(n, self.gan.latent).to(self.materials.device)
 
     def _along(self, index: Tensor, z: Tensor, points: Tensor) -> Tensors:
         null = self.walk("null_axes", index, z, points, null=True)
