@@ -48,17 +48,6 @@ def points_towards_draws(
     return z[:, None] + radius * step / step.norm(dim=-1, keepdim=True)
 
 
-def as_far(distance: float, latent: int, among: int) -> float:
-    """A distance in a latent space that leads as far between draws as one among other latents.
-
-    Args:
-        distance: Among `among` latents, two draws of which lie sqrt(2 among) apart.
-        latent: Dimension of the space.
-        among: Dimension of that in which the distance is given.
-    """
-    return distance * (latent / among) ** 0.5
-
-
 def matched_noise(
     base: Float[Tensor, "n o i *k"],
     moved: Float[Tensor, "n o i *k"],

@@ -24,7 +24,6 @@ from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Found, LatentRecord, MeasureRecord
 from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_images import ImageMeasures, PerPoint
-from filtergan.walks.points import as_far
 
 PAIRS = 4  # other images with which each is paired at random
 COMPARED = 2  # points of each image at which references are made, and the null is measured
@@ -54,8 +53,6 @@ class TraversalMeasures:
 
     def __post_init__(self) -> None:  # noqa: D105
         self.config = self.run.config.measure
-        distances = self.run.config.traversal
-        self.radius = as_far(distances.radius, self.gan.latent, self.run.config.gan.latent)
         self.compared = min(COMPARED, self.tensors["points_images"].shape[1])
         self.sets = {"null": self.tensors["null_images"][:, : self.compared]} | self._references()
 
@@ -294,7 +291,7 @@ class TraversalMeasures:
             }
             evidence = LatentEvidence(
                 name=f"z{a}" if a < latents else combination_name(axis),
-                radius=self.radius,
+                radius=self.run.config.traversal.radius,
                 shifts=shifts,
                 explained=explained,
                 labels_kept=float(points["labels_kept_judges"][:, a].mean()),

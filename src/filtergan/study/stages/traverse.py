@@ -23,7 +23,6 @@ from filtergan.study.materials import Materials
 from filtergan.study.plotting import plot_traversals
 from filtergan.walks.inverter import Inversion, Inverter
 from filtergan.walks.points import (
-    as_far,
     grid_dimensions,
     latent_grid,
     points_around,
@@ -112,11 +111,6 @@ class _Walks:
         self.pixels = PixelSearch.measured(images, self.config)
         self.inverter: Inverter = self.pixels
         self.null, self.null_seed = self.gan, self.seed
-        self.radius = self.as_far(self.config.radius)
-
-    def as_far(self, distance: float) -> float:
-        """What the config's distance is among this generator's latents."""
-        return as_far(distance, self.gan.latent, self.run.config.gan.latent)
 
     def walk(
         self,
@@ -166,7 +160,7 @@ class _Walks:
         config = self.config
         groups = torch.arange(len(index)) // config.group
         z = self.gan.latents(int(groups[-1]) + 1, self.seed, "measured")
-        targets = self.points(z, config.measured_points, self.radius, self.seed)
+        targets = self.points(z, config.measured_points, config.radius, self.seed)
         z, targets = z[groups], targets[groups]
         found = {"points_index": index, "points_groups": groups}
         found |= {"points_z": z, "points_targets": targets}
@@ -179,8 +173,8 @@ class _Walks:
     def _path(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
         """Straight walks through z and its first point, seen at equal steps."""
         n, config = self.config.path_images, self.config
-        unit = (targets[:n, 0] - z[:n]) / self.radius
-        radii = torch.tensor([self.as_far(radius) for radius in config.path_radii]).to(z)
+        unit = (targets[:n, 0] - z[:n]) / config.radius
+        radii = torch.tensor(config.path_radii).to(z)
         points = z[:n, None] + radii[:, None] * unit[:, None]
         return {"path_radii": radii} | self.walk("path", index[:n], z[:n], points)
 
@@ -196,7 +190,7 @@ class _Walks:
         leading = leading_combinations(offsets, change, count).to(z)
         axes = torch.cat([torch.eye(self.gan.latent).to(z), leading])
         sign = 1 - 2 * (torch.arange(len(index[:n])) % 2)
-        points = z[:n, None] + self.radius * sign.to(z)[:, None, None] * axes
+        points = z[:n, None] + config.radius * sign.to(z)[:, None, None] * axes
         return {"axes": axes, "axes_sign": sign} | self._along(index[:n], z[:n], points)
 
     def _along(self, index: Tensor, z: Tensor, points: Tensor) -> Tensors:
