@@ -34,10 +34,9 @@ from filtergan.walks.walk import walk, walk_grid
 
 
 def small(**changes: Any) -> JointConfig:
-    natural: dict[str, Any] = {"latent": (3,)}
-    natural |= {"steps": 12, "null_steps": 4, "pairs": 3, "pair_images": 2, "grid": 3, "channels": 4}
-
-    chosen = NaturalConfig.model_validate(natural | {"checkpoint_every": 5} | changes)
+    natural = {"latent": (3,), "steps": 12, "null_steps": 4, "pairs": 3, "pair_images": 2}
+    natural |= {"grid": 3, "channels": 4, "checkpoint_every": 5}
+    chosen = NaturalConfig.model_validate(natural | changes)
     return joint_config(games.config(), chosen)
 
 

@@ -33,20 +33,20 @@ class NaturalConfig(Frozen):
     channels: Count = 32
     """Channels of the transformer's first convolution, and of the reader's; the next has twice as
     many."""
-    compensation: NonNegative = 1.5
+    compensation: NonNegative = 3.0
     """Weight of the log compensation."""
-    information: NonNegative = 1.0
+    information: NonNegative = 0.5
     """Weight of reading z' - z from the images."""
-    size: Positive = 0.35
+    size: Positive = 0.28
     """Change of image between two draws, in norms of x, that is aimed at, in every direction of
     latent space alike: more is harder to undo."""
     size_weight: NonNegative = 10.0
     """Weight of the squared deviation from it."""
-    game: NonNegative = 2.0
+    game: NonNegative = 5.0
     """Weight of fooling the discriminator of responses, which keeps single draws good."""
-    transformer_rate: Positive = 2e-3
+    transformer_rate: Positive = 4e-3
     """Adam's rate of the transformer and of the reader."""
-    generator_rate: Positive = 5e-4
+    generator_rate: Positive = 1e-3
     """Adam's rate of the generator."""
     decay: bool = True
     """Let all rates fall linearly to zero over the second half of the steps."""

@@ -12,6 +12,7 @@ from filtergan.config.fields import (
     StudyConfig,
     TraversalConfig,
 )
+from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
 
 _SHORT_TRAVERSAL = TraversalConfig(
@@ -34,14 +35,23 @@ _SHORT_MEASURE = MeasureConfig(
 
 
 def mnist() -> StudyConfig:
-    """The paper's experiment: layers 4 and 2 of five convolutions on MNIST."""
-    return StudyConfig(preset="mnist", data="ylecun/mnist")
+    """The paper's experiment: layers 4 and 2 of five convolutions on MNIST, by both recipes."""
+    return StudyConfig(
+        preset="mnist",
+        data="ylecun/mnist",
+        # Read behind conv5, filters can undo more, and more at once.
+        layer=("conv4@bn5/natural", "conv4", "conv2"),
+        recipe=("paper", "natural"),
+        natural=NaturalConfig(latent=(8, 4, 4), steps=2500, null_steps=800),
+    )
 
 
 def digits() -> StudyConfig:
     """The same on scikit-learn's 8x8 digits, with fewer points measured: minutes, no download."""
     return StudyConfig(
         preset="digits",
+        # Of so small images, filters of conv4 can undo little.
+        layer=("conv2/natural", "conv4", "conv2"),
         # One pooling only: at 4x4 the responses of so few images say too little about the filters.
         cnn=CnnConfig(channels=(16, 32, 32, 32, 32), pool_after=(4,), epochs=15, batch=64),
         judges=JudgeConfig(epochs=8, batch=32),
@@ -54,6 +64,7 @@ def digits() -> StudyConfig:
             generator_rate=8e-4,
             discriminator_rate=3e-4,
         ),
+        natural=NaturalConfig(latent=(4,), grid=4, size=0.18, game=3.0, steps=500, null_steps=200),
         traversal=TraversalConfig(
             smoothing=0.5,
             images=4,
