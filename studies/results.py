@@ -1,4 +1,4 @@
-"""Fill the tables of RESULTS.md from the committed records (`make results`).
+"""Fill the tables of RESULTS.md and docs/results from the committed records (`make results`).
 
 Text between `<!-- table: NAME -->` and `<!-- end -->` is replaced; everything else is written by
 hand. `--check` changes nothing and fails if a table is not what the records say.
@@ -14,7 +14,7 @@ from filtergan.runs.reading import read_record
 from filtergan.runs.record import MeasureRecord, Record
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "RESULTS.md"
+PAGES = [ROOT / "RESULTS.md", *sorted((ROOT / "docs" / "results").glob("*.md"))]
 
 # measure, what it is, and on MNIST the paper's number and what was to be reached
 ROWS = (
@@ -48,19 +48,24 @@ ROWS = (
 
 
 def main() -> int:
-    """Rewrite or check the page; returns the exit code."""
-    page = PAGE.read_text()
+    """Rewrite or check the pages; returns the exit code."""
+    different = [page for page in PAGES if page.read_text() != _filled(page.read_text())]
+    if "--check" in sys.argv:
+        return int(bool(different))
+    for page in different:
+        page.write_text(_filled(page.read_text()))
+    return 0
+
+
+def _filled(page: str) -> str:
+    """A page with its tables made anew."""
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
         made = TABLES[name.partition("/")[0]](name)
         return f"<!-- table: {name} -->\n{made}\n<!-- end -->"
 
-    new = re.sub(r"<!-- table: (\S+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
-    if "--check" in sys.argv:
-        return int(new != page)
-    PAGE.write_text(new)
-    return 0
+    return re.sub(r"<!-- table: (\S+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
 
 
 def _records(study: str) -> list[Record]:
