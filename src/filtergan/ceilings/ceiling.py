@@ -223,7 +223,6 @@ def site_inputs(site: Site, images: Tensor) -> Tensor:
     return torch.cat([site.input(part) for part in images.split(CHUNK)])
 
 
-@torch.no_grad()
 def random_filters(
     site: Site, inputs: Tensor, filters: Tensor, seed: int, draw: int
 ) -> Float[Tensor, "o i kh kw"]:
@@ -238,18 +237,32 @@ def random_filters(
         seed: Of the random numbers.
         draw: Which draw.
     """
+    noise = torch.randn(filters.shape, generator=runtime.generator(seed, "random filters", draw))
+    sizes = site.filters.flatten(1).norm(dim=1)[:, None, None, None]
+    return as_large(site, inputs, filters, noise.to(filters) * sizes / noise[0].numel() ** 0.5)
+
+
+@torch.no_grad()
+def as_large(
+    site: Site, inputs: Tensor, filters: Tensor, change: Tensor
+) -> Float[Tensor, "o i kh kw"]:
+    """W with so much of a change that the response changes as much as under other filters.
+
+    Args:
+        site: The site.
+        inputs: h(x), of which some are used.
+        filters: The others.
+        change: Of W, of any size.
+    """
     real, some = site.filters, inputs[: 2 * CHUNK]
     wanted = responses(site, some)
     aim = float(left(site, some, wanted, filters).sum())
-    noise = torch.randn(real.shape, generator=runtime.generator(seed, "random filters", draw))
-    sizes = real.flatten(1).norm(dim=1)[:, None, None, None]
-    noise = noise.to(real) * sizes / noise[0].numel() ** 0.5
     low, high = -12.0, 6.0  # powers of 2
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        less = float(left(site, some, wanted, real + 2**middle * noise).sum()) < aim
+        less = float(left(site, some, wanted, real + 2**middle * change).sum()) < aim
         low, high = (middle, high) if less else (low, middle)
-    return real + 2 ** ((low + high) / 2) * noise
+    return real + 2 ** ((low + high) / 2) * change
 
 
 def some_of(images: RowsLike, count: int, seed: int, what: str) -> Float[Tensor, "n c h w"]:

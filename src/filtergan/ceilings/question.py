@@ -2,8 +2,12 @@
 
 First, can the filters undo it there at all (the ceiling)? Where they can, the filters that undo it
 best change the layer's response as the family does; then, how much of that change reaches the
-logits, over what reaches them of a random change of the filters that is as large at the layer? A
-network that has learned to ignore the family passes hardly more of it on than of anything else.
+logits, over what reaches them where the same changes are handed to other filters at random, as
+large at the layer? A network that has learned to ignore the family passes hardly more of it on.
+
+Changes handed around see the same inputs, and so come and go with the images as those of the family
+do; only what they mean to the later layers is lost. Changes of the filters that are random in
+themselves are a weaker comparison: by it, networks trained to ignore brightness or blur did not.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from filtergan.ceilings.ceiling import Asked, Ceiling, chosen_of, random_filters
+from filtergan.ceilings.ceiling import Asked, Ceiling, as_large, chosen_of
 from filtergan.ceilings.undoing import CHUNK, PLAIN, left
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
@@ -28,9 +32,9 @@ from filtergan.sites.site import Site
 ASKABLE = 0.3
 """Compensation that the ceiling must exceed, with its interval; below, filters do other things."""
 IGNORED = 1.25
-"""Times that what undoes the family reaches the logits more than random filters: fewer, and the
-network ignores the family; more, and it does not."""
-DRAWS = 8  # of random filters
+"""Times that what undoes the family reaches the logits more than exchanged filters do: fewer, and
+the network ignores the family; more, and it does not."""
+DRAWS = 8  # of exchanged filters
 
 Verdict = Literal["yes", "no", "undecided", "cannot be asked here"]
 
@@ -43,9 +47,9 @@ class Answer:
         name: Of the transformation.
         ceiling: What the best filters undo.
         passed: Relative change of the logits over that of the response, under these filters, over
-            the same of random filters. Its null is the largest of random filters among themselves.
+            the same of exchanged ones. Its null is the largest of these among themselves.
         labels_kept: Share of images whose label the network keeps under these filters; its null
-            that under random filters.
+            that under exchanged ones.
     """
 
     name: str
@@ -107,6 +111,23 @@ def ask(
     return found
 
 
+def exchanged_filters(
+    site: Site, inputs: Tensor, filters: Tensor, seed: int, draw: int
+) -> Float[Tensor, "o i kh kw"]:
+    """W with the changes of other filters, exchanged among them, as large in the response.
+
+    Args:
+        site: The site.
+        inputs: h(x), of which some are used.
+        filters: Those whose changes are exchanged.
+        seed: Of the exchange.
+        draw: Which draw.
+    """
+    order = torch.randperm(len(filters), generator=runtime.generator(seed, "exchange", draw))
+    change = (filters - site.filters)[order.to(filters.device)]
+    return as_large(site, inputs, filters, change)
+
+
 @dataclass(frozen=True)
 class _Passage:
     """What filters do to each image: squared changes of response and centred logits; the label."""
@@ -119,7 +140,7 @@ class _Passage:
 def _answer(asked: Asked, plain: Tensor, ceiling: Ceiling) -> Answer:
     own = _passage(asked, plain, ceiling.filters)
     site, held = asked.site, asked.held_out
-    sets = [random_filters(site, held, ceiling.filters, asked.seed, i) for i in range(DRAWS)]
+    sets = [exchanged_filters(site, held, ceiling.filters, asked.seed, i) for i in range(DRAWS)]
     drawn = [_passage(asked, plain, filters) for filters in sets]
     layer = torch.stack([one.layer for one in drawn]).mean(0)
     logits = torch.stack([one.logits for one in drawn]).mean(0)

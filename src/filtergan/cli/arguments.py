@@ -39,8 +39,8 @@ All other options (--help-all shows every one) are those of `study`.
 """
 ASK = """
 Is a known change of images an invariance of the network at a layer? Yes, where filters can undo it
-there and what they change reaches the logits hardly more than what random filters change; no, where
-it does; and where no filters undo it, the question cannot be asked.
+there and what they change reaches the logits hardly more than the same changes exchanged among the
+filters; no, where it does; and where no filters undo it, the question cannot be asked.
   filtergan ask RUN --family rotation --layer conv4 --response activation
 """
 STUDY = """

@@ -56,8 +56,8 @@ def answer_table(name: SiteName, answers: Mapping[str, Answer]) -> Table:
         title=f"Does the network ignore it at {name.prose}?",
         caption="Ceiling: compensation of the filters that undo the change best; it must exceed "
         f"{ASKABLE:g}. Passed on: how much of what these filters change reaches the logits, over "
-        f"the same of random filters; below {IGNORED:g} the change is ignored. Nulls: random "
-        "filters (of what is passed on, the largest of them). 95 % intervals.",
+        f"the same of changes exchanged among the filters; below {IGNORED:g} it is ignored. Nulls: "
+        "random filters (ceiling), exchanged ones (labels; of what is passed on, the largest).",
     )
     for key, one in answers.items():
         labels = brief(one.labels_kept.value), brief(one.labels_kept.null)
