@@ -9,6 +9,7 @@ already is not asked again. The answers stand in results/planted/questions.json.
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--readings", nargs="+", default=("activation",))
     arguments = parser.parse_args()
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    found = recorded()
     queue = product(arguments.seeds, arguments.kinds, arguments.readings)
     for seed, kind, reading in queue:
         key = f"{kind}/seed{seed}/{reading}"
@@ -51,6 +52,11 @@ def main() -> None:
             write_atomic(RESULTS, json.dumps(found, indent=1).encode() + b"\n")
     for line in table(found):
         print(" | ".join(line))
+
+
+def recorded() -> dict[str, Any]:
+    """Content of questions.json."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
 def _trained(kind: str, seed: int, data: str, path: Path) -> OpenedRun:
@@ -79,23 +85,32 @@ def table(found: Mapping[str, Mapping[str, Any]], reading: str = "activation") -
         found: Content of questions.json.
         reading: Of the layer.
     """
-    cells: dict[tuple[str, str], list[str]] = {}
+    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     kinds: dict[str, None] = {}
     for key, entry in found.items():
         kind, _, where = key.split("/")
         if where == reading:
             kinds[kind] = None
             for name, one in entry["answers"].items():
-                cells.setdefault((name, kind), []).append(_cell(one))
+                cells.setdefault((name, kind), []).append(one)
     names = list(dict.fromkeys(name for name, _ in cells))
-    head = ["asked of", *(f"planted: {kind}" for kind in kinds)]
-    return [head, *([n, *("; ".join(cells.get((n, k), ["-"])) for k in kinds)] for n in names)]
+    networks = ("of a plain network" if k == "none" else f"of one with {k}" for k in kinds)
+    head = ["asked", *networks]
+    return [head, *([n, *(_cell(cells.get((n, k), [])) for k in kinds)] for n in names)]
 
 
-def _cell(one: Mapping[str, Any]) -> str:
-    ceiling, passed = one["ceiling"], one["passed"]
-    verdict = judged(_ends(ceiling), _ends(passed))
-    return f"{verdict} ({passed['value']:.2f}; {ceiling['value']:.2f})"
+def _cell(answers: Sequence[Mapping[str, Any]]) -> str:
+    """Verdicts of all seeds, counted where they differ; what is passed on, and the ceilings."""
+    if not answers:
+        return "-"
+    said = Counter(judged(_ends(one["ceiling"]), _ends(one["passed"])) for one in answers)
+    words = ", ".join(f"{n} {word}" if len(said) > 1 else word for word, n in said.items())
+    passed, ceilings = (_values(answers, part) for part in ("passed", "ceiling"))
+    return f"**{words}** {passed} ({ceilings})"
+
+
+def _values(answers: Sequence[Mapping[str, Any]], part: str) -> str:
+    return ", ".join(f"{one[part]['value']:.2f}" for one in answers)
 
 
 def _ends(measure: Mapping[str, Any]) -> Sequence[float | None]:

@@ -176,9 +176,13 @@ def _ablations(name: str) -> str:
 
 
 def _planted(name: str) -> str:
-    """`planted`: each planted kind against the plain study of its seed; `planted/kinds`: all."""
+    """`planted`: each kind against the plain study of its seed; `/kinds`: all; `/questions`."""
     import planted
+    import questions
 
+    if name.endswith("/questions"):
+        head, *lines = questions.table(questions.recorded())
+        return _table(head, lines)
     head, lines = planted.by_kind() if name.endswith("/kinds") else planted.rows()
     return _table(head, lines)
 

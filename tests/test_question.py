@@ -128,8 +128,8 @@ def test_the_table_of_planted_networks(answers: dict[str, Answer]) -> None:
     found = dict.fromkeys(names, told_of)
     found |= {"none/seed0/bn5": {"answers": {}}}
     head, *lines = questions.table(found)
-    assert head == ["asked of", "planted: none", "planted: blur"]
+    assert head == ["asked", "of a plain network", "of one with blur"]
     assert [line[0] for line in lines] == ["unseen", "seen", "other images"]
-    assert lines[0][1] == "yes (0.00; 1.00); yes (0.00; 1.00)"
-    assert lines[1][2].startswith("no (")
-    assert lines[2][1].startswith("cannot be asked here")
+    assert lines[0][1] == "**yes** 0.00, 0.00 (1.00, 1.00)"
+    assert lines[1][2].startswith("**no** ")
+    assert lines[2][1].startswith("**cannot be asked here** ")

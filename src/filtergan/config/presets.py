@@ -162,6 +162,7 @@ def planted() -> StudyConfig:
         layer=("conv4",),
         dataset=DatasetConfig(train_limit=20000, test_limit=2000),
         cnn=CnnConfig(epochs=4),
+        ceilings=CeilingConfig(train_images=1000, steps=100),
         gan=GanConfig(steps=600),
         traversal=_SHORT_TRAVERSAL.model_copy(update={"measured_images": 128, "repeat_images": 16}),
         measure=_SHORT_MEASURE.model_copy(update={"draws": 10, "map_draws": 5}),
