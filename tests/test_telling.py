@@ -116,7 +116,7 @@ def test_every_bar_ends_at_its_total(config: StudyConfig, bars: Bars, tmp_path: 
     for bar in bars.shown:
         assert bar.done == bar.total > 0, bar.description
     of_sites = ("generator of", "traversals of", "single draws of")
-    of_sites += ("re-training after", "images of")
+    of_sites += ("re-training after", "images of", "ceilings of")
     expected = {f"{what} {layer}@activation" for what in of_sites for layer in ("conv4", "conv2")}
     expected |= {"reading images", "network", "judges", "inputs of conv4", "inputs of conv2"}
     found = {bar.description for bar in bars.shown}
