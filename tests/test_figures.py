@@ -112,7 +112,7 @@ def test_failures_stand_above_the_images_and_not_across_them():
         figures.grid_figure(source, *values, (0, 1), offsets, "x", failures=failures),
         figures.grids_figure(grid, *numbers, [(0, 1)], offsets, "x", failures=failures),
     ):
-        opened(figure)
+        figure.draw_without_rendering()
         said = [t for t in figure.findobj(Text) if "off the manifold" in t.get_text()]
         assert [text.get_text() for text in said] == ["but not repeatable; off the manifold"]
         assert to_rgb(said[0].get_color()) == to_rgb(style.RED)

@@ -110,4 +110,4 @@ def test_one_s_own_network(
         site = Materials(RunDirectory.open(tmp_path / "run").config).site(f"{layer}@activation")
         assert site.straight == straight
         assert set(record["sites"][f"{layer}@activation"]["measures"]) >= MEASURED
-    assert not (tmp_path / "run" / "figures").exists()  # no training, no curves
+    assert not (tmp_path / "run" / "figures" / "cnn_curves.png").exists()  # no training
