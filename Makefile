@@ -40,6 +40,7 @@ ablations: .venv/installed  ## the paper's design claims on MNIST, 7 variants x 
 
 planted: .venv/installed  ## planted invariances on MNIST, 5 kinds x 3 seeds, an hour on one thread
 	$(BIN)/python studies/planted.py --data $(MNIST)
+	$(BIN)/python studies/questions.py --data $(MNIST)
 	$(call keep_records,planted)
 
 large-layers: .venv/installed  ## what the generator costs, over the size of its layer, half an hour
