@@ -19,6 +19,7 @@ import programme
 import steps
 import subject
 import torch
+import transformations
 from timing import Machine
 
 from filtergan.machine import runtime
@@ -57,6 +58,7 @@ def main() -> None:
         "traversal": lambda machine: inversions.traversal(studied(), machine),
         "evaluations": lambda _: inversions.evaluations(studied()),
         "metamer": lambda _: inversions.metamer(studied()),
+        "natural": lambda _: transformations.run(studied()),
         "growth": lambda _: growth.run(studied()),
         "start_up": lambda _: programme.start_up(),
         "demo": lambda _: programme.study("digits", *alike),

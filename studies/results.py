@@ -196,6 +196,14 @@ def _large_layers(_: str) -> str:
     return _table(head, lines)
 
 
+def _error_sets(_: str) -> str:
+    """`error_sets`: accuracy and overlap of error sets, by what filters are made of."""
+    import error_sets
+
+    path = error_sets.RECORD
+    return _table(*error_sets.rows_of(json.loads(path.read_bytes()) if path.exists() else {}))
+
+
 def _bench(name: str) -> str:
     """`bench/DEVICE/targets`, `bench/DEVICE/convolutions` or `bench/DEVICE/machines`."""
     sys.path.append(str(ROOT / "benchmarks"))
@@ -242,6 +250,7 @@ TABLES = {
     "ablations": _ablations,
     "planted": _planted,
     "large_layers": _large_layers,
+    "error_sets": _error_sets,
     "bench": _bench,
     "families": _evidence,
     "gates": _evidence,
