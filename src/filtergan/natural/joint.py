@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from filtergan.game.objectives import generator_loss, information_loss
 from filtergan.game.players import Player, Players, adam
 from filtergan.game.training import Game, Log, play_to_the_end
+from filtergan.machine import distributed
 from filtergan.machine.runtime import derive_seed
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.machine.storage import Rows, RowsLike, rows_of
@@ -91,7 +92,7 @@ class JointGame(Game):
         profile, moved = gan.site.respond(h, filters), gan.site.respond(h, filters_k)
         x_k = gan.transformer(x, z, z_k)
         undone = gan.site.respond(gan.site.input(x_k), filters_k)
-        unit = squared_norm(profile.detach()).mean()
+        (unit,) = distributed.mean([squared_norm(profile.detach()).mean()], pairs.weight)
         before, after = (squared_norm(r - profile) / unit for r in (moved, undone))
         compensation = compensation_loss(before, after)
         reading = reading_loss(z_k - z, gan.reader(x, x_k))
