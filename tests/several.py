@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from filtergan.classifiers.fitting import predict
 from filtergan.config.fields import GanConfig, Shown, TraversalConfig
+from filtergan.config.natural_fields import NaturalConfig
 from filtergan.game.ablated import gan_type
 from filtergan.game.training import Game
 from filtergan.machine import distributed
 from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures.explained import explained_all
+from filtergan.natural.joint import JointGame
+from filtergan.natural.natural_gan import NaturalGAN, joint_config
 from filtergan.pooling.pool import draw_accuracy
 from filtergan.sites.site import Site
 from filtergan.walks.points import points_around
@@ -55,6 +58,15 @@ def found() -> dict[str, Tensor]:
         tensors[f"average {name}"] = nn.utils.parameters_to_vector(
             played.result().generator.parameters()
         )
+    natural = NaturalConfig(
+        latent=(3,), steps=40, pairs=7, pair_images=2, grid=3, channels=4, game=1.0
+    )
+    chosen = joint_config(GanConfig(hidden=8, discriminator_channels=4), natural)
+    joint = JointGame(NaturalGAN.new(one, one.input(images), chosen, 7), 7)
+    tensors["losses joint"] = losses(joint, images, STEPS)
+    tensors["average joint"] = nn.utils.parameters_to_vector(
+        joint.result().transformer.parameters()
+    )
     gan = game(one, images)[0].gan
     z = gan.latents(5, 3)
     prior = NaturalImagePrior.measured(images, 0.1, 0.1)

@@ -42,7 +42,7 @@ def mnist() -> StudyConfig:
         # Read behind conv5, filters can undo more, and more at once.
         layer=("conv4@bn5/natural", "conv4", "conv2"),
         recipe=("paper", "natural"),
-        natural=NaturalConfig(latent=(8, 4, 4), steps=2500, null_steps=800),
+        natural=NaturalConfig(latent=(8, 4, 4), size=0.31, game=8.0, steps=3500, null_steps=800),
     )
 
 

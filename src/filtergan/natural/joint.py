@@ -102,9 +102,9 @@ class JointGame(Game):
         total = natural.compensation * compensation + natural.information * reading
         losses = {
             "total": total + natural.size_weight * size,
-            "compensation": 1 - (after / (before + 1e-12)).median(),
-            "log_compensation": compensation,
+            "compensation": compensation,
             "before": before.mean(),
+            "after": after.mean(),
             "reading": reading,
             "change": change.mean(),
             "size": size,

@@ -50,7 +50,8 @@ class Pairs:
         share = distributed.share(pairs)
         index = torch.randint(len(images), (pairs, each), generator=rng)[share]
         z, z_k = torch.randn(2, pairs, latent, generator=rng)[:, share].to(device)
-        x = to_float(images[index.flatten()].to(device))
+        x = images[index.flatten()].to(device)
+        x = x if x.is_floating_point() else to_float(x)
         return cls(x, z, z_k, len(index) / pairs)
 
     def spread(self, values: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
