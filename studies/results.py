@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filtergan.runs.reading import read_record
-from filtergan.runs.record import LatentRecord, MeasureRecord, Record
+from filtergan.runs.record import MeasureRecord, Record
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "RESULTS.md", *sorted((ROOT / "docs" / "results").glob("*.md"))]
@@ -44,36 +44,6 @@ ROWS = (
     ("compensation_null", "its null: random changes of the filters", "", "beside it"),
     ("image_change", "traversals: median image change", "", "≥ 0.15"),
     ("labels_kept", "traversals: labels kept", "“irrelevant for the task”", "≥ 0.95"),
-)
-
-
-NATURAL_ROWS = (
-    (
-        "compensation",
-        "undone by T (compensation); null: T trained for random directions",
-        "see above",
-    ),
-    ("image_change", "change of image, norms of x", "≥ 0.3"),
-    ("search_compensation", "undone by a search for fields, image by image", "null 0.3 lower"),
-    ("repeatability", "agreement of three such searches (ICC)", "≥ 0.85"),
-    ("transformer_search_agreement", "agreement of the search with T (cosine)", ""),
-    ("pixel_compensation", "undone by the paper's search, pixel by pixel", ""),
-    ("nearest_image_compensation", "the same of the nearest real image", ""),
-    (
-        "independent_directions",
-        "independent directions (participation ratio)",
-        "≥ 5 behind, ≥ 3 at",
-    ),
-    ("step_r2_min", "R² of z' - z, read from the images, worst latent", "≥ 0.8"),
-    ("labels_kept", "labels kept by the network", ""),
-    ("labels_kept_judges", "labels kept by three judges", "≥ 0.97"),
-    ("on_manifold_share", "images on the manifold", "≥ 0.85"),
-    ("image_two_sample_accuracy", "real or transformed, told by a classifier", "≤ 0.65"),
-    ("folded_share", "share of pixels at which the flow folds", ""),
-    ("return_error", "z to z' and back; null: not going back", ""),
-    ("composition_error", "in two steps or in one; null: stopping half way", ""),
-    ("single_draw_accuracy", "single draws, mean", "≥ 0.985"),
-    ("single_draw_accuracy_min", "the same: worst draw", "≥ 0.975"),
 )
 
 
@@ -122,23 +92,12 @@ def _site(name: str) -> str:
     return _table(["", *head], [[line[0], *line[3:]] for line in lines])
 
 
-def _natural(name: str) -> str:
-    """`natural/STUDY/SITE`: what was reached by a generator trained with its transformer."""
-    _, study, site = name.split("/", 2)
-    records = [record for record in _records(study) if site in record.sites]
-    lines = []
-    for measure, words, goal in NATURAL_ROWS:
-        found = [record.sites[site].measures.get(measure) for record in records]
-        if any(found):
-            lines.append([words, goal, *(_shown(one, measure) for one in found)])
-    most = [_gains(record.sites[site].latents) for record in records]
-    lines.append(["latents that brightness explains to .8 or more", "at most one", *most])
-    return _table(["", "to reach on MNIST", *(f"seed {r.seed}" for r in records)], lines)
+def _undone(name: str) -> str:
+    """`natural/STUDY/SITE`, or `ceilings/STUDY`."""
+    import undone
 
-
-def _gains(latents: list[LatentRecord]) -> str:
-    shares = [one.explained.get("photometric", 0) for one in latents if one.name.startswith("z")]
-    return f"{sum(share >= 0.8 for share in shares)} of {len(shares)}"
+    table, study, *site = name.split("/", 2)
+    return _table(*getattr(undone, table)(_records(study), *site, _shown))
 
 
 def _shown(found: MeasureRecord | None, measure: str) -> str:
@@ -268,7 +227,7 @@ def _evidence(name: str) -> str:
     """`families/STUDY/SITE`, `gates/STUDY`, `claims/STUDY` or `latents/STUDY/SITE`."""
     import evidence
 
-    table, study, *site = name.split("/")
+    table, study, *site = name.split("/", 2)
     head, lines = getattr(evidence, table)(_records(study), *site)
     return _table(head, lines)
 
@@ -294,7 +253,8 @@ def _line(cells: Any) -> str:
 
 TABLES = {
     "site": _site,
-    "natural": _natural,
+    "natural": _undone,
+    "ceilings": _undone,
     "cost": _cost,
     "variants": _variants,
     "ablations": _ablations,
