@@ -17,8 +17,8 @@ from filtergan.walks.lbfgs import minimise
 
 EVALUATIONS = 40  # of a search: residuals fall by a hundredth more in the next ten
 BOUND = 8.0  # of coefficients, far out: what fields are searched within
-START = 0.3  # standard deviation of a random start's coefficients
-REST = 1e-4  # weight of coefficients' mean square, which says what nothing else does
+START = 0.1  # standard deviation of a random start's coefficients: changes of .1 norms of a digit
+ROUGHNESS = 0.1  # weight of the prior: where responses say nothing, fields are smooth
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class FieldSearch:
             coefficients = coefficients.detach().requires_grad_()
             x_k = self.space.apply(x, coefficients)
             values = residual(site, x_k, points.profiles, points.filters)
-            values = values + REST * coefficients.square().flatten(1).mean(1)
+            values = values + ROUGHNESS * _roughness(coefficients)
             (gradient,) = torch.autograd.grad(values.sum(), coefficients)
             tick(len(x))
             return values.detach(), gradient
@@ -88,6 +88,12 @@ class FieldSearch:
         rngs = [random_generator(self.seed, "start", *place) for place in points.places.tolist()]
         drawn = [torch.randn(shape, generator=rng) for rng in rngs]
         return START * torch.stack(drawn).to(points.images)
+
+
+def _roughness(coefficients: Float[Tensor, "n m g g"]) -> Float[Tensor, " n"]:
+    """Mean square of the steps from each place of the grid to the next, down and right."""
+    down, right = (torch.diff(coefficients, dim=axis).square() for axis in (2, 3))
+    return down.flatten(1).mean(1) + right.flatten(1).mean(1)
 
 
 def _seen(points: Points, found: Float[Tensor, "n c h w"]) -> Inversion:
