@@ -52,7 +52,9 @@ def natural(records: Sequence[Record], name: str, shown: Shown) -> Rows:
 
 
 def _gains(latents: Sequence[LatentRecord]) -> str:
-    shares = [one.explained.get("photometric", 0) for one in latents if one.name.startswith("z")]
+    shares = [
+        one.explained.get("photometric") or 0.0 for one in latents if one.name.startswith("z")
+    ]
     return f"{sum(share >= 0.8 for share in shares)} of {len(shares)}"
 
 

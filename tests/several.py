@@ -64,9 +64,9 @@ def found() -> dict[str, Tensor]:
     chosen = joint_config(GanConfig(hidden=8, discriminator_channels=4), natural)
     joint = JointGame(NaturalGAN.new(one, one.input(images), chosen, 7), 7)
     tensors["losses joint"] = losses(joint, images, STEPS)
-    tensors["average joint"] = nn.utils.parameters_to_vector(
-        joint.result().transformer.parameters()
-    )
+    moved = joint.players["transformer"].average
+    assert moved is not None
+    tensors["average joint"] = nn.utils.parameters_to_vector(moved.parameters())
     gan = game(one, images)[0].gan
     z = gan.latents(5, 3)
     prior = NaturalImagePrior.measured(images, 0.1, 0.1)
