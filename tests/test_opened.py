@@ -104,8 +104,10 @@ def test_everything_is_found_again_by_another_process_elsewhere(
     run = fg.open_run(project / "runs" / "one")
     images = run.dataset.test.pixels(slice(3))
     assert found["classes"] == ["a", "b", "c"]
-    assert found["network"] == run.network(images).tolist()
-    assert found["filters"] == run.gan("3@activation").draw(2, seed=5).tolist()
+    # Within rounding: a matrix product's last bits may depend on where its numbers lie in memory.
+    torch.testing.assert_close(torch.tensor(found["network"]), run.network(images))
+    drawn = run.gan("3@activation").draw(2, seed=5)
+    torch.testing.assert_close(torch.tensor(found["filters"]), drawn)
     assert found["points"] == run.traversals("3@activation")["points_images"].tolist()
     assert (found["frozen"], found["training"], found["site"]) == (True, False, True)
     assert found["status"] == "running"
