@@ -112,10 +112,6 @@ class Players:
         """The player of that name."""
         return self._players[name]
 
-    def __contains__(self, name: str) -> bool:
-        """Whether a player of that name plays."""
-        return name in self._players
-
     def modules(self) -> dict[str, nn.Module]:
         """All modules by their names in a checkpoint, each once, and the averages."""
         found: dict[str, nn.Module] = {}

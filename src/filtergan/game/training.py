@@ -140,7 +140,7 @@ class Game:
         scores, _ = self._discriminate(torch.cat([real, generated]))
         on_real, on_generated = scores.split([len(real), len(generated)])
         loss = discriminator_loss(on_real, on_generated)
-        self._descend("discriminator", loss, weight)
+        self._descend(loss, weight, "discriminator")
         return {
             "discriminator": loss.detach(),
             "score_real": on_real.mean().detach(),
@@ -151,19 +151,14 @@ class Game:
         """G descends eq. 1."""
         scores, _ = self._discriminate(generated)
         loss = generator_loss(scores, self.config.loss)
-        self._descend("generator", loss, minibatch.weight)
+        self._descend(loss, minibatch.weight, "generator")
         return {"generator": loss.detach()}
 
     def _update_information(self, minibatch: Minibatch) -> dict[str, Tensor]:
         """Q and G together descend the information term (eq. 3)."""
-        q, generator = self.players["q"], self.players["information"]
         _, predicted = self._discriminate(self._shown(minibatch.inputs, minibatch.z))
         loss = information_loss(minibatch.z, predicted)
-        weighted = self.config.information * loss
-        # Both gradients first: G descends the same loss as Q, not what Q's move has made of it.
-        both = torch.autograd.grad(weighted, q.weights + generator.weights)
-        q.move(both[: len(q.weights)], minibatch.weight)
-        generator.move(both[len(q.weights) :], minibatch.weight)
+        self._descend(self.config.information * loss, minibatch.weight, "q", "information")
         return {"information": loss.detach()}
 
     def _update_summed(self, minibatch: Minibatch, generated: Tensor) -> dict[str, Tensor]:
@@ -186,13 +181,16 @@ class Game:
         for player in self.players:
             if player.loss is not None:
                 loss = player.loss(minibatch)
-                self._descend(player.name, loss, minibatch.weight)
+                self._descend(loss, minibatch.weight, player.name)
                 losses[player.name] = loss.detach()
         return losses
 
-    def _descend(self, name: str, loss: Tensor, weight: float) -> None:
-        player = self.players[name]
-        player.move(torch.autograd.grad(loss, player.weights), weight)
+    def _descend(self, loss: Tensor, weight: float, *names: str) -> None:
+        """Let players descend one loss; all gradients first: a move would change the others'."""
+        players = [self.players[name] for name in names]
+        gradients = iter(torch.autograd.grad(loss, [w for p in players for w in p.weights]))
+        for player in players:
+            player.move([next(gradients) for _ in player.weights], weight)
 
     def _rates_left(self) -> float:
         left = 1 - self.step / self.schedule.steps

@@ -73,21 +73,20 @@ class JointGame(Game):
         )
         self.players.set_rates(self._rates_left())
         with untouched(gan.site.network):  # once, and not again in every pass
-            losses, moved, real = self._undo(pairs)
+            losses, moved, h = self._undo(pairs)
             total = losses.pop("total")
             if self.fixed:
-                self._move(("transformer", "reader"), total, pairs.weight)
+                self._descend(total, pairs.weight, "transformer", "reader")
             else:
-                losses |= self._play_on(pairs, total, moved, real)
+                losses |= self._play_on(pairs, total, moved, h)
         return self._done({name: v.detach() for name, v in losses.items()}, pairs.weight)
 
     def _undo(self, pairs: Pairs) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """How well T undoes what the generator does; responses under G(z') and under W."""
+        """How well T undoes what the generator does; responses under G(z'), and site inputs."""
         natural, gan, x = self.natural, self.gan, pairs.x
         z, z_k = pairs.spread(pairs.z), pairs.spread(pairs.z_k)
         with torch.no_grad():
             h = gan.site.input(x)
-            real = gan.site.respond(h)
         filters, filters_k = gan.generator(torch.cat([pairs.z, pairs.z_k])).chunk(2)
         profile, moved = gan.site.respond(h, filters), gan.site.respond(h, filters_k)
         x_k = gan.transformer(x, z, z_k)
@@ -109,12 +108,12 @@ class JointGame(Game):
             "change": change.mean(),
             "size": size,
         }
-        return losses, moved, real
+        return losses, moved, h
 
-    def _play_on(
-        self, pairs: Pairs, total: Tensor, moved: Tensor, real: Tensor
-    ) -> dict[str, Tensor]:
+    def _play_on(self, pairs: Pairs, total: Tensor, moved: Tensor, h: Tensor) -> dict[str, Tensor]:
         """The game's own step: D learns, then all who undo, and G fools D as well; Q looks on."""
+        with torch.no_grad():
+            real = self.gan.site.respond(h)
         losses = self._update_discriminator(real, moved.detach(), pairs.weight)
         scores, predicted = self._discriminate(moved)
         adversarial = generator_loss(scores, self.config.loss)
@@ -122,16 +121,9 @@ class JointGame(Game):
         q = self.players["q"]
         for_q = torch.autograd.grad(information, q.weights, retain_graph=True)
         whole = total + self.natural.game * adversarial
-        self._move(("transformer", "reader", "generator"), whole, pairs.weight)
+        self._descend(whole, pairs.weight, "transformer", "reader", "generator")
         q.move(for_q, pairs.weight)
         return losses | {"generator": adversarial, "information": information}
-
-    def _move(self, names: tuple[str, ...], loss: Tensor, weight: float) -> None:
-        """Let several players descend one loss at once."""
-        players = [self.players[name] for name in names]
-        gradients = iter(torch.autograd.grad(loss, [w for p in players for w in p.weights]))
-        for player in players:
-            player.move([next(gradients) for _ in player.weights], weight)
 
 
 def train_jointly(

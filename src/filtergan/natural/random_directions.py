@@ -1,7 +1,5 @@
 """The null of the natural recipe: T trained alike, against random directions of the filters."""
 
-import copy
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -34,7 +32,7 @@ def random_directions(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: i
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "null weights"))
         null = NaturalGAN.built(site, config, gan.discriminator.shape, mean)
-    null.discriminator = copy.deepcopy(gan.discriminator)
+    null.discriminator = gan.discriminator  # which does not play here
     null.transformer.to(images.device)
     null.reader.to(images.device)
     generator = null.generator.to(images.device)

@@ -23,9 +23,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
             first = materials.dataset.train.pixels(slice(FIRST)).to(materials.device)
             gan = _begun(run, materials, name, first, seed)
             gan = _train(run, materials, name, gan, seed)
-            with torch.no_grad():
-                response = gan.site.respond(gan.site.input(first[:1]))
-            keep(run, STAGE, name, gan, tuple(response.shape[1:]))
+            keep(run, STAGE, name, gan, gan.discriminator.shape)
             null = random_directions(gan, first, seed)
             null = _train(run, materials, name, null, seed, fixed=True)
             folder = run.site_path(name)
