@@ -1,10 +1,13 @@
 """What all tests share."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 
 # No deadline: the time of one example on a busy machine says nothing about the code.
 settings.register_profile("filtergan", deadline=None)
@@ -26,6 +29,25 @@ def mnist_path() -> Path:
     if not path.is_dir():
         pytest.skip(f"MNIST is not at {path}")
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; a test without one is skipped, or fails where `REQUIRE_BROWSER` is set.
+
+    Not of the whole session: while it is open, no other test could run an event loop.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        missing = f"none of {', '.join(names)} is installed"
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 # What imports filtergan is imported inside: jaxtyping's hook, which checks shapes, comes first.
