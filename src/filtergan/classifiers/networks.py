@@ -20,14 +20,13 @@ def make(config: CnnConfig, shape: tuple[int, int, int], classes: int) -> nn.Mod
     Raises:
         UserError: The poolings of the paper's network shrink the image to nothing.
     """
-    architecture = {"paper": PaperCNN, "resnet": ResNet}[config.architecture]
-    return architecture(config, shape, classes)
+    return ARCHITECTURES[config.architecture](config, shape, classes)
 
 
 class PaperCNN(nn.Module):
     """Convolutions of 3x3 with batch norm, ReLU and max-pooling, and one linear layer.
 
-    Modules are called conv1, bn1, conv2, bn2, ... and fc.
+    Modules are called conv1, bn1, conv2, bn2, ... and fc; `made_of` keeps the arguments.
 
     Args:
         config: Widths, and where the pooling stands.
@@ -41,6 +40,7 @@ class PaperCNN(nn.Module):
     def __init__(self, config: CnnConfig, shape: tuple[int, int, int], classes: int) -> None:
         """Make the layers, their weights drawn from torch's global generator."""
         super().__init__()
+        self.made_of = config, shape, classes
         self.depth = len(config.channels)
         self.pool_after = frozenset(config.pool_after)
         if max(self.pool_after, default=0) > self.depth:
@@ -78,7 +78,8 @@ class ResNet(nn.Module):
     """Residual blocks of two 3x3 convolutions (He et al. 2016), global average pooling, one linear.
 
     Stages are called stage1, stage2, ...; every stage but the first halves the image's sides. A
-    block has conv1, bn1, conv2, bn2, and `around` where its input has another shape.
+    block has conv1, bn1, conv2, bn2, and `around` where its input has another shape. `made_of`
+    keeps the arguments.
 
     Args:
         config: Channels of each stage, and blocks in a stage.
@@ -89,6 +90,7 @@ class ResNet(nn.Module):
     def __init__(self, config: CnnConfig, shape: tuple[int, int, int], classes: int) -> None:
         """Make the layers, their weights drawn from torch's global generator."""
         super().__init__()
+        self.made_of = config, shape, classes
         before = config.channels[0]
         self.conv = nn.Conv2d(shape[0], before, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(before)
@@ -129,3 +131,7 @@ class Block(nn.Module):
         """Return what leaves the block."""
         inside = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return F.relu(inside + self.around(x))
+
+
+ARCHITECTURES = {"paper": PaperCNN, "resnet": ResNet}
+"""By the name that a config has for them."""

@@ -43,6 +43,17 @@ there and what they change reaches the logits hardly more than the same changes 
 filters; no, where it does; and where no filters undo it, the question cannot be asked.
   filtergan ask RUN --family rotation --layer conv4 --response activation
 """
+HUB = "hf://"
+"""What the name of a repository of the Hugging Face Hub begins with, so that none is meant by
+mistake."""
+SHARE = """
+A generator with all that others need to load it, and a model card filled in from the run's record.
+  filtergan share RUN conv4@bn5/natural --to FOLDER
+  filtergan share RUN conv4@bn5/natural --to hf://me/mnist-conv4 --license cc-by-4.0
+They load it with fg.FilterGAN.from_pretrained("me/mnist-conv4"), or as the card says. The network
+goes along if it is one that filtergan trained; another is named by its fingerprint. To upload, log
+in first (`hf auth login`).
+"""
 STUDY = """
 --help shows the options that matter most, --help-all every one: each field of the config, by its
 dotted name, on/off ones as true or false and lists with commas:
@@ -84,6 +95,7 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
     _add_compare(commands)
     _add_layers(commands, base, everything)
     _add_ask(commands)
+    _add_share(commands)
     for name, declared in STAGES.items():
         if name == "ceilings":
             _add_ceilings(commands, base, everything)
@@ -199,6 +211,22 @@ def _add_ask(commands: Any) -> None:
     )
     ask.add_argument("--data", help="its images, where they have moved")
     ask.add_argument("--device", help="another device than its config says")
+
+
+def _add_share(commands: Any) -> None:
+    share = commands.add_parser(
+        "share",
+        help="Hand a generator on: a folder or a repository of the Hub, with a model card.",
+        description=SHARE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    share.add_argument("run", metavar="RUN", help="a run directory whose generator is trained")
+    share.add_argument("site", metavar="SITE", help="as in conv4@activation, conv4@bn5/natural")
+    to = f"a folder, or {HUB}OWNER/NAME"
+    share.add_argument("--to", metavar="FOLDER_OR_REPO", required=True, help=to)
+    share.add_argument("--license", default="mit", help="by the Hub's name for it [default: mit]")
+    share.add_argument("--private", action="store_true", help="make a new repository private")
 
 
 def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:

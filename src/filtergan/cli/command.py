@@ -8,7 +8,7 @@ from typing import Any
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli import launcher
-from filtergan.cli.arguments import asked_sites, commands_of, parser, refuse
+from filtergan.cli.arguments import HUB, asked_sites, commands_of, parser, refuse
 from filtergan.cli.options import FIELD, base_of, override
 from filtergan.config.fields import StudyConfig, dump
 from filtergan.config.presets import PRESETS
@@ -53,6 +53,8 @@ def _run(argv: list[str]) -> None:
         _layers(arguments)
     elif arguments.command == "ask":
         _ask(arguments)
+    elif arguments.command == "share":
+        _share(arguments)
     elif arguments.command == "ceilings":
         _ceilings(arguments, argv)
     else:
@@ -153,6 +155,21 @@ def _ask(arguments: argparse.Namespace) -> None:
     for name in asked_sites(run.sites, arguments.layer, arguments.response):
         found = answers_at(run, name, arguments.family)
         console.print(answer_table(name, found))
+
+
+def _share(arguments: argparse.Namespace) -> None:
+    from filtergan.study.opened import open_run
+
+    card = {"license": arguments.license}
+    to = arguments.to.removeprefix(HUB)
+    if to == arguments.to and arguments.private:
+        raise UserError(f"A folder cannot be private; leave that out, or name {HUB}{to}.")
+    gan = open_run(arguments.run, device="cpu").gan(arguments.site)
+    if to == arguments.to:
+        gan.save_pretrained(to, model_card_kwargs=card)
+    else:
+        to = gan.push_to_hub(to, private=arguments.private or None, model_card_kwargs=card)
+    print(f"Shared: {to}")
 
 
 def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:

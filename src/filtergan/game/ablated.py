@@ -16,6 +16,11 @@ class FiltersShown(FilterGAN):
     """A `FilterGAN` whose discriminator sees filters, laid out like responses."""
 
     shows = "filters"
+    meaning = (
+        "It is a test of the paper's design: its discriminator was shown whole sets of filters, "
+        "where the method shows responses."
+    )
+    place = __name__
 
     @staticmethod
     def real(site: Site, inputs: Float[Tensor, "n i *k"]) -> Float[Tensor, "1 o j positions"]:

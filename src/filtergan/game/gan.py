@@ -10,11 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from filtergan.classifiers import saving
 from filtergan.config.fields import GanConfig, Shown
 from filtergan.errors import UserError
 from filtergan.game.description import FILE, Description
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.generator import Generator
+from filtergan.game.sharing import Shared
+from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors, remedy, save_tensors, sha256
 from filtergan.machine.provenance import versions
 from filtergan.machine.runtime import generator as random_generator
@@ -24,7 +27,7 @@ from filtergan.sites.wrappers import fingerprint
 AT_ONCE = 2**26  # weights drawn at once: 256 MiB, of which what uses them makes several copies
 
 
-class FilterGAN:
+class FilterGAN(Shared):
     """A generator of a site's filters, with the discriminator and Q that it was trained against.
 
     Attributes:
@@ -35,6 +38,10 @@ class FilterGAN:
     """
 
     shows: ClassVar[Shown] = "responses"
+    meaning: ClassVar[str] = (
+        "Filters are judged by the responses that they cause, never directly: a discriminator was "
+        "shown these and the responses of the real ones, and also has to tell z from them."
+    )
 
     def __init__(
         self, site: Site, generator: Generator, discriminator: Discriminator, config: GanConfig
@@ -96,6 +103,11 @@ class FilterGAN:
         return tuple(name for name, _ in self._parts())
 
     @property
+    def whole_network(self) -> nn.Module:
+        """The network as it was handed over: the `Classifier`, where it came in one."""
+        return self.site.classifier or self.site.network
+
+    @property
     def latent(self) -> int:
         """Dimension of z."""
         return self.generator.latent
@@ -151,8 +163,12 @@ class FilterGAN:
         with untouched(self.discriminator):
             return self.discriminator(self.shown(inputs, z))[1]
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
+    def save(self, folder: str | os.PathLike[str], *, network: bool = False) -> None:
         """Write weights, and filtergan.json with all else that `load` needs, into a folder.
+
+        Args:
+            folder: The folder.
+            network: Whether the network goes along, which must be one of this package's kinds.
 
         Raises:
             UserError: A file could not be written (exit code 1).
@@ -163,9 +179,12 @@ class FilterGAN:
             path = folder / f"{name}.safetensors"
             save_tensors(path, part.state_dict())
             weights[path.name] = sha256(path)
+        if network:
+            saving.save_network(folder / saving.FILE, self.whole_network)
+            weights[saving.FILE] = sha256(folder / saving.FILE)
         Description(
             filtergan=versions().get("filtergan", "unknown"),
-            network=fingerprint(self.site.classifier or self.site.network),
+            network=fingerprint(self.whole_network),
             image=self.site.image_shape,
             layer=self.site.layer,
             point=self.site.point,
@@ -178,18 +197,35 @@ class FilterGAN:
         ).save(folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], network: nn.Module) -> "FilterGAN":
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        network: nn.Module | None = None,
+        *,
+        device: str = "auto",
+    ) -> "FilterGAN":
         """Read what `save` wrote, on the network's device.
 
         Args:
             folder: The folder.
-            network: The network that it was trained for, with the same weights.
+            network: The network that it was trained for, with the same weights; by default the one
+                in the folder.
+            device: Where the one in the folder is to lie: auto, cpu, cuda, or one as in cuda:1.
 
         Raises:
-            UserError: A file is missing, damaged or of a newer version; or the network is another.
+            UserError: A file is missing, damaged or of a newer version; or the network is another,
+                or none is given and none is there.
         """
         folder = Path(folder)
         said = Description.load(folder)
+        if network is None:
+            if saving.FILE not in said.weights:
+                raise UserError(
+                    f"{folder} does not hold the network that its generator is for; give it with "
+                    "network=... ."
+                )
+            file = _checked(folder / saving.FILE, said)
+            network = saving.load_network(file, runtime.device(device))
         if said.network != fingerprint(network):
             raise UserError(
                 f"{folder} holds a generator for another network, or for other weights or another "
@@ -206,11 +242,7 @@ class FilterGAN:
         with _seeded(0):  # of weights that are replaced
             gan = cls.built(site, said.config, said.response)
         for name, part in gan._parts():
-            path = folder / f"{name}.safetensors"
-            if sha256(path) != said.weights.get(path.name):
-                raise UserError(
-                    f"{path} is damaged, or was not saved with the {FILE} beside it. {remedy(path)}"
-                )
+            path = _checked(folder / f"{name}.safetensors", said)
             load_weights(part, load_tensors(path), path)
         return gan._to(site.filters.device)
 
@@ -229,6 +261,19 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+def _checked(path: Path, said: Description) -> Path:
+    """A file of weights, if it is the one that was saved with the description.
+
+    Raises:
+        UserError: It is not, or it is missing.
+    """
+    if sha256(path) != said.weights.get(path.name):
+        raise UserError(
+            f"{path} is damaged, or was not saved with the {FILE} beside it. {remedy(path)}"
+        )
+    return path
 
 
 def load_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

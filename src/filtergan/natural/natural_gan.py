@@ -29,6 +29,15 @@ class NaturalGAN(FilterGAN):
     """
 
     config: JointConfig
+    meaning = (
+        "Together with it an image transformer T(x, z, z') was trained, which changes an image so "
+        "that the filters of z' make of the changed one what those of z made of x. What T undoes "
+        "so, the network does not notice; how much that is, a study measures."
+    )
+    example = (
+        "z, z_k = gan.latents(2).split(1)\n"
+        "x_k = gan.transform(x, z, z_k)  # of an image x [1, c, h, w], the one that undoes z -> z_k"
+    )
 
     def __init__(
         self,
@@ -83,9 +92,15 @@ class NaturalGAN(FilterGAN):
         return _ours(super().new(site, inputs, config, seed))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], network: nn.Module) -> "NaturalGAN":
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        network: nn.Module | None = None,
+        *,
+        device: str = "auto",
+    ) -> "NaturalGAN":
         """Read what `save` wrote, as `FilterGAN.load` does."""
-        return _ours(super().load(folder, network))
+        return _ours(super().load(folder, network, device=device))
 
     def _parts(self) -> list[tuple[str, nn.Module]]:
         more: list[tuple[str, nn.Module]] = [

@@ -3,13 +3,14 @@
 import copy
 import os
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from filtergan.config.site_names import PAPER, SiteName
 from filtergan.errors import UserError
+from filtergan.game.card import Account
 from filtergan.game.gan import FilterGAN
 from filtergan.images.dataset import Dataset
 from filtergan.images.domain import Domain
@@ -138,13 +139,17 @@ class OpenedRun:
     def gan(self, name: str) -> FilterGAN:
         """The trained generator of a site with its discriminator.
 
+        Shared with `save_pretrained` or `push_to_hub`, its model card tells what the record says.
+
         Raises:
             UserError: The run has no such site, or has not trained it; or a file is damaged.
         """
         self._check(name, _trained_by(name))
         if name not in self._gans:
             kind = kind_of(self.config, name)
-            self._gans[name] = kind.load(self._directory.site_path(name), self.network)
+            gan = kind.load(self._directory.site_path(name), self.network)
+            gan.account = partial(self._account, name)
+            self._gans[name] = gan
         return self._gans[name]
 
     def traversals(self, name: str) -> "Traversals":
@@ -156,6 +161,12 @@ class OpenedRun:
         self._check(name, "traverse")
         path = self._directory.site_path(name) / "traversal.safetensors"
         return Traversals(name, load_tensors(path))
+
+    def _account(self, name: str) -> Account:
+        """What the record says of a site's generator, for its model card."""
+        from filtergan.report.account import account_of  # brings matplotlib
+
+        return account_of(self._directory, name)
 
     def _found_again(self) -> Dataset:
         try:
