@@ -50,9 +50,9 @@ SHARE = """
 A generator with all that others need to load it, and a model card filled in from the run's record.
   filtergan share RUN conv4@bn5/natural --to FOLDER
   filtergan share RUN conv4@bn5/natural --to hf://me/mnist-conv4 --license cc-by-4.0
-They load it with fg.FilterGAN.from_pretrained("me/mnist-conv4"), or as the card says. The network
-goes along if it is one that filtergan trained; another is named by its fingerprint. To upload, log
-in first (`hf auth login`).
+They load it with fg.NaturalGAN.from_pretrained("me/mnist-conv4"), or as the card says. The network
+goes along if it is a PaperCNN or ResNet of filtergan's; another is named by its fingerprint. To
+upload, log in first (`hf auth login`).
 """
 STUDY = """
 --help shows the options that matter most, --help-all every one: each field of the config, by its
