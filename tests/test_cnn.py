@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import fx, nn
 
-from filtergan.classifiers.fitting import augmented, channels_last, fit, predict, to_float
+from filtergan.classifiers.fitting import augmented, channels_last, fit, predict
 from filtergan.classifiers.loading import check_fits, load_model
 from filtergan.classifiers.networks import PaperCNN, ResNet, make
 from filtergan.config.fields import CnnConfig
 from filtergan.errors import UserError
+from filtergan.images.domain import to_float
 
 SMALL = CnnConfig(channels=(4, 6), pool_after=(1,))
 MODEL = """

@@ -27,14 +27,15 @@ from filtergan.measures.transformers import (
     nearest_compensation,
 )
 from filtergan.natural import joint
-from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.natural_gan import NULL, NaturalGAN
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import read_events
-from filtergan.study.materials import NULL, Materials
+from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_transformers import _walked
 from filtergan.study.stages import natural, stages_of
 
 SITE = "conv2@activation/natural"
+TOLD = ("compensation", "image_change", "labels_kept", "search_compensation", "repeatability")
 WEIGHTS = ("generator", "discriminator", "transformer", "reader")
 
 
@@ -155,6 +156,18 @@ def test_images_are_the_transformers_and_the_nulls(both: Path) -> None:
     starts = [found[name] for name in ("search_images", "search_again_1", "search_again_2")]
     assert all(not torch.equal(a, b) for a, b in itertools.combinations(starts, 2))
     assert float(found["search_compensation"].mean()) > float(found["points_compensation"].mean())
+
+
+def test_an_opened_run_serves_as_ones_own(both: Path) -> None:
+    run = fg.open_run(both)
+    gan, images = run.gan(SITE), run.dataset.test.images
+    assert isinstance(gan, NaturalGAN)
+    assert dict(run.measures(SITE)) == run.record.sites[SITE].measures
+    walked = fg.traverse(gan, images, run.config.traversal)
+    assert len(walked.null) == len(walked.x) == run.config.traversal.images
+    found = fg.measure(gan, images, run.config.traversal, resamples=50)
+    assert found["compensation"].n == run.config.traversal.measured_images
+    assert all(one.null is not None for name, one in found.items() if name in TOLD)
 
 
 def test_the_record_and_the_page_tell_of_both(both: Path) -> None:

@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from networks import images, in_disorder, make, traces
 from torch import Tensor, nn
 
-from filtergan.classifiers.fitting import predict, to_float
+from filtergan.classifiers.fitting import predict
 from filtergan.config.fields import MeasureConfig
 from filtergan.errors import UserError
+from filtergan.images.domain import to_float
 from filtergan.pooling.pool import (
     FilterPool2d,
     draw_accuracy,

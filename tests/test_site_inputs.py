@@ -12,8 +12,8 @@ from networks import make
 from torch import Tensor
 
 from filtergan import study
-from filtergan.classifiers.fitting import to_float
 from filtergan.errors import UserError
+from filtergan.images.domain import to_float
 from filtergan.machine.files import sha256
 from filtergan.machine.storage import DiskTensor, Subset
 from filtergan.sites.site import Site

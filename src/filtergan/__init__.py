@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from filtergan.classifiers.fitting import fit, predict
     from filtergan.classifiers.loading import load_model
     from filtergan.classifiers.networks import PaperCNN, ResNet
-    from filtergan.config.fields import GanConfig, MeasureConfig, StudyConfig, TraversalConfig
+    from filtergan.config.fields import (
+        CnnConfig,
+        GanConfig,
+        MeasureConfig,
+        StudyConfig,
+        TraversalConfig,
+    )
     from filtergan.config.natural_fields import NaturalConfig
     from filtergan.config.presets import cifar10, digits, mnist, tiny
     from filtergan.errors import UserError
@@ -23,7 +29,9 @@ if TYPE_CHECKING:
     from filtergan.game.training import train
     from filtergan.images.dataset import load_dataset
     from filtergan.images.domain import Domain
+    from filtergan.measures.table import Measures
     from filtergan.natural.joint import train_jointly
+    from filtergan.natural.learning import learn
     from filtergan.natural.natural_gan import NaturalGAN, joint_config
     from filtergan.natural.random_directions import random_directions
     from filtergan.natural.recovering import FieldSearch, Transformation
@@ -33,6 +41,8 @@ if TYPE_CHECKING:
     from filtergan.study.opened import open_run
     from filtergan.study.order import run as run_study
     from filtergan.study.site_inputs import SiteInputs
+    from filtergan.traversals.assessment import measure
+    from filtergan.traversals.traversal import Traversal, traverse
     from filtergan.walks.points import latent_grid, points_around
     from filtergan.walks.prior import NaturalImagePrior
     from filtergan.walks.search import PixelSearch, invert
@@ -43,7 +53,7 @@ _PLACES = {
     "ceilings.question": ("ask",),
     "ceilings.spectrum": ("spectrum_of",),
     "classifiers.fitting": ("fit", "predict"),
-    "config.fields": ("GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
+    "config.fields": ("CnnConfig", "GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
     "images.dataset": ("load_dataset",),
     "images.domain": ("Domain",),
     "game.discriminator": ("Discriminator",),
@@ -53,6 +63,10 @@ _PLACES = {
     "classifiers.loading": ("load_model",),
     "classifiers.networks": ("PaperCNN", "ResNet"),
     "config.natural_fields": ("NaturalConfig",),
+    "measures.table": ("Measures",),
+    "natural.learning": ("learn",),
+    "traversals.assessment": ("measure",),
+    "traversals.traversal": ("Traversal", "traverse"),
     "natural.joint": ("train_jointly",),
     "natural.natural_gan": ("NaturalGAN", "joint_config"),
     "natural.random_directions": ("random_directions",),
@@ -74,6 +88,7 @@ _NAMES["run_study"] = ("study", "run")
 
 __all__ = [
     "Classifier",
+    "CnnConfig",
     "Discriminator",
     "Domain",
     "FieldSearch",
@@ -82,6 +97,7 @@ __all__ = [
     "GanConfig",
     "Generator",
     "MeasureConfig",
+    "Measures",
     "NaturalConfig",
     "NaturalGAN",
     "NaturalImagePrior",
@@ -92,6 +108,7 @@ __all__ = [
     "SiteInputs",
     "StudyConfig",
     "Transformation",
+    "Traversal",
     "TraversalConfig",
     "UserError",
     "ask",
@@ -102,8 +119,10 @@ __all__ = [
     "invert",
     "joint_config",
     "latent_grid",
+    "learn",
     "load_dataset",
     "load_model",
+    "measure",
     "mnist",
     "open_run",
     "points_around",
@@ -115,6 +134,7 @@ __all__ = [
     "tiny",
     "train",
     "train_jointly",
+    "traverse",
     "walk",
     "walk_grid",
 ]

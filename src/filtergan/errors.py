@@ -9,6 +9,14 @@ class UserError(Exception):
     Args:
         message: What was wrong and what to do about it.
         exit_code: 2 for a user's mistake, 1 for the world's (a full disk, a loss that is NaN).
+
+    Examples:
+        >>> import filtergan as fg
+        >>> try:
+        ...     fg.load_dataset("no/such/folder")
+        ... except fg.UserError as error:
+        ...     print(error.exit_code)
+        2
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:

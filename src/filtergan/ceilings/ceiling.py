@@ -57,6 +57,10 @@ class Ceiling:
     compensation: MeasureRecord
     share: MeasureRecord
 
+    def __repr__(self) -> str:
+        """The transformation, and what is undone of it."""
+        return f"Ceiling({self.name!r}: compensation {self.compensation})"
+
     @property
     def record(self) -> CeilingRecord:
         """As records have it."""
@@ -93,6 +97,14 @@ def ceilings_of(
     Raises:
         UserError: There is no such family, the images are no pixels, or the convolution is not of
             two dimensions.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
+        >>> fg.ceilings_of(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
+        {'brightness x0.7': Ceiling('brightness x0.7': compensation 1.00 [1.00, 1.00], null ...)}
     """
     asked = Asked.of(site, train, test, config, seed)
     fixed = chosen_of(families, asked.train.shape[1])

@@ -57,6 +57,11 @@ class Answer:
     passed: MeasureRecord
     labels_kept: MeasureRecord
 
+    def __repr__(self) -> str:
+        """The transformation, the verdict and what decides."""
+        ceiling = f"ceiling {self.ceiling.compensation}"
+        return f"Answer({self.name!r}: {self.verdict}; passed on {self.passed}; {ceiling})"
+
     @property
     def verdict(self) -> Verdict:
         """Whether the family is an invariance of the network at the layer."""
@@ -94,6 +99,14 @@ def ask(
 
     Raises:
         UserError: As for `ceilings_of`; or the network puts out no logits.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
+        >>> fg.ask(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
+        {'brightness x0.7': Answer('brightness x0.7': ...)}
     """
     asked = Asked.of(site, train, test, config, seed)
     fixed = chosen_of(families, asked.train.shape[1])

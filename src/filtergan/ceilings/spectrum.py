@@ -71,6 +71,11 @@ class Spectrum:
     filters: Float[Tensor, "d o i kh kw"]
     ridge: float
 
+    def __repr__(self) -> str:
+        """How many directions, and what is undone of the first."""
+        first = f"{float(self.shares[0]):.2f}, null {float(self.nulls[0]):.2f}"
+        return f"Spectrum({len(self.shares)} directions, of the first undone {first})"
+
     def kinds(self, x: Float[Tensor, "n c h w"]) -> list[dict[FieldKind, float]]:
         """How much each kind of field has in every direction's change of images.
 
@@ -137,6 +142,15 @@ def spectrum_of(
     Raises:
         UserError: The response is read further on, or what follows the convolution mixes places;
             the images are no pixels, or too few; or the layer is too large.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
+        >>> others = torch.rand(32, 1, 8, 8)
+        >>> fg.spectrum_of(site, images, others, kinds=("gain",), grid=2, directions=2).shares.shape
+        torch.Size([2])
     """
     require_images(site)
     _require(site)

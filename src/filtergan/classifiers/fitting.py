@@ -9,19 +9,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from filtergan.errors import UserError
+from filtergan.images.domain import to_float
 from filtergan.machine.distributed import spread
 from filtergan.machine.storage import RowsLike, batches, rows_of
 from filtergan.sites.wrappers import output_of
 
 Prepare = Callable[[Tensor], Tensor]
 OnStep = Callable[[int, int, Tensor, int], object]
-
-
-def to_float(inputs: Tensor) -> Tensor:
-    """Bytes from 0 to 255 become float32 from 0 to 1; floats are passed on as float32."""
-    if inputs.dtype == torch.uint8:
-        return inputs.to(torch.float32).div_(255)
-    return inputs.float()
 
 
 def channels_last(network: nn.Module) -> nn.Module:
@@ -104,6 +98,13 @@ def fit(
 
     Raises:
         UserError: The loss is not finite (exit code 1); the weights are those before that step.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+        >>> images, labels = torch.rand(32, 1, 8, 8), torch.randint(10, (32,))
+        >>> fg.fit(network, network.parameters(), images, labels, epochs=2)
     """
     inputs = rows_of(inputs)
     assert len(inputs) == len(labels) > 0
@@ -150,6 +151,12 @@ def predict(
         batch: Inputs in a pass.
         device: Where to compute.
         prepare: Applied to each minibatch on the device.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> fg.predict(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), torch.rand(32, 1, 8, 8)).shape
+        torch.Size([32, 10])
     """
     inputs = rows_of(inputs)
     module = network.to(device) if isinstance(network, nn.Module) else nn.Module()

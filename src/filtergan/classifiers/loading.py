@@ -101,6 +101,11 @@ def load_model(
     Raises:
         UserError: The factory is missing, fails, or returns no module; the weights are missing,
             damaged, or do not fit.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.load_model("torch.nn:Flatten")  # or "my_module:make", "weights.safetensors"
+        Flatten(start_dim=1, end_dim=-1)
     """
     module_name, _, factory_name = spec.partition(":")
     if not module_name or not factory_name:

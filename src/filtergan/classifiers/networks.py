@@ -35,6 +35,13 @@ class PaperCNN(nn.Module):
 
     Raises:
         UserError: The pooling stands after no convolution, or shrinks the image to nothing.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> network = fg.PaperCNN(fg.CnnConfig(channels=(8, 16), pool_after=(1,)), (1, 8, 8), 10)
+        >>> network(torch.rand(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, config: CnnConfig, shape: tuple[int, int, int], classes: int) -> None:
@@ -85,6 +92,13 @@ class ResNet(nn.Module):
         config: Channels of each stage, and blocks in a stage.
         shape: Channels, height and width of an image.
         classes: Number of classes.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> network = fg.ResNet(fg.CnnConfig(channels=(8, 16)), (3, 16, 16), 10)
+        >>> network(torch.rand(2, 3, 16, 16)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, config: CnnConfig, shape: tuple[int, int, int], classes: int) -> None:

@@ -62,6 +62,11 @@ class CnnConfig(Frozen):
 
     The paper names five convolutions with batch norm, ReLU and max-pooling, and 10 epochs; widths,
     the places of the pooling and the optimiser are ours.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.CnnConfig(architecture="resnet", channels=(16, 32)).channels
+        (16, 32)
     """
 
     architecture: Literal["paper", "resnet"] = "paper"
@@ -103,7 +108,13 @@ class JudgeConfig(Frozen):
 
 
 class GanConfig(Frozen):
-    """Generator, discriminator and the game between them (eqs. 1-4)."""
+    """Generator, discriminator and the game between them (eqs. 1-4).
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.GanConfig(steps=3000).latent
+        8
+    """
 
     latent: Count = 8
     """Dimension of z, a standard normal (paper: unstated)."""
@@ -158,7 +169,13 @@ class JointConfig(GanConfig):
 
 
 class MeasureConfig(Frozen):
-    """The assessment of a trained generator."""
+    """The assessment of a trained generator.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.MeasureConfig(draws=20).resamples
+        2000
+    """
 
     draws: Annotated[int, Field(ge=2)] = 100
     """Single draws whose accuracy is measured, nothing re-trained."""
@@ -191,7 +208,13 @@ class AblationConfig(Frozen):
 
 
 class StudyConfig(Frozen):
-    """A whole study."""
+    """A whole study.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.StudyConfig(data="my_images/", layer=("conv3",), response=("activation", "+1")).sites
+        ('conv3@activation', 'conv3@+1')
+    """
 
     preset: str = "custom"
     """Name of the preset this config came from."""

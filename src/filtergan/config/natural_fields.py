@@ -9,7 +9,13 @@ from filtergan.config.values import Count, FieldKind, NonNegative, Positive
 
 
 class NaturalConfig(Frozen):
-    """Generator and transformer trained together, so that what one does the other can undo."""
+    """Generator and transformer trained together, so that what one does the other can undo.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.NaturalConfig(latent=(4,), fields=("flow", "gain")).batch
+        128
+    """
 
     start: Literal["real", "paper"] = "real"
     """What the generator starts from: the real filters, or the paper's generator of the same site,

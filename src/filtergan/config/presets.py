@@ -35,7 +35,13 @@ _SHORT_MEASURE = MeasureConfig(
 
 
 def mnist() -> StudyConfig:
-    """The paper's experiment: layers 4 and 2 of five convolutions on MNIST, by both recipes."""
+    """The paper's experiment: layers 4 and 2 of five convolutions on MNIST, by both recipes.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.mnist().data
+        'ylecun/mnist'
+    """
     return StudyConfig(
         preset="mnist",
         data="ylecun/mnist",
@@ -47,7 +53,13 @@ def mnist() -> StudyConfig:
 
 
 def digits() -> StudyConfig:
-    """The same on scikit-learn's 8x8 digits, with fewer points measured: minutes, no download."""
+    """The same on scikit-learn's 8x8 digits, with fewer points measured: minutes, no download.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.digits().layer
+        ('conv2/natural', 'conv4', 'conv2')
+    """
     return StudyConfig(
         preset="digits",
         # Of so small images, filters of conv4 can undo little.
@@ -81,7 +93,13 @@ def digits() -> StudyConfig:
 
 
 def cifar10() -> StudyConfig:
-    """Colour: an early and a late layer of a residual network on CIFAR-10; wants a GPU."""
+    """Colour: an early and a late layer of a residual network on CIFAR-10; wants a GPU.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.cifar10().layer
+        ('stage3.1.conv1', 'stage1.0.conv1')
+    """
     return StudyConfig(
         preset="cifar10",
         data="uoft-cs/cifar10",
@@ -170,7 +188,13 @@ def planted() -> StudyConfig:
 
 
 def tiny() -> StudyConfig:
-    """Every stage in seconds, for tests and first looks; too short to mean anything."""
+    """Every stage in seconds, for tests and first looks; too short to mean anything.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.tiny().layer
+        ('conv4', 'conv2')
+    """
     return StudyConfig(
         preset="tiny",
         dataset=DatasetConfig(train_limit=300, test_limit=100),

@@ -10,7 +10,13 @@ from filtergan.config.values import Count, NonNegative, Positive
 
 
 class TraversalConfig(Frozen):
-    """Latent grids and their inversion (eqs. 5-8)."""
+    """Latent grids and their inversion (eqs. 5-8).
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.TraversalConfig(dims=(0, 2), grid=5).extent
+        3.0
+    """
 
     images: Count = 8
     """Test images shown, each as a grid."""

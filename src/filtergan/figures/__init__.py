@@ -6,7 +6,7 @@ from filtergan.figures.directions import directions_figure
 from filtergan.figures.filter_sets import filters_figure, mds_figure
 from filtergan.figures.grids import grid_figure, grids_figure
 from filtergan.figures.shares import distances_figure, latents_figure, shares_figure
-from filtergan.figures.style import png, save, short
+from filtergan.figures.style import html, png, save, short
 from filtergan.figures.undone import ceilings_figure
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "filters_figure",
     "grid_figure",
     "grids_figure",
+    "html",
     "intervals_figure",
     "latents_figure",
     "mds_figure",

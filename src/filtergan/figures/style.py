@@ -1,8 +1,10 @@
 """The style that all figures share: page width, fonts, colours, and how they are written."""
 
+import base64
 import io
 from collections.abc import Callable
 from functools import wraps
+from html import escape
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -83,6 +85,12 @@ def png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
     return content.getvalue()
+
+
+def html(figure: Figure, words: str) -> str:
+    """A figure as HTML that holds it, for notebooks; `words` say what is seen."""
+    content = base64.b64encode(png(figure)).decode()
+    return f'<img src="data:image/png;base64,{content}" alt="{escape(words)}" width="720">'
 
 
 def page(height: float) -> Figure:

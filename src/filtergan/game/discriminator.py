@@ -23,6 +23,13 @@ class Discriminator(nn.Module):
 
     Raises:
         UserError: A response has another number of dimensions.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> scores, latents = fg.Discriminator((8, 7, 7), latent=3)(torch.rand(5, 8, 7, 7))
+        >>> scores.shape, latents.shape
+        (torch.Size([5]), torch.Size([5, 3]))
     """
 
     mean: Tensor

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from filtergan.classifiers import saving
 from filtergan.config.fields import GanConfig, Shown
+from filtergan.config.site_names import PAPER, Recipe, SiteName
 from filtergan.errors import UserError
 from filtergan.game.description import FILE, Description
 from filtergan.game.discriminator import Discriminator
@@ -35,9 +36,19 @@ class FilterGAN(Shared):
         generator: z -> filters.
         discriminator: response -> (score, predicted z).
         config: Sizes and choices of both.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.train(site, site.input(images), fg.GanConfig(latent=3, steps=2))
+        >>> gan.draw(10).shape  # ten sets of filters
+        torch.Size([10, 8, 8, 3, 3])
     """
 
     shows: ClassVar[Shown] = "responses"
+    recipe: ClassVar[Recipe] = PAPER
     meaning: ClassVar[str] = (
         "Filters are judged by the responses that they cause, never directly: a discriminator was "
         "shown these and the responses of the real ones, and also has to tell z from them."
@@ -96,6 +107,11 @@ class FilterGAN(Shared):
             response, config.latent, config.discriminator_channels, config.spectral_norm
         )
         return cls(site, generator, discriminator, config)
+
+    @property
+    def name(self) -> SiteName:
+        """Its site's, and its recipe."""
+        return self.site.name.under(self.recipe)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -25,6 +25,12 @@ class Generator(nn.Module):
         head: "shared", "dense" or "directed".
         start: Mean filters at the start; by default drawn as torch draws a convolution's, so that
             the generator never sees the real ones.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> fg.Generator((8, 4, 3, 3), latent=3, hidden=16)(torch.randn(5, 3)).shape
+        torch.Size([5, 8, 4, 3, 3])
     """
 
     def __init__(

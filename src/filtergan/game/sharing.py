@@ -107,7 +107,7 @@ class Shared(
                     token=token,
                     force_download=force_download,
                     local_files_only=local_files_only,
-                    allow_patterns=[FILE, "*.safetensors"],
+                    allow_patterns=[FILE, f"*/{FILE}", "*.safetensors"],
                 )
             folder = Path(found)
         return cls.load(folder, network, device=device)

@@ -266,6 +266,14 @@ def train(
         Diverged: A loss is not finite, or a weight where the state is to be kept.
         LostProcess: Another process of the run has ended.
         UserError: The checkpoint is damaged.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> fg.train(site, fg.SiteInputs(site, images), fg.GanConfig(latent=3, steps=2))
+        FilterGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3)
     """
     inputs = rows_of(inputs)
     first = inputs[:1000].to(site.filters.device)

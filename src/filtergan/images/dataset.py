@@ -129,6 +129,11 @@ def load_dataset(
         UserError: The dataset is missing, empty, unlabelled, damaged, of mixed sizes, or has
             fewer than two classes; its columns cannot be told apart; or what is to be planted is
             not known, or is no change of such images. Or the disk is full (exit code 1).
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.load_dataset("digits")  # or a folder, or a name of the Hub
+        Dataset('digits': train Split(...), test Split(...), 10 classes)
     """
     data = os.fspath(data)
     family = to_plant(config.planted) if config.planted is not None else None

@@ -26,6 +26,12 @@ class Domain:
     Raises:
         UserError: There are not as many of one as of the other, a mean lies outside [0, 1], or a
             standard deviation is not above 0.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> fg.Domain(0.5, 0.5).to_network(torch.tensor([[0.0, 0.5, 1.0]]))
+        tensor([[-1.,  0.,  1.]])
     """
 
     mean: tuple[float, ...]
@@ -76,12 +82,21 @@ class Domain:
         return as_pixels(found)
 
 
+def to_float(inputs: Tensor) -> Tensor:
+    """Bytes from 0 to 255 become float32 from 0 to 1; floats are passed on as float32."""
+    if inputs.dtype == torch.uint8:
+        return inputs.to(torch.float32).div_(255)
+    return inputs.float()
+
+
 def as_pixels(images: Tensor) -> Tensor:
-    """The images, if they are pixels in [0, 1]; what rounding put beside these bounds is put back.
+    """Images that are pixels in [0, 1], or bytes; what rounding put beside 0 or 1 is put back.
 
     Raises:
-        UserError: They are not.
+        UserError: They are neither.
     """
+    if images.dtype == torch.uint8:
+        return to_float(images)
     low, high = (float(value) for value in images.aminmax())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise UserError(

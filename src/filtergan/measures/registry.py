@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from itertools import chain
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from filtergan.measures import (
     accuracies,
     explained,
@@ -19,6 +23,7 @@ from filtergan.measures import (
     traversals,
 )
 from filtergan.measures.definition import Measure
+from filtergan.measures.statistics import interval, quantiles
 from filtergan.runs.record import MeasureRecord
 
 # Each module defines what it measures; the order is that of the report.
@@ -95,3 +100,32 @@ def result(
         unit=measure.unit,
         quantiles={str(level): end for level, end in (quantiles or {}).items()},
     )
+
+
+def summary(
+    name: str,
+    values: Float[Tensor, "n p"],
+    null: float | None = None,
+    *,
+    resamples: int,
+    seed: int,
+) -> MeasureRecord:
+    """A measure of every image at every point in the record's form, images as clusters.
+
+    Args:
+        name: A registered measure.
+        values: One for each image and point; NaN where it is not defined.
+        null: Its value under the null.
+        resamples: Number of bootstrap resamples.
+        seed: Of the resampling.
+    """
+    (n, p), flat = values.shape, values.flatten()
+    clusters = torch.arange(n).repeat_interleave(p)
+    statistic = lookup(name).centre
+    ends = interval(flat, clusters, statistic=statistic, resamples=resamples, seed=seed)
+    return result(name, centre(name, values), ends, n, null, quantiles(flat))
+
+
+def centre(name: str, values: Float[Tensor, "n p"]) -> float:
+    """Mean or median of a measure, as its definition says."""
+    return float(values.nanmean() if lookup(name).centre == "mean" else values.nanmedian())

@@ -156,6 +156,16 @@ def train_jointly(
         Diverged: A loss is not finite, or a weight where the state is to be kept.
         LostProcess: Another process of the run has ended.
         UserError: The checkpoint is damaged.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> config = fg.joint_config(fg.GanConfig(), fg.NaturalConfig(latent=(3,), steps=2))
+        >>> gan = fg.NaturalGAN.new(site, site.input(images), config, seed=0)
+        >>> fg.train_jointly(gan, images)
+        NaturalGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3)
     """
     game = JointGame(gan, derive_seed(seed, "joint"), fixed)
     play_to_the_end(game, rows_of(images), checkpoint, log, on_start, on_step)

@@ -1,6 +1,8 @@
 """The object of the natural recipe: a `FilterGAN` with the transformer that undoes it."""
 
 import os
+from pathlib import Path
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -8,16 +10,21 @@ from torch import Tensor, nn
 
 from filtergan.config.fields import GanConfig, JointConfig
 from filtergan.config.natural_fields import NaturalConfig
+from filtergan.config.site_names import NATURAL, Recipe
 from filtergan.errors import UserError
+from filtergan.game.description import FILE
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.gan import FilterGAN
 from filtergan.game.generator import Generator
 from filtergan.images.image_fields import FieldSpace
+from filtergan.machine.distributed import lead
 from filtergan.natural.readers import ImageReader
 from filtergan.natural.transformer import Transformer
 from filtergan.sites.site import Site
 
 BATCH = 256  # images transformed at once
+NULL = "null"
+"""Folder of the null, within that of the generator."""
 
 
 class NaturalGAN(FilterGAN):
@@ -26,9 +33,22 @@ class NaturalGAN(FilterGAN):
     Attributes:
         transformer: T(x, z, z') -> x', whose response under G(z') is to be that of x under G(z).
         reader: (x, x') -> z' - z.
+        null: Random directions of the filters, with a transformer trained alike, beside which all
+            that this one does is to be read; None: it has none.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        >>> z, z_k = gan.latents(32, seed=1), gan.latents(32, seed=2)
+        >>> gan.transform(images, z, z_k).shape
+        torch.Size([32, 1, 8, 8])
     """
 
     config: JointConfig
+    recipe: ClassVar[Recipe] = NATURAL
     meaning = (
         "Together with it an image transformer T(x, z, z') was trained, which changes an image so "
         "that the filters of z' make of the changed one what those of z made of x. What T undoes "
@@ -50,6 +70,7 @@ class NaturalGAN(FilterGAN):
     ) -> None:
         super().__init__(site, generator, discriminator, config)
         self.transformer, self.reader = transformer, reader
+        self.null: NaturalGAN | None = None
 
     @classmethod
     def built(
@@ -91,6 +112,15 @@ class NaturalGAN(FilterGAN):
         """Build an untrained one, as `FilterGAN.new` does."""
         return _ours(super().new(site, inputs, config, seed))
 
+    def save(self, folder: str | os.PathLike[str], *, network: bool = False) -> None:
+        """Write it as `FilterGAN.save` does, and its null into a folder within."""
+        super().save(folder, network=network)
+        null = Path(folder) / NULL
+        if self.null is not None:
+            self.null.save(null)
+        else:  # what may lie there is another's
+            lead(lambda: (null / FILE).unlink(missing_ok=True))
+
     @classmethod
     def load(
         cls,
@@ -99,8 +129,11 @@ class NaturalGAN(FilterGAN):
         *,
         device: str = "auto",
     ) -> "NaturalGAN":
-        """Read what `save` wrote, as `FilterGAN.load` does."""
-        return _ours(super().load(folder, network, device=device))
+        """Read what `save` wrote, as `FilterGAN.load` does, with its null where there is one."""
+        gan, null = _ours(super().load(folder, network, device=device)), Path(folder) / NULL
+        if lead((null / FILE).is_file):
+            gan.null = cls.load(null, gan.whole_network)
+        return gan
 
     def _parts(self) -> list[tuple[str, nn.Module]]:
         more: list[tuple[str, nn.Module]] = [
@@ -113,6 +146,20 @@ class NaturalGAN(FilterGAN):
 def _ours(gan: FilterGAN) -> NaturalGAN:
     assert isinstance(gan, NaturalGAN)
     return gan
+
+
+def null_of(gan: NaturalGAN) -> NaturalGAN:
+    """Its null.
+
+    Raises:
+        UserError: It has none.
+    """
+    if gan.null is None:
+        raise UserError(
+            f"The generator of {gan.name} has no null beside which its numbers could be read; "
+            "`learn` trains both, and `save` keeps both in one folder."
+        )
+    return gan.null
 
 
 def space_of(site: Site, config: NaturalConfig) -> FieldSpace:
@@ -137,6 +184,12 @@ def joint_config(gan: GanConfig, natural: NaturalConfig, place: int = 0) -> Join
         gan: Of the paper's.
         natural: Of the recipe.
         place: Of the site among those of the recipe, where each has a dimension of z of its own.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> config = fg.joint_config(fg.GanConfig(), fg.NaturalConfig(latent=(4,)))
+        >>> config.latent, config.head
+        (4, 'directed')
     """
     values = gan.model_dump() | {"natural": natural}
     if natural.start == "real":

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.classifiers.fitting import to_float
+from filtergan.images.domain import to_float
 from filtergan.machine import distributed
 from filtergan.machine.storage import Rows
 

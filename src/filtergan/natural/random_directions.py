@@ -25,6 +25,15 @@ def random_directions(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: i
         gan: A trained one.
         images: Some training images, pixels, on which responses are compared.
         seed: Of directions and of the transformer's weights.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        >>> null = fg.random_directions(gan, images, seed=1)
+        >>> null = fg.train_jointly(null, images, fixed=True)  # its transformer alone
     """
     site, latent = gan.site, gan.latent
     config = gan.config.model_copy(update={"head": "directed"})

@@ -23,7 +23,18 @@ ROUGHNESS = 0.1  # weight of the prior: where responses say nothing, fields are 
 
 @dataclass(frozen=True)
 class Transformation:
-    """Recovers images by the transformer of a `NaturalGAN`; an `Inverter`."""
+    """Recovers images by the transformer of a `NaturalGAN`; an `Inverter`.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        >>> z, z_k = gan.latents(2, seed=1), gan.latents(2, seed=2)
+        >>> fg.walk(gan, fg.Transformation(), images[:2], z, z_k[:, None])
+        Inversion(2 images of 1x8x8, residual ...)
+    """
 
     batch: int = 128
 
@@ -50,6 +61,16 @@ class FieldSearch:
         space: The fields.
         seed: Of a random start; None: from x as it is.
         batch: Points searched together.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        >>> z, z_k = gan.latents(2, seed=1), gan.latents(2, seed=2)
+        >>> fg.walk(gan, fg.FieldSearch(gan.transformer.space), images[:2], z, z_k[:, None])
+        Inversion(2 images of 1x8x8, residual ...)
     """
 
     space: FieldSpace

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from filtergan.classifiers.fitting import fit, predict, steps_of, to_float
+from filtergan.classifiers.fitting import fit, predict, steps_of
 from filtergan.config.fields import MeasureConfig
 from filtergan.errors import UserError
+from filtergan.images.domain import to_float
 from filtergan.machine.distributed import pace, spread
 from filtergan.machine.runtime import Tick
 from filtergan.machine.storage import Rows, RowsLike, batches, rows_of
@@ -46,6 +47,16 @@ class FilterPool2d(nn.Module):
         bias: The convolution's.
         geometry: Its stride, padding, dilation, groups and padding mode.
         tail: Copies of the modules that follow it within the site.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.train(site, site.input(images), fg.GanConfig(latent=3, steps=2))
+        >>> pooled = fg.FilterPool2d.into(site, gan.draw(10))
+        >>> pooled(images).shape
+        torch.Size([32, 10])
     """
 
     filters: Tensor
@@ -266,6 +277,17 @@ def retrain(
 
     Returns:
         Logits of the test images.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.train(site, site.input(images), fg.GanConfig(latent=3, steps=2))
+        >>> train, config = (images, torch.randint(10, (32,))), fg.MeasureConfig(retrain_epochs=1)
+        >>> where = torch.device("cpu")
+        >>> fg.retrain(site, gan.draw(3), train, images, config, seed=0, device=where).shape
+        torch.Size([32, 10])
     """
     inputs, labels, test = rows_of(train[0]), train[1], rows_of(test)
     if site.suffix is not None:

@@ -56,6 +56,13 @@ class MeasureRecord(_Fixed):
     unit: str = ""
     quantiles: dict[str, Number] = Field(default={}, exclude_if=not_)
 
+    def __str__(self) -> str:
+        """Value, interval and null, as in 0.71 [0.68, 0.74], null 0.10."""
+        if self.value is None:
+            return "undefined"
+        ends = "" if None in self.ci95 else " [{:.2f}, {:.2f}]".format(*self.ci95)
+        return f"{self.value:.2f}{ends}" + ("" if self.null is None else f", null {self.null:.2f}")
+
 
 Found = dict[str, MeasureRecord]
 """Measures by their registered names."""

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from filtergan.config.site_names import SiteName, is_depth
 from filtergan.errors import UserError
+from filtergan.images.domain import to_float
+from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.sites.convolution import (
     Backend,
     Convolution,
@@ -60,6 +62,9 @@ class Site:
     network, or one wrapped for several devices, is unwrapped first; of a `Classifier`, which takes
     pixels, the site takes pixels too.
 
+    Args:
+        images: As `rows_of` makes rows; the first two are run through the network once.
+
     Attributes:
         network: The network, unwrapped.
         classifier: The `Classifier` that it came in; None: it came without.
@@ -81,19 +86,28 @@ class Site:
         UserError: The layer is none of the network's convolutions, does not run exactly once, once
             for each image, with its weights as they are; the response point cannot be reached from
             it alone; or the network is of a kind that has no convolutions to exchange.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> network = fg.ResNet(fg.tiny().cnn, (3, 8, 8), 10)
+        >>> fg.Site(network, "stage1.0.conv1", torch.rand(2, 3, 8, 8))
+        Site('stage1.0.conv1' of ResNet, activation, 8x8x3x3)
     """
 
     def __init__(
         self,
         network: nn.Module,
         layer: str,
-        example: Float[Tensor, "n ..."],
+        images: RowsLike,
         point: str = "activation",
     ) -> None:
         self.network, self.classifier = unwrapped(network), classifier_in(network)
         self.layer, self.point = layer, point
-        self.image_shape = tuple(example.shape[1:])
         self.conv = self._find(layer)
+        example = rows_of(images)[:2].to(next(self.network.parameters()).device)
+        example = to_float(example) if example.dtype == torch.uint8 else example
+        self.image_shape = tuple(example.shape[1:])
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
         self.geometry = Geometry.of(self.conv)
         self.backend: Backend = "grouped"

@@ -25,6 +25,14 @@ class Classifier(nn.Module):
 
     Raises:
         UserError: The network is of a kind that cannot be studied, or a `Classifier` already.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> resnet = fg.ResNet(fg.tiny().cnn, (3, 8, 8), 10)
+        >>> network = fg.Classifier(resnet, fg.Domain((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        >>> fg.Site(network, "stage1.0.conv1", torch.rand(2, 3, 8, 8))
+        Site('stage1.0.conv1' of ResNet, activation, 8x8x3x3)
     """
 
     def __init__(

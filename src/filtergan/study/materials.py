@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.classifiers import networks
-from filtergan.classifiers.fitting import channels_last, to_float
+from filtergan.classifiers.fitting import channels_last
 from filtergan.classifiers.judges import Judges, get_judges
 from filtergan.classifiers.loading import check_fits, load_model
 from filtergan.config.fields import StudyConfig
@@ -18,7 +18,7 @@ from filtergan.errors import UserError
 from filtergan.game.ablated import gan_type
 from filtergan.game.gan import FilterGAN, load_weights
 from filtergan.images.dataset import Dataset, Split, load_dataset
-from filtergan.images.domain import Domain
+from filtergan.images.domain import Domain, to_float
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors
 from filtergan.machine.wording import count_of
@@ -27,9 +27,6 @@ from filtergan.runs.directory import RunDirectory
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
 from filtergan.study.selection import execution_order, in_order, select
-
-NULL = "null"
-"""Folder of the null, within that of a site of the natural recipe."""
 
 
 class Materials:
@@ -142,14 +139,6 @@ class Materials:
             UserError: They are missing or damaged.
         """
         return kind_of(self.config, name).load(run.site_path(name), self.network)
-
-    def null_gan(self, name: str, run: RunDirectory) -> NaturalGAN:
-        """The null of a site of the natural recipe: random directions, and their transformer.
-
-        Raises:
-            UserError: It is missing or damaged.
-        """
-        return NaturalGAN.load(run.site_path(name) / NULL, self.network)
 
     @torch.no_grad()
     def inputs(self, site: Site, split: Split, index: Tensor) -> Float[Tensor, "n i *k"]:

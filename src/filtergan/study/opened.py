@@ -16,6 +16,7 @@ from filtergan.images.dataset import Dataset
 from filtergan.images.domain import Domain
 from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors
+from filtergan.measures.table import Measures
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.places import data_from
 from filtergan.runs.record import DatasetRecord
@@ -44,6 +45,16 @@ def open_run(
 
     Raises:
         UserError: There is no run, or its record is damaged; or there is no such device.
+
+    Examples:
+        >>> import tempfile
+        >>> import filtergan as fg
+        >>> folder = tempfile.mkdtemp() + "/run"
+        >>> config = fg.tiny().model_copy(update={"threads": 1})
+        >>> directory = fg.run_study(config, folder, until="train-cnn")
+        >>> run = fg.open_run(folder)
+        >>> run.sites, len(run.dataset.test)
+        (('conv4@activation', 'conv2@activation'), 100)
     """
     return OpenedRun(RunDirectory.open(Path(path).absolute()), data, network, device)
 
@@ -151,6 +162,15 @@ class OpenedRun:
             gan.account = partial(self._account, name)
             self._gans[name] = gan
         return self._gans[name]
+
+    def measures(self, name: str) -> Measures:
+        """All that was measured at a site.
+
+        Raises:
+            UserError: The run has no such site, or has not measured it.
+        """
+        self._check(name, "measure")
+        return Measures(self.record.sites[name].measures, name)
 
     def traversals(self, name: str) -> "Traversals":
         """All that was found at a site's points: latents, images, residuals.

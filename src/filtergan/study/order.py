@@ -44,6 +44,13 @@ def run(
     Raises:
         UserError: Images, network, sites or folder are not what they must be (nothing is written
             then), a file cannot be written, or the game diverged.
+
+    Examples:
+        >>> import tempfile
+        >>> import filtergan as fg
+        >>> config = fg.tiny().model_copy(update={"threads": 1})
+        >>> fg.run_study(config, tempfile.mkdtemp() + "/run", until="train-cnn")  # or to its end
+        RunDirectory('.../run', running)
     """
     materials = _begin(config)
     materials.check()

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from filtergan.classifiers.fitting import to_float
+from filtergan.images.domain import to_float
 from filtergan.machine import runtime
 from filtergan.machine.storage import (
     MIB,
@@ -33,6 +33,14 @@ class SiteInputs:
         site: Computes them: what lies before it is frozen.
         images: Pixels [n, c, h, w], as `rows_of` makes rows.
         batch: Images in a pass.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> fg.SiteInputs(site, images)[:4].shape
+        torch.Size([4, 8, 8, 8])
     """
 
     def __init__(self, site: Site, images: RowsLike, batch: int = 64) -> None:

@@ -12,15 +12,34 @@ from filtergan.machine.runtime import generator as random_generator
 def latent_grid(
     z: Float[Tensor, " latent"], dims: tuple[int, int], offsets: Float[Tensor, " g"]
 ) -> Float[Tensor, "g g latent"]:
-    """z_k = z + a grid of offsets along two latent dimensions, rows the first (eq. 8)."""
+    """z_k = z + a grid of offsets along two latent dimensions, rows the first (eq. 8).
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> fg.latent_grid(torch.zeros(3), (0, 2), torch.tensor([-1.0, 0.0, 1.0]))[0, 1]
+        tensor([-1.,  0.,  0.])
+    """
     grid = z.repeat(len(offsets), len(offsets), 1)
     grid[..., dims[0]] += offsets[:, None]
     grid[..., dims[1]] += offsets[None, :]
     return grid
 
 
-def grid_dimensions(images: int, latent: int, seed: int) -> Int[Tensor, "images 2"]:
-    """Two different latent dimensions for each image, at random as in the paper."""
+def latent_grids(
+    z: Float[Tensor, "n latent"], dims: Int[Tensor, "n 2"], offsets: Float[Tensor, " g"]
+) -> Float[Tensor, "n g g latent"]:
+    """A grid around each z, along two dimensions of its own."""
+    pairs = zip(z, dims.tolist(), strict=True)
+    return torch.stack([latent_grid(one, (i, j), offsets.to(z)) for one, (i, j) in pairs])
+
+
+def grid_dimensions(
+    images: int, latent: int, seed: int, dims: tuple[int, ...] | None = None
+) -> Int[Tensor, "images 2"]:
+    """The two latent dimensions of each image's grid: `dims`, or two at random as in the paper."""
+    if dims is not None:
+        return torch.tensor([dims] * images)
     rng = random_generator(seed, "grid dimensions")
     return torch.stack([torch.randperm(latent, generator=rng)[:2] for _ in range(images)])
 
@@ -28,7 +47,15 @@ def grid_dimensions(images: int, latent: int, seed: int) -> Int[Tensor, "images 
 def points_around(
     z: Float[Tensor, "n latent"], points: int, radius: float, seed: int
 ) -> Float[Tensor, "n points latent"]:
-    """Points at a fixed distance from each z, in directions drawn uniformly."""
+    """Points at a fixed distance from each z, in directions drawn uniformly.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> points = fg.points_around(torch.zeros(2, 3), points=4, radius=2.0, seed=0)
+        >>> points.norm(dim=-1).mean()
+        tensor(2.)
+    """
     rng = random_generator(seed, "points")
     direction = torch.randn(len(z), points, z.shape[1], generator=rng).to(z.device)
     return z[:, None] + radius * direction / direction.norm(dim=-1, keepdim=True)

@@ -28,6 +28,17 @@ class PixelSearch:
     Attributes:
         prior: Psi.
         config: Evaluations, smoothing, and how many points at once.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.train(site, site.input(images), fg.GanConfig(latent=3, steps=2))
+        >>> search = fg.PixelSearch.measured(images, fg.TraversalConfig(evaluations=2))
+        >>> z = gan.latents(2)
+        >>> fg.walk(gan, search, images[:2], z, fg.points_around(z, 3, radius=2.0, seed=1))
+        Inversion(6 images of 1x8x8, residual ...)
     """
 
     prior: NaturalImagePrior
@@ -97,6 +108,21 @@ def invert(
 
     Raises:
         UserError: Images or starts are no pixels in [0, 1].
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.train(site, site.input(images), fg.GanConfig(latent=3, steps=2))
+        >>> prior = fg.NaturalImagePrior.measured(images, 0.001, 0.001)
+        >>> z, z_k = gan.latents(2, seed=1), gan.latents(2, seed=2)
+        >>> with torch.no_grad():
+        ...     profiles = gan.respond(site.input(images[:2]), z)
+        >>> filters, config = gan.draw(z_k), fg.TraversalConfig()
+        >>> found, _ = fg.invert(site, prior, images[:2], profiles, filters, config)
+        >>> found.images.shape
+        torch.Size([2, 1, 8, 8])
     """
     images = as_pixels(images)
     start = images if starts is None else as_pixels(starts)

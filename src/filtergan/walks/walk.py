@@ -47,6 +47,17 @@ def walk(
 
     Raises:
         UserError: The images are no pixels in [0, 1].
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        >>> z = gan.latents(2)
+        >>> targets = fg.points_around(z, points=3, radius=2.0, seed=1)
+        >>> fg.walk(gan, fg.Transformation(), images[:2], z, targets).images.shape
+        torch.Size([6, 1, 8, 8])
     """
     images = as_pixels(images)
     points, tick = targets.shape[1], distributed.pace(tick)
@@ -100,6 +111,17 @@ def walk_grid(
 
     Raises:
         UserError: The images are no pixels in [0, 1].
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        >>> z, offsets = torch.zeros(1, 3), torch.linspace(-3, 3, 5)
+        >>> grids = fg.latent_grid(z[0], (0, 1), offsets)[None]
+        >>> fg.walk_grid(gan, fg.Transformation(), images[:1], z, grids).images.shape
+        torch.Size([25, 1, 8, 8])
     """
     images = as_pixels(images)
     tick, rings = distributed.pace(tick), rings_of(grids.shape[1])

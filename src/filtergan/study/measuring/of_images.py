@@ -16,8 +16,8 @@ from filtergan.measures.inversion import independent_changes
 from filtergan.measures.locality import locality
 from filtergan.measures.manifold import divergence, judges_agree, manifold_percentile
 from filtergan.measures.morphometry import morphometry, topology_changed, within_class_sd
-from filtergan.measures.registry import REGISTRY, lookup, result
-from filtergan.measures.statistics import interval, quantiles
+from filtergan.measures.registry import REGISTRY, result, summary
+from filtergan.measures.statistics import interval
 from filtergan.measures.traversals import labels_kept
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Found, MeasureRecord
@@ -173,18 +173,8 @@ class ImageMeasures:
         self, name: str, values: Float[Tensor, "n p"], null: float | None = None
     ) -> MeasureRecord:
         """One measure in the record's form, images as clusters."""
-        statistic = lookup(name).centre
-        n, p = values.shape
-        flat = values.flatten()
-        clusters = torch.arange(n).repeat_interleave(p)
         resamples = self.run.config.measure.resamples
-        ends = interval(flat, clusters, statistic=statistic, resamples=resamples, seed=self.seed)
-        return result(name, self.centre(name, values), ends, n, null, quantiles(flat))
-
-    @staticmethod
-    def centre(name: str, values: Float[Tensor, "n p"]) -> float:
-        """Mean or median of a measure, as its definition says."""
-        return float(values.nanmean() if lookup(name).centre == "mean" else values.nanmedian())
+        return summary(name, values, null, resamples=resamples, seed=self.seed)
 
     def together(self, x_k: Float[Tensor, "n p c h w"]) -> Found:
         """Measures of a set of recovered images as a whole."""

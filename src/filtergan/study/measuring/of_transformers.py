@@ -7,7 +7,7 @@ from torch import Tensor
 from filtergan.images.image_fields import exponential, folded
 from filtergan.machine import runtime
 from filtergan.measures.latents import latent_intervals, latent_r2
-from filtergan.measures.registry import result
+from filtergan.measures.registry import centre, result
 from filtergan.measures.transformers import (
     agreement,
     error_over_way,
@@ -53,7 +53,7 @@ def measure_transformer(
     ours |= more | {"nearest_image_compensation": nearest}
     theirs |= nulls | {"nearest_image_compensation": random}
     found = {
-        name: images.summary(name, values, images.centre(name, theirs[name]))
+        name: images.summary(name, values, centre(name, theirs[name]))
         for name, values in ours.items()
     }
     return found | _read(materials, gan, images.run.config.measure.resamples, seed)

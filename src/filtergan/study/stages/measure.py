@@ -12,7 +12,7 @@ from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures import gates
 from filtergan.measures.claims import SiteEvidence, decide
 from filtergan.measures.verdicts import verdict
-from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.natural_gan import NaturalGAN, null_of
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import ClaimRecord, Found
 from filtergan.study.materials import Materials
@@ -60,7 +60,7 @@ def _traversals(
     with runtime.progress(measures.work, f"images of {name}", "images") as images.tick:
         found, others = measures.measure()
         if isinstance(gan, NaturalGAN):
-            null = materials.null_gan(name, run)
+            null = null_of(gan)
             found |= measure_transformer(materials, gan, null, tensors, images, seed)
         failed = gates.failures(found)
         entry = run.site(name)

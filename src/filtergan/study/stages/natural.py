@@ -5,11 +5,11 @@ import torch
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.machine import runtime
 from filtergan.natural.joint import train_jointly
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NULL, NaturalGAN, joint_config
 from filtergan.natural.random_directions import random_directions
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.following import followed, keep
-from filtergan.study.materials import NULL, Materials
+from filtergan.study.materials import Materials
 
 STAGE = "natural"
 FIRST = 256  # training images from which scales are taken

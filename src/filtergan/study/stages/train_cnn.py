@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from filtergan.classifiers.fitting import augmented, fit, predict, steps_of, to_float
+from filtergan.classifiers.fitting import augmented, fit, predict, steps_of
 from filtergan.figures import curves_figure, save
+from filtergan.images.domain import to_float
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import save_tensors, sha256
 from filtergan.measures.accuracies import reordered_accuracy

@@ -1,38 +1,30 @@
 """Stage traverse: latent grids and measured points of every site, inverted to images."""
 
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.classifiers.fitting import predict
 from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.game.gan import FilterGAN
 from filtergan.images.dataset import Split
 from filtergan.machine import runtime
 from filtergan.machine.files import save_tensors
 from filtergan.measures.naming import leading_combinations
-from filtergan.measures.traversals import compensation, image_change, labels_kept
-from filtergan.natural.natural_gan import NaturalGAN
-from filtergan.natural.recovering import EVALUATIONS, FieldSearch, Transformation
+from filtergan.natural.natural_gan import NaturalGAN, null_of
+from filtergan.natural.recovering import EVALUATIONS, Transformation
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 from filtergan.study.plotting import plot_traversals
+from filtergan.traversals.assessment import STARTS, Points, field_searches
+from filtergan.traversals.traversal import numbers
 from filtergan.walks.inverter import Inversion, Inverter
-from filtergan.walks.points import (
-    grid_dimensions,
-    latent_grid,
-    points_around,
-    points_towards_draws,
-)
+from filtergan.walks.points import grid_dimensions, latent_grids
 from filtergan.walks.search import PixelSearch
 from filtergan.walks.walk import walk, walk_grid
 
 STAGE = "traverse"
-STARTS = (None, 1, 2)  # of the searches for fields: from nothing, and at random
 Tensors = dict[str, Tensor]
 
 
@@ -57,8 +49,8 @@ def _traverse_site(run: RunDirectory, materials: Materials, name: SiteName) -> T
     seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
     work = _work(run, name, len(measured), len(shown))
     with runtime.progress(work, f"traversals of {name}", "evaluations") as advance:
-        if name.recipe == NATURAL:
-            walks = _NaturalWalks(run, materials, gan, seed, advance, materials.null_gan(name, run))
+        if isinstance(gan, NaturalGAN):
+            walks = _NaturalWalks(run, materials, gan, seed, advance)
         else:
             walks = _Walks(run, materials, gan, seed, advance)
         return walks.measured(measured) | walks.shown(shown)
@@ -102,8 +94,6 @@ class _Walks:
     seed: int
     tick: runtime.Tick
 
-    points: ClassVar = staticmethod(points_around)
-
     def __post_init__(self) -> None:
         self.config = self.run.config.traversal
         self.test = self.materials.dataset.test
@@ -121,13 +111,12 @@ class _Walks:
         *,
         null: bool = False,
         starts: Float[Tensor, "n points c h w"] | None = None,
-        inverter: Inverter | None = None,
     ) -> Tensors:
         """Images and numbers of one set of walks, [images, points, ...] each, by `name`_."""
         device = self.materials.device
         found = walk(
             self.null if null else self.gan,
-            inverter or self.inverter,
+            self.inverter,
             self.test.pixels(index).to(device),
             z,
             targets,
@@ -139,30 +128,15 @@ class _Walks:
 
     def numbers(self, name: str, index: Int64[Tensor, " n"], found: Inversion) -> Tensors:
         """Images and numbers of what was found, as `walk` gives them."""
-        device, n, x = self.materials.device, len(index), self.test.pixels(index)
-        images = found.images.cpu()
-        logits = predict(self.materials.network, x, device=device)
-        logits_k = predict(self.materials.network, images, device=device)
-        before, after = (t.cpu().unflatten(0, (n, -1)) for t in (found.before, found.after))
-        x_k = images.unflatten(0, (n, -1))
-        tensors = {
-            "images": x_k,
-            "before": before,
-            "after": after,
-            "compensation": compensation(before, after),
-            "image_change": image_change(x[:, None], x_k),
-            "labels_kept": labels_kept(logits[:, None], logits_k.unflatten(0, (n, -1))),
-        }
-        return {f"{name}_{key}": value for key, value in tensors.items()}
+        x = self.test.pixels(index).to(self.materials.device)
+        seen = numbers(self.materials.network, x, found)
+        return {f"{name}_{key}": value for key, value in seen.items()}
 
     def measured(self, index: Int64[Tensor, " n"]) -> Tensors:
         """The walks from which the numbers come, and their null."""
-        config = self.config
-        groups = torch.arange(len(index)) // config.group
-        z = self.gan.latents(int(groups[-1]) + 1, self.seed, "measured")
-        targets = self.points(z, config.measured_points, config.radius, self.seed)
-        z, targets = z[groups], targets[groups]
-        found = {"points_index": index, "points_groups": groups}
+        points = Points.drawn(self.gan, len(index), self.config, self.seed)
+        z, targets = points.z, points.targets
+        found = {"points_index": index, "points_groups": points.groups}
         found |= {"points_z": z, "points_targets": targets}
         found |= self.walk("points", index, z, targets)
         found |= self.walk("null", index, z, targets, null=True)
@@ -222,18 +196,9 @@ class _Walks:
         """Grids around one z for each image, all their points inverted (eq. 8)."""
         config = self.config
         z = self._centres(len(index))
-        dims = (
-            grid_dimensions(len(index), self.gan.latent, self.seed)
-            if config.dims is None
-            else torch.tensor([config.dims] * len(index))
-        )
+        dims = grid_dimensions(len(index), self.gan.latent, self.seed, config.dims)
         offsets = torch.linspace(-config.extent, config.extent, config.grid)
-        grids = torch.stack(
-            [
-                latent_grid(one, (int(i), int(j)), offsets.to(z.device))
-                for one, (i, j) in zip(z, dims, strict=True)
-            ]
-        )
+        grids = latent_grids(z, dims, offsets)
         layout = {"grid_index": index, "grid_z": z, "grid_dims": dims, "grid_offsets": offsets}
         x = self.test.pixels(index).to(self.materials.device)
         found = walk_grid(self.gan, self.inverter, x, z, grids, self.tick)
@@ -252,13 +217,11 @@ class _NaturalWalks(_Walks):
     several starts, and pixel by pixel.
     """
 
-    other: NaturalGAN
-
-    points: ClassVar = staticmethod(points_towards_draws)
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.inverter, self.null, self.null_seed = Transformation(), self.other, None
+        assert isinstance(self.gan, NaturalGAN)
+        self.both = {"": self.gan, "null_": null_of(self.gan)}
+        self.inverter, self.null, self.null_seed = Transformation(), self.both["null_"], None
 
     def _centres(self, n: int) -> Tensor:
         """In the middle of all draws, so that the grids' corners are no further out than draws."""
@@ -269,14 +232,13 @@ class _NaturalWalks(_Walks):
         return super()._along(index, z, points) | {"null_axes_images": null["null_axes_images"]}
 
     def _again(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
-        assert isinstance(self.gan, NaturalGAN)
-        space, found = self.gan.transformer.space, Tensors()
-        for null, prefix in ((False, ""), (True, "null_")):
-            walked = partial(self.walk, index=index, z=z, targets=targets, null=null)
-            searches = [
-                walked(f"{prefix}search", inverter=FieldSearch(space, start)) for start in STARTS
-            ]
-            found |= searches[0] | walked(f"{prefix}pixel", inverter=self.pixels)
-            for place, search in enumerate(searches[1:], 1):
-                found[f"{prefix}search_again_{place}"] = search[f"{prefix}search_images"]
+        found, x = Tensors(), self.test.pixels(index).to(self.materials.device)
+        for prefix, gan in self.both.items():
+            first, *others = field_searches(gan, x, z, targets, self.tick)
+            found |= self.numbers(f"{prefix}search", index, first)
+            pixels = walk(gan, self.pixels, x, z, targets, tick=self.tick)
+            found |= self.numbers(f"{prefix}pixel", index, pixels)
+            for place, search in enumerate(others, 1):
+                images = search.images.cpu().unflatten(0, (len(index), -1))
+                found[f"{prefix}search_again_{place}"] = images
         return found

@@ -1,0 +1,67 @@
+"""A generator of one's own in one call: the joint training, and that of its null."""
+
+from filtergan.config.fields import GanConfig
+from filtergan.config.natural_fields import NaturalConfig
+from filtergan.errors import UserError
+from filtergan.images.domain import as_pixels
+from filtergan.machine import runtime
+from filtergan.machine.storage import RowsLike, rows_of
+from filtergan.natural.joint import train_jointly
+from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.random_directions import PAIRS, random_directions
+from filtergan.sites.site import Site
+
+FIRST = 256  # training images from which scales are taken
+
+
+def learn(
+    site: Site,
+    images: RowsLike,
+    config: NaturalConfig = NaturalConfig(),
+    seed: int = 0,
+    *,
+    game: GanConfig = GanConfig(),
+) -> NaturalGAN:
+    """Train a generator of a site's filters and the transformer that undoes it, and their null.
+
+    It begins with the real filters. A bar shows how far it is, also in a notebook that has
+    ipywidgets; without a terminal a line does, now and then.
+
+    Args:
+        site: Of a network of images.
+        images: Training images [n, c, h, w], pixels, as `rows_of` makes rows.
+        config: Latents, steps, fields and weights of the terms.
+        seed: Of all that is random; the same seed gives the same generator.
+        game: Sizes of generator and discriminator.
+
+    Returns:
+        The generator with its transformer, and as its `null` random directions of the filters with
+        a transformer trained alike.
+
+    Raises:
+        UserError: The images are no pixels or fewer than 32, or the network takes no images; or the
+            config begins with the paper's generator, which `train_jointly` goes on from.
+        Diverged: A loss is not finite.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        >>> gan
+        NaturalGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3)
+    """
+    rows = rows_of(images)
+    if config.start == "paper":
+        raise UserError("`learn` begins with the real filters; leave config.start as it is.")
+    if len(rows) < PAIRS:
+        raise UserError(f"There are {len(rows)} training images; give at least {PAIRS}.")
+    first = as_pixels(rows[:FIRST]).to(site.filters.device)
+    gan = NaturalGAN.new(site, site.input(first), joint_config(game, config), seed)
+    with runtime.progress(config.steps, f"generator of {gan.name}", "steps") as advance:
+        gan = train_jointly(gan, rows, seed, on_step=advance)
+    null = random_directions(gan, first, seed)
+    with runtime.progress(config.null_steps, f"null of {gan.name}", "steps") as advance:
+        gan.null = train_jointly(null, rows, seed, fixed=True, on_step=advance)
+    return gan
