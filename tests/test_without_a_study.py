@@ -9,6 +9,7 @@ import games
 import pandas
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import filtergan as fg
 from filtergan.errors import UserError
+from filtergan.game.sharing import NEEDED
 from filtergan.machine.runtime import sample
 from filtergan.natural.natural_gan import NaturalGAN, joint_config
 from filtergan.natural.random_directions import random_directions
@@ -136,10 +138,18 @@ def test_the_null_is_kept_with_it(gan: NaturalGAN, images: Tensor, tmp_path: Pat
     assert gan.null is not None
     assert games.same(weights(again), weights(gan))
     assert games.same(weights(again.null), weights(gan.null))
+    gan.save_pretrained(tmp_path / "shared")
+    shared = NaturalGAN.from_pretrained(tmp_path / "shared", network=gan.site.network)
+    assert shared.null is not None
+    assert games.same(weights(shared.null), weights(gan.null))
+    names = {str(f.relative_to(tmp_path / "shared")) for f in (tmp_path / "shared").rglob("*.*")}
+    assert set(filter_repo_objects(names, allow_patterns=NEEDED)) == names - {"README.md"}
     alone = NaturalGAN.load(tmp_path / "null", gan.site.network)
     assert alone.null is None
     with pytest.raises(UserError, match="has no null"):
         fg.measure(alone, images, WALKS)
+    alone.save(tmp_path)
+    assert NaturalGAN.load(tmp_path, gan.site.network).null is None
 
 
 # ---------------------------------------------------------------------------------------- traverse

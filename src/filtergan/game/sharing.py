@@ -21,6 +21,8 @@ from filtergan.machine.files import write_atomic, writing
 from filtergan.sites.site import Site
 
 CARD = "README.md"
+NEEDED = [FILE, f"*/{FILE}", "*.safetensors"]
+"""What is downloaded of a repository, its null in a folder within too."""
 Kind = TypeVar("Kind", bound="Shared")
 
 
@@ -107,7 +109,7 @@ class Shared(
                     token=token,
                     force_download=force_download,
                     local_files_only=local_files_only,
-                    allow_patterns=[FILE, f"*/{FILE}", "*.safetensors"],
+                    allow_patterns=NEEDED,
                 )
             folder = Path(found)
         return cls.load(folder, network, device=device)
