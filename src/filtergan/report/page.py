@@ -11,7 +11,7 @@ from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.wording import count_of
 from filtergan.measures.gates import failures
-from filtergan.report import bounds, findings, tables
+from filtergan.report import bounds, findings, scrubber, tables
 from filtergan.report.planted import planted
 from filtergan.report.text import duration, inline, number, plain, sentence, shape
 from filtergan.runs.directory import RunDirectory
@@ -45,7 +45,8 @@ def write_report(run: RunDirectory) -> Path:
     What is missing (a study stopped early, or made before a measure existed) is said to be missing.
 
     Args:
-        run: A run directory; its record and the figures that the record names are read.
+        run: A run directory; its record, the figures that the record names, and scrubber.json are
+            read.
 
     Returns:
         Path of the page.
@@ -80,6 +81,7 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "preset": record.preset,
         "status": record.status,
         "sites": [_site(run, name, site) for name, site in record.sites.items()],
+        "scrubber": scrubber.part(run),
         "done": done,
         "missing": missing,
         "claims": findings.claims(record),

@@ -16,7 +16,8 @@ from filtergan.runs.record import Record
 
 STUDY = Owned(
     files=(
-        *("events.jsonl", "report.html", "cnn.safetensors", "checkpoint/*", "figures/*.png"),
+        *("events.jsonl", "report.html", "scrubber.json", "cnn.safetensors"),
+        *("checkpoint/*", "figures/*.png"),
         *("tensorboard/*/events.out.tfevents.*", f".*{PART}"),
     ),
     site_files=(

@@ -117,7 +117,7 @@ _LIST = (
         "report",
         "Write report.html from the record.",
         needs=("ceilings", "measure"),
-        owns=Owned(files=("report.html",)),
+        owns=Owned(files=("report.html", "scrubber.json")),
         reads_only=True,
     ),
 )

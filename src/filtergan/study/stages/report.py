@@ -1,11 +1,25 @@
-"""Stage report: one page from what the record says."""
+"""Stage report: one page from what the record says, and what a reader moves there."""
 
-from filtergan.machine import distributed
-from filtergan.report import write_report
+from filtergan.config.site_names import NATURAL
+from filtergan.errors import UserError
+from filtergan.machine import distributed, runtime
+from filtergan.report import scrubber, write_report
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 
 
 def run(run: RunDirectory, materials: Materials) -> None:
-    """Write report.html."""
-    distributed.lead(lambda: write_report(run))
+    """Write report.html, and scrubber.json where transformers are trained and it is not there."""
+    distributed.lead(lambda: _write(run, materials))
+
+
+def _write(run: RunDirectory, materials: Materials) -> None:
+    trained = [n for n in run.config.sites_of(NATURAL) if run.site_done("natural", n)]
+    if trained and not scrubber.made(run.path):
+        try:
+            materials.load_trained(run)
+            gans = {name: materials.gan(name, run) for name in trained}
+            scrubber.make(run.path, materials.dataset, materials.network, gans)
+        except UserError as error:  # the page tells what there is
+            runtime.say(f"the page is written without images to move: {error}")
+    write_report(run)

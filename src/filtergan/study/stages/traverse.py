@@ -8,7 +8,7 @@ from torch import Tensor
 
 from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.game.gan import FilterGAN
-from filtergan.images.dataset import Split
+from filtergan.images.shown import one_of_each_class
 from filtergan.machine import runtime
 from filtergan.machine.files import save_tensors
 from filtergan.measures.naming import leading_combinations
@@ -54,16 +54,6 @@ def _traverse_site(run: RunDirectory, materials: Materials, name: SiteName) -> T
         else:
             walks = _Walks(run, materials, gan, seed, advance)
         return walks.measured(measured) | walks.shown(shown)
-
-
-def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:
-    """The first image of each class in turn, then the second of each, until there are n."""
-    ranks = torch.zeros(len(split), dtype=torch.long)
-    for label in split.labels.unique():
-        of_class = (split.labels == label).nonzero()[:, 0]
-        ranks[of_class] = torch.arange(len(of_class))
-    order = sorted(range(len(split)), key=lambda i: (int(ranks[i]), int(split.labels[i])))
-    return torch.tensor(order[:n])
 
 
 def _work(run: RunDirectory, name: SiteName, measured: int, shown: int) -> int:

@@ -1,0 +1,349 @@
+"""A network as the list of operations that a page can run: few kinds, for one image.
+
+One image goes through the network, and every call of a torch function that it takes part in is one
+operation, in the network's modules and outside of them alike. What has nothing to do with the image
+(weights that are computed, say) is a constant.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from filtergan.report.packing import packed
+from filtergan.sites.site import Site, untouched
+from filtergan.sites.wrappers import output_of
+
+
+class Unknown(Exception):
+    """A network that the page cannot run; its text says why, as a clause."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One step.
+
+    Attributes:
+        kind: Which; None: one that the page does not know.
+        name: Of the torch function.
+        inputs: Numbers of the steps whose values it takes.
+        value: What came out for the image that was shown, [1, ...].
+        weights: Constants that it takes.
+        how: All else that it needs, as JSON has it.
+    """
+
+    kind: str | None
+    name: str
+    inputs: tuple[int, ...]
+    value: Tensor
+    weights: tuple[Tensor | None, ...] = ()
+    how: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def work(self) -> int:
+        """Multiplications, of those kinds that have many."""
+        if self.kind not in ("convolution", "linear") or self.weights[0] is None:
+            return 0
+        return self.value.numel() * self.weights[0][0].numel()
+
+
+Reading = tuple[str, tuple[Tensor | None, ...], dict[str, Any]]
+"""Kind, weights and how."""
+
+
+def operations_of(network: nn.Module, image: Float[Tensor, "1 c h w"]) -> list[Operation]:
+    """The steps from an image to the logits, in order; the first is the image, the last the logits.
+
+    Args:
+        network: In evaluation mode, as it takes images itself, without a domain around it.
+        image: As the network takes it.
+
+    Raises:
+        Unknown: An operation is of another kind, or the network works in place on part of what
+            another operation needs.
+    """
+    with untouched(network), torch.no_grad(), _Recorder(image.clone()) as recorder:
+        logits = output_of(network, recorder.image)
+    last = recorder.step(logits)
+    needed, found = {last}, recorder.operations
+    for step in range(last, -1, -1):
+        if step in needed:
+            needed |= set(found[step].inputs)
+    for step in sorted(needed):
+        if found[step].kind is None:
+            raise Unknown(f"the network has an operation that the page does not know, {found[step].name}")
+    place = {step: i for i, step in enumerate(sorted(needed))}
+    return [
+        Operation(
+            op.kind, op.name, tuple(place[i] for i in op.inputs), op.value, op.weights, op.how
+        )
+        for op in (found[step] for step in sorted(needed))
+    ]
+
+
+def steps_of(site: Site, operations: list[Operation], image: Tensor) -> tuple[int, int]:
+    """The steps of a site: its convolution, and its response.
+
+    Args:
+        site: The site.
+        operations: Of its network, as found with the image.
+        image: Pixels.
+
+    Raises:
+        Unknown: One of them is not among the operations.
+    """
+    with torch.no_grad():
+        inputs = site.input(image)
+        response = site.respond(inputs)
+    for step, op in enumerate(operations):
+        if op.kind == "convolution" and _alike(op.weights[0], site.filters) and _alike(operations[op.inputs[0]].value, inputs):
+            break
+    else:
+        raise Unknown("the convolution was not found among the operations of the network")
+    for later, op in enumerate(operations[step:], step):
+        if _alike(op.value, response):
+            return step, later
+    raise Unknown("its response was not found among the operations of the network")
+
+
+def program(operations: list[Operation], bits: int) -> dict[str, Any]:
+    """Operations and weights as JSON has them; each array of weights stands there once."""
+    weights: list[Tensor] = []
+    listed = []
+    for op in operations:
+        places = []
+        for tensor in op.weights:
+            if tensor is None:
+                places.append(None)
+            else:
+                places.append(len(weights))
+                weights.append(tensor)
+        listed.append({"kind": op.kind, "inputs": op.inputs, "weights": places, "how": op.how})
+    return {"operations": listed, "weights": [packed(w, bits) for w in weights]}
+
+
+def _alike(one: Tensor | None, other: Tensor) -> bool:
+    return one is not None and one.shape == other.shape and torch.allclose(one, other, 1e-4, 1e-5)
+
+
+class _Recorder(TorchFunctionMode):
+    """Lists what happens to an image and to what is made of it."""
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()
+        self.image = image
+        self.operations: list[Operation] = []
+        self._steps: dict[int, int] = {}
+        self._versions: dict[int, int] = {}
+        self._held: list[Tensor] = []  # as long as it is, no other has its id
+        self._add(image, Operation("input", "input", (), image))
+
+    def step(self, tensor: Any) -> int:
+        """The step that a tensor came out of.
+
+        Raises:
+            Unknown: None did, or it was changed since.
+        """
+        if id(tensor) not in self._steps:
+            raise Unknown("its logits are made in a way that cannot be followed")
+        if tensor._version != self._versions[id(tensor)]:
+            raise Unknown("the network works in place on what it needs elsewhere")
+        return self._steps[id(tensor)]
+
+    def _add(self, tensor: Tensor, operation: Operation) -> None:
+        self._held.append(tensor)
+        self._steps[id(tensor)] = len(self.operations)
+        self._versions[id(tensor)] = tensor._version
+        self.operations.append(operation)
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Perform one call, and note it where the image has to do with it."""
+        kwargs = kwargs or {}
+        tracked = [a for a in _flat((*args, *kwargs.values())) if id(a) in self._steps]
+        steps = tuple(self.step(a) for a in tracked)  # before it may work in place
+        result = func(*args, **kwargs)
+        made = [r for r in _flat((result,)) if isinstance(r, Tensor)]
+        if not tracked or func.__name__ in SILENT:
+            return result
+        for tensor in made:
+            name = func.__name__.strip("_")  # relu_ and __add__ alike
+            value = tensor.clone()  # a later operation may work in place
+            kind, weights, how = None, (), {}
+            try:
+                reading = READINGS[name](tensor, tracked, *args, **kwargs)
+            except (KeyError, TypeError, _Other):
+                pass
+            else:
+                kind, weights, how = reading
+            self._add(tensor, Operation(kind, name, steps, value, weights, how))
+        return result
+
+
+SILENT = {"__get__", "size", "dim", "numel", "stride", "is_contiguous"}
+
+
+class _Other(Exception):
+    """A known function, used in a way that is not."""
+
+
+def _flat(values: Any) -> list[Any]:
+    return [
+        inner
+        for value in values
+        for inner in (_flat(value) if isinstance(value, tuple | list) else [value])
+    ]
+
+
+def _pair(value: Any) -> list[int]:
+    return [int(v) for v in (value if isinstance(value, tuple | list) else (value, value))]
+
+
+def _only(condition: bool) -> None:
+    if not condition:
+        raise _Other
+
+
+def _convolution(
+    out: Tensor,
+    tracked: list[Tensor],
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Reading:
+    _only(len(tracked) == 1 and x.ndim == 4)
+    reach = [d * (k - 1) for d, k in zip(_pair(dilation), weight.shape[2:], strict=True)]
+    if padding == "same":
+        _only(all(r % 2 == 0 for r in reach))
+        padding = [r // 2 for r in reach]
+    padding = [0, 0] if padding == "valid" else _pair(padding)
+    how = {"stride": _pair(stride), "padding": padding, "dilation": _pair(dilation)}
+    return "convolution", (weight, bias), how | {"groups": groups}
+
+
+def _batch_norm(
+    out: Tensor,
+    tracked: list[Tensor],
+    x: Tensor,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Reading:
+    _only(not training and mean is not None and variance is not None and len(tracked) == 1)
+    assert mean is not None and variance is not None
+    scale = (variance + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale
+    return "batch_norm", (scale, shift if bias is None else shift + bias), {}
+
+
+def _relu(out: Tensor, tracked: list[Tensor], x: Tensor, inplace: bool = False) -> Reading:
+    return "relu", (), {}
+
+
+def _max_pool(
+    out: Tensor,
+    tracked: list[Tensor],
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Reading:
+    _only(not return_indices and x.ndim == 4)
+    how = {"kernel": _pair(kernel_size), "stride": _pair(stride or kernel_size)}
+    how |= {"padding": _pair(padding), "dilation": _pair(dilation)}
+    return "max_pool", (), how | {"ceil": ceil_mode}
+
+
+def _mean_pool(
+    out: Tensor,
+    tracked: list[Tensor],
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Reading:
+    _only(not ceil_mode and divisor_override is None and x.ndim == 4)
+    how = {"kernel": _pair(kernel_size), "stride": _pair(stride or kernel_size)}
+    return "mean_pool", (), how | {"padding": _pair(padding), "padded": count_include_pad}
+
+
+def _adaptive(out: Tensor, tracked: list[Tensor], x: Tensor, output_size: Any) -> Reading:
+    _only(x.ndim == 4)
+    return "mean", (), {"size": list(out.shape[2:]), "shape": list(out.shape[1:])}
+
+
+def _mean(
+    out: Tensor, tracked: list[Tensor], x: Tensor, dim: Any = None, keepdim: bool = False
+) -> Reading:
+    axes = sorted(d % x.ndim for d in ([dim] if isinstance(dim, int) else dim or ()))
+    _only(x.ndim == 4 and axes == [2, 3])
+    return "mean", (), {"size": [1, 1], "shape": list(out.shape[1:])}
+
+
+def _linear(
+    out: Tensor, tracked: list[Tensor], x: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Reading:
+    _only(len(tracked) == 1 and x.ndim == 2)
+    return "linear", (weight, bias), {}
+
+
+def _add(out: Tensor, tracked: list[Tensor], x: Any, y: Any, alpha: float = 1) -> Reading:
+    _only(len(tracked) == 2 and x.shape == y.shape and alpha == 1)
+    return "add", (), {}
+
+
+def _dropout(
+    out: Tensor,
+    tracked: list[Tensor],
+    x: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+) -> Reading:
+    _only(not training)
+    return _reshape(out, tracked, x)
+
+
+def _reshape(out: Tensor, tracked: list[Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Reading:
+    _only(len(out) == 1 and out.numel() == x.numel())
+    return "reshape", (), {"shape": list(out.shape[1:])}
+
+
+READINGS: dict[str, Callable[..., Reading]] = {
+    "conv2d": _convolution,
+    "batch_norm": _batch_norm,
+    "relu": _relu,
+    "max_pool2d": _max_pool,
+    "avg_pool2d": _mean_pool,
+    "adaptive_avg_pool2d": _adaptive,
+    "mean": _mean,
+    "linear": _linear,
+    **dict.fromkeys(("add", "iadd", "radd"), _add),
+    **dict.fromkeys(("flatten", "view", "reshape", "contiguous", "clone"), _reshape),
+    "dropout": _dropout,
+}
+"""How the arguments of each torch function that the page knows are read, by its name."""

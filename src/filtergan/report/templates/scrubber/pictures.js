@@ -1,0 +1,108 @@
+// Images, fields and differences on canvases, and images from files and drawings.
+
+const BELOW = [67, 147, 195], ABOVE = [214, 96, 77]; // blue and red, seen alike by colour-blind eyes
+
+// Pixels from 0 to 1.
+function paint(canvas, x) {
+  const [c, h, w] = x.shape, places = h * w;
+  put(canvas, w, h, (p) => {
+    const at = (k) => 255 * x.data[(c > 1 ? k : 0) * places + p];
+    return [at(0), at(1), at(2), 255];
+  });
+}
+
+// Numbers about 0, transparent there; `full` and beyond are opaque. Channels are averaged.
+function paintSigned(canvas, x, full) {
+  const [c, h, w] = x.shape, places = h * w;
+  put(canvas, w, h, (p) => {
+    let sum = 0;
+    for (let k = 0; k < c; k++) sum += x.data[k * places + p] / c;
+    return [...(sum < 0 ? BELOW : ABOVE), 255 * Math.min(Math.abs(sum) / full, 1)];
+  });
+}
+
+function put(canvas, w, h, colour) {
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  const context = canvas.getContext("2d"), picture = context.createImageData(w, h);
+  for (let p = 0; p < w * h; p++) picture.data.set(colour(p), 4 * p);
+  context.putImageData(picture, 0, 0);
+}
+
+// Arrows from where the pixels of the image were to where they are, in the canvas's own colour.
+function paintFlow(canvas, flow, arrows = 9) {
+  const [, h, w] = flow.shape, scale = canvas.width / w, context = canvas.getContext("2d");
+  canvas.height = Math.round(scale * h);
+  context.strokeStyle = context.fillStyle = getComputedStyle(canvas).color;
+  context.lineWidth = canvas.width / 160;
+  const step = Math.max(1, w / arrows), head = canvas.width / 40;
+  for (let y = step / 2; y < h; y += step) {
+    for (let x = step / 2; x < w; x += step) {
+      const p = Math.floor(y) * w + Math.floor(x);
+      const to = [x * scale, y * scale];
+      const from = [to[0] + flow.data[p] * scale, to[1] + flow.data[h * w + p] * scale];
+      const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
+      if (length < 1.5) {
+        context.fillRect(to[0] - 1, to[1] - 1, 2, 2);
+        continue;
+      }
+      const along = [(to[0] - from[0]) / length, (to[1] - from[1]) / length];
+      const tip = Math.min(head, length * 0.7);
+      context.beginPath();
+      context.moveTo(...from);
+      context.lineTo(...to);
+      for (const side of [1, -1]) {
+        context.moveTo(...to);
+        context.lineTo(
+          to[0] - tip * (along[0] + side * 0.5 * along[1]),
+          to[1] - tip * (along[1] - side * 0.5 * along[0]),
+        );
+      }
+      context.stroke();
+    }
+  }
+}
+
+// What a browser reads as an image.
+async function opened(file) {
+  const address = URL.createObjectURL(file), image = new Image();
+  try {
+    image.src = address;
+    await image.decode();
+    if (!image.naturalWidth) throw new Error("it has no size");
+    return image;
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
+// The middle of a picture as an image of this shape: [0, 1], grey or in colour, averaged over parts.
+function reduced(picture, [c, h, w], ground) {
+  const width = picture.naturalWidth || picture.width, height = picture.naturalHeight || picture.height;
+  const taken = Math.min(width / w, height / h); // pixels of the picture to one of the image
+  const parts = Math.min(Math.max(Math.ceil(taken), 1), 16);
+  const canvas = Object.assign(document.createElement("canvas"), { width: parts * w, height: parts * h });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.fillStyle = ground;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  const [sw, sh] = [taken * w, taken * h];
+  context.drawImage(picture, (width - sw) / 2, (height - sh) / 2, sw, sh, 0, 0, canvas.width, canvas.height);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  const out = new Float32Array(c * h * w), share = 1 / (255 * parts ** 2);
+  for (let p = 0; p < data.length / 4; p++) {
+    const y = Math.floor(p / canvas.width / parts), x = Math.floor((p % canvas.width) / parts);
+    const [r, g, b] = data.subarray(4 * p, 4 * p + 3);
+    const values = c === 1 ? [0.299 * r + 0.587 * g + 0.114 * b] : [r, g, b];
+    values.forEach((value, k) => (out[(k * h + y) * w + x] += share * value));
+  }
+  return out;
+}
+
+// Whether a grey image lies on a bright ground: the middle of its border's values says so.
+function onBright(values, [, h, w]) {
+  const border = values.filter((_, i) => {
+    const x = i % w, y = Math.floor(i / w) % h;
+    return x === 0 || y === 0 || x === w - 1 || y === h - 1;
+  });
+  return border.sort()[Math.floor(border.length / 2)] > 0.5;
+}

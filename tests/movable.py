@@ -1,0 +1,132 @@
+"""Images, a network and transformers as if trained, of any size and colour, to be moved by hand."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from jinja2 import Environment, PackageLoader
+from records import begun
+from torch import Tensor, nn
+
+from filtergan.classifiers import networks
+from filtergan.config.fields import CnnConfig, GanConfig, StudyConfig
+from filtergan.config.natural_fields import NaturalConfig
+from filtergan.config.site_names import SiteName
+from filtergan.images.dataset import Dataset, Split
+from filtergan.images.domain import Domain
+from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.report import scrubber, write_report
+from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import DatasetRecord
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import Classifier
+
+CLASSES = ("round", "<b>", "long & thin")
+PAPER = CnnConfig(channels=(4, 6, 5), pool_after=(1,))
+RESIDUAL = CnnConfig(architecture="resnet", channels=(4, 6))
+LAYERS = {PAPER: ("conv2", "bn3"), RESIDUAL: ("stage2.0.conv1", "activation")}
+
+
+def images(channels: int, side: int, n: int = 40) -> Dataset:
+    """Smooth images of three classes."""
+    noise = torch.rand(n, channels, 5, 5, generator=torch.Generator().manual_seed(0))
+    x = F.interpolate(F.pad(noise, (1, 1, 1, 1)), (side, side), mode="bicubic").clamp(0, 1)
+    split = Split((255 * x).round().to(torch.uint8), torch.arange(n) % len(CLASSES))
+    return Dataset("smooth", split, split, CLASSES, "f" * 64)
+
+
+def network(cnn: CnnConfig, data: Dataset, domain: Domain = Domain()) -> Classifier:
+    """One that gives no class for sure, its batch norms with statistics of their own."""
+    torch.manual_seed(2)
+    plain = networks.make(cnn, data.shape, len(CLASSES))
+    with torch.no_grad():
+        for _ in range(20):
+            plain.train()(domain.to_network(data.test.pixels()))
+        for weight in (p for n, p in plain.named_parameters() if n.startswith("fc")):
+            weight.mul_(2)
+    return Classifier(plain.eval().requires_grad_(False), domain, CLASSES)
+
+
+def gan(classifier: nn.Module, data: Dataset, cnn: CnnConfig, **natural: Any) -> NaturalGAN:
+    """A generator and a transformer that do much."""
+    chosen = NaturalConfig.model_validate({"latent": (3,), "channels": 8, "grid": 4} | natural)
+    config = joint_config(GanConfig(latent=3, hidden=8, discriminator_channels=4), chosen)
+    site = Site(classifier, LAYERS[cnn][0], data.test.pixels(slice(2)), LAYERS[cnn][1])
+    made = NaturalGAN.new(site, site.input(data.test.pixels(slice(9))), config, 5)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        made.transformer.common.mul_(25)
+        made.transformer.decode.weight.mul_(25)
+        if hasattr(made.generator, "directions"):
+            made.generator.directions.mul_(8)
+        for weight in made.generator.decode.parameters():
+            weight.add_(0.02 * torch.randn_like(weight))
+    return made
+
+
+def named(made: NaturalGAN) -> dict[SiteName, NaturalGAN]:
+    return {made.site.name.under("natural"): made}
+
+
+def page(folder: Path, channels: int = 1, side: int = 8, cnn: CnnConfig = PAPER) -> Path:
+    """A page with nothing but images to move."""
+    data = images(channels, side)
+    classifier = network(cnn, data)
+    gans = named(gan(classifier, data, cnn))
+    folder.mkdir(parents=True)
+    scrubber.make(folder, data, classifier, gans)
+    config = StudyConfig(preset="digits", layer=tuple(gans), recipe=("natural",))
+    said = DatasetRecord(
+        **{"name": "smooth", "fingerprint": "f" * 64, "train": 40, "test": 40},
+        shape=list(data.shape),
+        classes=list(CLASSES),
+    )
+    return write_report(RunDirectory(folder, config, begun(config, dataset=said)))
+
+
+def in_node(script: str, given: Any) -> Any:
+    """What a script, in which the page's `filtergan` and `given` are known, returns."""
+    path = shutil.which("node") or shutil.which("nodejs")
+    if path is None:
+        pytest.skip("node is not installed")
+    maths = Environment(loader=PackageLoader("filtergan.report")).get_template(
+        "scrubber/maths.js.j2"
+    )
+    whole = (
+        f"{maths.render()}\nconst given = JSON.parse(require('fs').readFileSync(0));"
+        f"process.stdout.write(JSON.stringify((() => {{ {script} }})()));"
+    )
+    done = subprocess.run(
+        [path, "-e", whole], input=json.dumps(given), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+MOVED = """
+const { sites, network, shape } = given.data, [site] = sites;
+const transformer = new filtergan.Transformer(site.transformer);
+const onlooker = network && new filtergan.Onlooker(
+  new filtergan.Network(network), site.seen && { ...site.seen, generator: new filtergan.Generator(site.seen) });
+return given.x.map((pixels, i) => {
+  const x = filtergan.array(shape, Float32Array.from(pixels)), z = given.z[i], zk = given.zk[i];
+  const seen = transformer.encode(x);
+  const moved = transformer.forward(x, seen, z, zk);
+  const found = { moved: Array.from(moved.data), coefficients: Array.from(transformer.coefficients(seen, z, zk).data) };
+  if (!onlooker) return found;
+  onlooker.begin(x, z);
+  return { ...found, ...onlooker.see(moved, zk) };
+});
+"""
+"""In JavaScript: every image moved from z to z', and what the network makes of it."""
+
+
+def moves(data: Dataset, latent: int, n: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, and from where to where they are moved: x, z, z'."""
+    torch.manual_seed(1)
+    return data.test.pixels(slice(n)), torch.randn(n, latent), 1.5 * torch.randn(n, latent)
