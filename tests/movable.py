@@ -1,6 +1,7 @@
 """Images, a network and transformers as if trained, of any size and colour, to be moved by hand."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,7 +30,7 @@ from filtergan.sites.wrappers import Classifier
 CLASSES = ("round", "<b>", "long & thin")
 PAPER = CnnConfig(channels=(4, 6, 5), pool_after=(1,))
 RESIDUAL = CnnConfig(architecture="resnet", channels=(4, 6))
-LAYERS = {PAPER: ("conv2", "bn3"), RESIDUAL: ("stage2.0.conv1", "activation")}
+LAYERS = {"paper": ("conv2", "bn3"), "resnet": ("stage2.0.conv1", "activation")}
 
 
 def images(channels: int, side: int, n: int = 40) -> Dataset:
@@ -56,7 +57,8 @@ def gan(classifier: nn.Module, data: Dataset, cnn: CnnConfig, **natural: Any) ->
     """A generator and a transformer that do much."""
     chosen = NaturalConfig.model_validate({"latent": (3,), "channels": 8, "grid": 4} | natural)
     config = joint_config(GanConfig(latent=3, hidden=8, discriminator_channels=4), chosen)
-    site = Site(classifier, LAYERS[cnn][0], data.test.pixels(slice(2)), LAYERS[cnn][1])
+    layer, point = LAYERS[cnn.architecture]
+    site = Site(classifier, layer, data.test.pixels(slice(2)), point)
     made = NaturalGAN.new(site, site.input(data.test.pixels(slice(9))), config, 5)
     torch.manual_seed(3)
     with torch.no_grad():
@@ -92,6 +94,8 @@ def page(folder: Path, channels: int = 1, side: int = 8, cnn: CnnConfig = PAPER)
 def in_node(script: str, given: Any) -> Any:
     """What a script, in which the page's `filtergan` and `given` are known, returns."""
     path = shutil.which("node") or shutil.which("nodejs")
+    if path is None and os.environ.get("REQUIRE_BROWSER"):
+        pytest.fail("node is not installed")
     if path is None:
         pytest.skip("node is not installed")
     maths = Environment(loader=PackageLoader("filtergan.report")).get_template(
@@ -111,13 +115,14 @@ def in_node(script: str, given: Any) -> Any:
 MOVED = """
 const { sites, network, shape } = given.data, [site] = sites;
 const transformer = new filtergan.Transformer(site.transformer);
-const onlooker = network && new filtergan.Onlooker(
-  new filtergan.Network(network), site.seen && { ...site.seen, generator: new filtergan.Generator(site.seen) });
+const seen = site.seen && { ...site.seen, generator: new filtergan.Generator(site.seen) };
+const onlooker = network && new filtergan.Onlooker(new filtergan.Network(network), seen);
 return given.x.map((pixels, i) => {
   const x = filtergan.array(shape, Float32Array.from(pixels)), z = given.z[i], zk = given.zk[i];
   const seen = transformer.encode(x);
   const moved = transformer.forward(x, seen, z, zk);
-  const found = { moved: Array.from(moved.data), coefficients: Array.from(transformer.coefficients(seen, z, zk).data) };
+  const coefficients = Array.from(transformer.coefficients(seen, z, zk).data);
+  const found = { moved: Array.from(moved.data), coefficients };
   if (!onlooker) return found;
   onlooker.begin(x, z);
   return { ...found, ...onlooker.see(moved, zk) };

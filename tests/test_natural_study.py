@@ -1,6 +1,9 @@
 """The natural recipe in a study: its stage, what is walked and searched there, and its measures."""
 
+import dataclasses
 import itertools
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from filtergan.measures.transformers import (
 )
 from filtergan.natural import joint
 from filtergan.natural.natural_gan import NULL, NaturalGAN
+from filtergan.report import scrubber
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import read_events
 from filtergan.study.materials import Materials
@@ -180,6 +184,36 @@ def test_the_record_and_the_page_tell_of_both(both: Path) -> None:
     assert "conv2 read at activation (natural)" in page
     assert "a generator and a transformer of images were trained together" in page
     assert "undone" in record["sites"][SITE]["latents"][0]["sentence"]
+
+
+def test_readers_move_images_on_the_page(
+    both: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    travels = json.loads((both / scrubber.FILE).read_text())
+    assert [site["name"] for site in travels["sites"]] == [SITE]
+    assert (travels["why"], travels["sites"][0]["why"]) == (None, None)
+    latents = RunDirectory.open(both).record.sites[SITE].latents
+    assert latents is not None
+    part = scrubber.part(RunDirectory.open(both))
+    assert part is not None
+    says = json.loads(part["data"])["sites"][0]["latents"]
+    assert len(says) == 6
+    assert all(said and said in latents[j].sentence for j, said in enumerate(says))
+    assert not any("believed" in said for said in says)
+    assert part["data"] in (both / "report.html").read_text()
+    # Made once; made again where it is missing, unless the images are others or gone.
+    run = tmp_path / "run"
+    shutil.copytree(both, run)
+    study.run_stage("report", run)
+    (run / scrubber.FILE).unlink()
+    study.run_stage("report", run)
+    assert json.loads((run / scrubber.FILE).read_text()) == travels
+    (run / scrubber.FILE).unlink()
+    other = dataclasses.replace(fg.load_dataset("digits"), fingerprint="e" * 64)
+    monkeypatch.setattr(Materials, "dataset", other)
+    study.run_stage("report", run)
+    assert "without images to move: digits holds other images" in capsys.readouterr().err
+    assert "scrubber" not in (run / "report.html").read_text()
 
 
 def test_the_papers_site_is_what_it_is_alone(both: Path, tmp_path: Path) -> None:

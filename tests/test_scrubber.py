@@ -200,7 +200,8 @@ def test_numbers_come_out_as_they_were_rounded(bits: int) -> None:
     read = numbers if bits == 32 else numbers * np.array(said["steps"])[:, None, None]
     assert np.allclose(read, rounded(values, bits), rtol=1e-6, atol=0)
     error = (rounded(values, bits) - values).abs().flatten(1).amax(1)
-    assert (error <= values.flatten(1).abs().amax(1) * (0 if bits == 32 else 0.6 / 2 ** (bits - 1))).all()
+    half = values.flatten(1).abs().amax(1) / 2 ** (bits - 1)
+    assert (error <= (0 if bits == 32 else 0.6) * half).all()
 
 
 def test_rounding_goes_as_far_as_nothing_is_seen() -> None:

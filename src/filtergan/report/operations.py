@@ -75,7 +75,8 @@ def operations_of(network: nn.Module, image: Float[Tensor, "1 c h w"]) -> list[O
             needed |= set(found[step].inputs)
     for step in sorted(needed):
         if found[step].kind is None:
-            raise Unknown(f"the network has an operation that the page does not know, {found[step].name}")
+            what = "the network has an operation that the page does not know"
+            raise Unknown(f"{what}, {found[step].name}")
     place = {step: i for i, step in enumerate(sorted(needed))}
     return [
         Operation(
@@ -99,14 +100,19 @@ def steps_of(site: Site, operations: list[Operation], image: Tensor) -> tuple[in
     with torch.no_grad():
         inputs = site.input(image)
         response = site.respond(inputs)
-    for step, op in enumerate(operations):
-        if op.kind == "convolution" and _alike(op.weights[0], site.filters) and _alike(operations[op.inputs[0]].value, inputs):
-            break
-    else:
+    matching = (
+        step
+        for step, op in enumerate(operations)
+        if op.kind == "convolution"
+        and _alike(op.weights[0], site.filters)
+        and _alike(operations[op.inputs[0]].value, inputs)
+    )
+    convolution = next(matching, None)
+    if convolution is None:
         raise Unknown("the convolution was not found among the operations of the network")
-    for later, op in enumerate(operations[step:], step):
+    for step, op in enumerate(operations[convolution:], convolution):
         if _alike(op.value, response):
-            return step, later
+            return convolution, step
     raise Unknown("its response was not found among the operations of the network")
 
 
@@ -246,8 +252,9 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Reading:
-    _only(not training and mean is not None and variance is not None and len(tracked) == 1)
-    assert mean is not None and variance is not None
+    _only(not training and len(tracked) == 1)
+    if mean is None or variance is None:
+        raise _Other
     scale = (variance + eps).rsqrt()
     scale = scale if weight is None else scale * weight
     shift = -mean * scale

@@ -1,21 +1,21 @@
-"""The scrubber: what travels with the page, so that a reader moves images there with one's own hand.
+"""The scrubber: what travels with the page, so that readers move images there.
 
 Images, transformers, generators and the network go into scrubber.json once; the page is made from
 that file and the record, and needs neither data nor network again.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from markupsafe import Markup
 from jaxtyping import Float
+from markupsafe import Markup
 from torch import Tensor, nn
 
 from filtergan.config.site_names import SiteName
-from filtergan.errors import UserError
 from filtergan.images.dataset import Dataset
 from filtergan.images.shown import one_of_each_class
 from filtergan.machine.files import write_atomic
@@ -94,8 +94,9 @@ def part(run: RunDirectory) -> dict[str, Any] | None:
 
 
 def _meaning(name: str, sentence: str) -> str:
-    """What is said of a latent's changes, without its numbers."""
-    return sentence.removeprefix(f"{name}:").split(";")[0].strip()
+    """What is said of the change of shape, less the gates failed, which stand above all."""
+    said = sentence.removeprefix(f"{name}:").strip()
+    return re.sub(r"^not to be believed \(.*?\): ", "", said).split(";")[0]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

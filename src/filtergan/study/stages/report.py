@@ -3,6 +3,7 @@
 from filtergan.config.site_names import NATURAL
 from filtergan.errors import UserError
 from filtergan.machine import distributed, runtime
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.report import scrubber, write_report
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
@@ -18,7 +19,10 @@ def _write(run: RunDirectory, materials: Materials) -> None:
     if trained and not scrubber.made(run.path):
         try:
             materials.load_trained(run)
-            gans = {name: materials.gan(name, run) for name in trained}
+            studied = run.record.dataset
+            if studied is None or studied.fingerprint != materials.dataset.fingerprint:
+                raise UserError(f"{run.config.data} holds other images than those studied")
+            gans = {n: g for n in trained if isinstance(g := materials.gan(n, run), NaturalGAN)}
             scrubber.make(run.path, materials.dataset, materials.network, gans)
         except UserError as error:  # the page tells what there is
             runtime.say(f"the page is written without images to move: {error}")

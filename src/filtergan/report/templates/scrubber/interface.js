@@ -5,7 +5,7 @@ const MANY = 12; // classes that are all shown; of more, the likeliest
 const SHOWN = 5;
 const BEGINNING = 2; // of the latent that is moved at first
 const OPAQUE = 0.5; // difference of pixels, and log gain, from which colours are full
-const BRUSH = 0.1; // sides of the paper
+const BRUSH = 0.12; // sides of the paper
 
 const percent = (value) => `${Math.round(100 * value)} %`;
 const length = (share) => `${100 * share}%`; // as style sheets have it
@@ -120,7 +120,9 @@ class Scrubber {
       this.moveTo(z);
     });
     input.addEventListener("change", () => this.tell());
-    const label = made("label", { htmlFor: input.id }, made("b", { textContent: `Latent z${j}` }), " ", made("output", {}));
+    const value = made("span", { className: "value" });
+    value.setAttribute("aria-hidden", "true"); // the slider says it itself
+    const label = made("label", { htmlFor: input.id }, made("b", { textContent: `Latent z${j}` }), " ", value);
     const meaning = made("small", { textContent: said || "", id: `scrubber-says${j}` });
     if (said) input.setAttribute("aria-describedby", meaning.id);
     return made("div", { className: "slider" }, label, input, meaning);
@@ -144,7 +146,7 @@ class Scrubber {
   }
 
   moveTo(z, told = false) {
-    this.z = z;
+    this.z = z.map((v) => Math.round(v / STEP) * STEP); // as the sliders have it
     this.draw();
     if (told) this.tell();
   }
@@ -171,7 +173,7 @@ class Scrubber {
     if (fields.gain) paintSigned(parts.gain, fields.gain, OPAQUE);
     [...parts.sliders.children].forEach((slider, j) => {
       slider.querySelector("input").value = z[j];
-      slider.querySelector("output").textContent = z[j].toFixed(2).replace("-", "\u2212");
+      slider.querySelector(".value").textContent = z[j].toFixed(2).replace("-", "\u2212");
     });
     const { reach } = this.data, at = (part) => z[Number(part.value)] / reach / 2 + 0.5;
     parts.dot.style.left = length(at(parts.across));
