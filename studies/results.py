@@ -204,6 +204,15 @@ def _large_layers(_: str) -> str:
     return _table(head, lines)
 
 
+def _likeness(_: str) -> str:
+    """`likeness`: what of the changes at a site those of another seed or site could have made."""
+    import likeness
+
+    path = likeness.RECORD
+    found = json.loads(path.read_bytes()) if path.exists() else {"pairs": []}
+    return _table(*likeness.rows_of(found))
+
+
 def _error_sets(_: str) -> str:
     """`error_sets`: accuracy and overlap of error sets, by what filters are made of."""
     import error_sets
@@ -261,6 +270,7 @@ TABLES = {
     "planted": _planted,
     "large_layers": _large_layers,
     "error_sets": _error_sets,
+    "likeness": _likeness,
     "bench": _bench,
     "families": _evidence,
     "gates": _evidence,

@@ -23,6 +23,7 @@ from filtergan.natural.random_directions import random_directions
 from filtergan.natural.recovering import FieldSearch, Transformation
 from filtergan.natural.terms import (
     FLOOR,
+    STEP,
     compensation_loss,
     reading_loss,
     relative_change,
@@ -73,7 +74,7 @@ def test_terms_are_their_formulas() -> None:
     assert float(reading_loss(step, torch.zeros_like(step))) == pytest.approx(1, abs=0.03)
     assert float(reading_loss(step, step)) == 0
     change = torch.tensor([0.1, 0.3, 0.5])
-    distance = torch.tensor([0.5, 1.0, 1.0])
+    distance = torch.tensor([0.5, 1.0, 1.0]) * STEP
     want = (0.5**2 + 0.25**2 + 0.25**2) / 3
     assert float(size_loss(change, distance, 0.4)) == pytest.approx(want)
     # Isotropic where directions are as long as each other and orthogonal, only there.
@@ -81,7 +82,7 @@ def test_terms_are_their_formulas() -> None:
     turned = torch.linalg.qr(torch.randn(5, 3, generator=torch.Generator().manual_seed(2)))[0]
     for directions, alike in ((turned, True), (turned[:, :1].expand(5, 3), False)):
         moved = (steps @ directions.mT).norm(dim=1)
-        assert (float(size_loss(0.4 * moved, steps.norm(dim=1), 0.4)) < 1e-9) == alike
+        assert (float(size_loss(0.4 / STEP * moved, steps.norm(dim=1), 0.4)) < 1e-9) == alike
     x = torch.tensor([[[[3.0, 4.0]]], [[[0.0, 0.0]]]])
     assert float(relative_change(x, 0.5 * x)[0]) == pytest.approx(0.5)
     assert bool(relative_change(x, x).isfinite().all())

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from commands import record_of
@@ -27,6 +28,7 @@ from filtergan.measures.transformers import (
     agreement,
     error_over_way,
     independent_directions,
+    share_within,
     nearest_compensation,
 )
 from filtergan.natural import joint
@@ -79,6 +81,21 @@ def test_directions_at_right_angles_are_counted(axes: int, size: float) -> None:
 def test_two_directions_of_which_one_is_longer() -> None:
     change = torch.diag(torch.tensor([2.0, 1.0]))[None]
     assert float(independent_directions(change)) == pytest.approx((4 + 1) ** 2 / (16 + 1))
+
+
+def test_share_within_is_what_least_squares_leaves() -> None:
+    rng = torch.Generator().manual_seed(0)
+    changes = torch.randn(3, 2, 12, generator=rng)
+    others = torch.randn(3, 4, 12, generator=rng)
+    others[1, 3] = others[1, 0] - 2 * others[1, 1]  # spans no more than three
+    others[2] = 0
+    for image in range(3):
+        a, b = changes[image].double().numpy(), others[image].double().numpy()
+        near = np.linalg.lstsq(b.T, a.T, rcond=1e-6)[0].T @ b
+        want = 1 - ((a - near) ** 2).sum() / (a**2).sum()
+        assert float(share_within(changes, others)[image]) == pytest.approx(want, abs=1e-6)
+    assert share_within(changes, changes).tolist() == pytest.approx([1, 1, 1])
+    assert share_within(0 * changes, others).isnan().all()
 
 
 def test_the_nearest_candidate_is_that_of_a_loop() -> None:

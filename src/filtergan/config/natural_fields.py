@@ -44,8 +44,8 @@ class NaturalConfig(Frozen):
     information: NonNegative = 0.5
     """Weight of reading z' - z from the images."""
     size: Positive = 0.28
-    """Change of image between two draws, in norms of x, that is aimed at, in every direction of
-    latent space alike: more is harder to undo."""
+    """Change of image, in norms of x, that is aimed at for a step of 4 in latent space, in every
+    direction alike: more is harder to undo."""
     size_weight: NonNegative = 10.0
     """Weight of the squared deviation from it."""
     game: NonNegative = 5.0

@@ -48,7 +48,7 @@ def mnist() -> StudyConfig:
         # Read behind conv5, filters can undo more, and more at once.
         layer=("conv4@bn5/natural", "conv4", "conv2"),
         recipe=("paper", "natural"),
-        natural=NaturalConfig(latent=(8, 4, 4), size=0.31, game=8.0, steps=3500, null_steps=800),
+        natural=NaturalConfig(latent=(8, 4, 4), size=0.31, game=8.0, steps=2500, null_steps=800),
     )
 
 
@@ -76,7 +76,7 @@ def digits() -> StudyConfig:
             generator_rate=8e-4,
             discriminator_rate=3e-4,
         ),
-        natural=NaturalConfig(latent=(4,), grid=4, size=0.13, game=3.0, steps=500, null_steps=200),
+        natural=NaturalConfig(latent=(4,), grid=4, size=0.18, game=3.0, steps=500, null_steps=200),
         traversal=TraversalConfig(
             smoothing=0.5,
             images=4,

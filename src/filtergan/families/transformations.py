@@ -41,13 +41,17 @@ def displace(
     x: Float[Tensor, "n c h w"],
     flow: Float[Tensor, "n 2 h w"],
     outside: Literal["zeros", "border"] = "zeros",
+    between: Literal["bilinear", "bicubic"] = "bilinear",
 ) -> Float[Tensor, "n c h w"]:
-    """x'(p) = x(p + flow(p)), the flow in pixels; outside, x is 0 or what it is at its border."""
+    """x'(p) = x(p + flow(p)), the flow in pixels; outside, x is 0 or what it is at its border.
+
+    Between pixels `bicubic` blurs less, and may go a little beyond the values around.
+    """
     height, width = x.shape[2:]
     place = coordinates((height, width)).to(x) + flow
     # Without aligned corners a grid of -1 .. 1 runs over the outer borders of the pixels.
     grid = place.movedim(1, -1) * place.new_tensor([2 / width, 2 / height])
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode=outside, align_corners=False)
+    return F.grid_sample(x, grid, mode=between, padding_mode=outside, align_corners=False)
 
 
 def coordinates(size: tuple[int, int]) -> Float[Tensor, "2 h w"]:

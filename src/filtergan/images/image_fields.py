@@ -92,7 +92,9 @@ class FieldSpace:
         if "flow" in fields:
             flow = exponential(fields["flow"])
             # Sampling rounds; where nothing moves the image is to remain what it is exactly.
-            x = x + (displace(x, flow) - displace(x, torch.zeros_like(flow)))
+            places = flow, torch.zeros_like(flow)
+            moved, still = (displace(x, place, between="bicubic") for place in places)
+            x = x + (moved - still)
         if "gain" in fields:
             x = x * fields["gain"].clamp(max=3).exp()
         if "offset" in fields:

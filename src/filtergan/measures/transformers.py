@@ -174,3 +174,21 @@ def nearest_compensation(
     near, middle = squares.amin(dim=1), squares.median(dim=1).values
     near, middle = (torch.where(before == 0, torch.nan, 1 - s / before) for s in (near, middle))
     return near, middle
+
+
+def share_within(changes: Float[Tensor, "n a d"], others: Float[Tensor, "n b d"]) -> Tensor:
+    """How much of the changes of each image other changes could have made: a share of its squares.
+
+    Args:
+        changes: x_k - x, flattened, in several ways.
+        others: In other ways, whose linear combinations count.
+
+    Returns:
+        Of each image, from 0 (all at right angles to them) to 1; NaN where nothing changes.
+    """
+    wide = torch.linalg.svd(others.double(), full_matrices=False)
+    kept = wide.S > 1e-6 * wide.S[:, :1]  # combinations that change nothing span nothing
+    along = changes.double() @ wide.Vh.mT * kept[:, None]
+    total = changes.double().square().sum((1, 2))
+    share = along.square().sum((1, 2)) / total
+    return torch.where(total == 0, torch.nan, share).float()

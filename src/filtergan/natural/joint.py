@@ -96,7 +96,7 @@ class JointGame(Game):
         compensation = compensation_loss(before, after)
         reading = reading_loss(z_k - z, gan.reader(x, x_k))
         change = relative_change(x, x_k)
-        distance = (pairs.z_k - pairs.z).norm(dim=1) / (2 * gan.latent) ** 0.5
+        distance = (pairs.z_k - pairs.z).norm(dim=1)
         size = size_loss(change.unflatten(0, (len(distance), -1)).mean(1), distance, natural.size)
         total = natural.compensation * compensation + natural.information * reading
         losses = {

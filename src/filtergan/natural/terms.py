@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 FLOOR = 0.002  # of residuals, over the norm of profiles: below it nothing more is to be gained
+STEP = 4.0  # in latent space: how far the points that a study measures are from z
 
 
 def compensation_loss(before: Float[Tensor, " n"], after: Float[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -33,10 +34,10 @@ def size_loss(
 
     Args:
         change: Mean relative change of image of each pair.
-        distance: ‖z' - z‖ of each, over the root mean square of that of two draws.
-        size: Change of image wanted at a distance of 1.
+        distance: ‖z' - z‖ of each.
+        size: Change of image wanted at a distance of `STEP`.
     """
-    return (change / (distance * size) - 1).square().mean()
+    return (change / (distance / STEP * size) - 1).square().mean()
 
 
 def squared_norm(values: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
