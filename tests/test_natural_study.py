@@ -28,8 +28,8 @@ from filtergan.measures.transformers import (
     agreement,
     error_over_way,
     independent_directions,
-    share_within,
     nearest_compensation,
+    share_within,
 )
 from filtergan.natural import joint
 from filtergan.natural.natural_gan import NULL, NaturalGAN

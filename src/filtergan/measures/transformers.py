@@ -187,7 +187,7 @@ def share_within(changes: Float[Tensor, "n a d"], others: Float[Tensor, "n b d"]
         Of each image, from 0 (all at right angles to them) to 1; NaN where nothing changes.
     """
     wide = torch.linalg.svd(others.double(), full_matrices=False)
-    kept = wide.S > 1e-6 * wide.S[:, :1]  # combinations that change nothing span nothing
+    kept = 1e-6 * wide.S[:, :1] < wide.S  # combinations that change nothing span nothing
     along = changes.double() @ wide.Vh.mT * kept[:, None]
     total = changes.double().square().sum((1, 2))
     share = along.square().sum((1, 2)) / total
