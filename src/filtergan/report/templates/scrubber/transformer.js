@@ -44,7 +44,7 @@ class FieldSpace {
       const blurred = sandwiched(this.blurring[0], x.data, this.blurring[1]);
       x = all(x, (v, i) => v + fields.blur.data[i % places] * (blurred[i] - v));
     }
-    if (fields.flow) x = displace(x, exponential(fields.flow));
+    if (fields.flow) x = displace(x, exponential(fields.flow), "zeros", "bicubic");
     if (fields.gain) x = all(x, (v, i) => v * Math.exp(Math.min(fields.gain.data[i], 3)));
     if (fields.offset) x = all(x, (v, i) => v + fields.offset.data[i]);
     return all(x, (v) => Math.min(Math.max(v, 0), 1));
