@@ -337,7 +337,7 @@ class Scrubber {
       bar.style.width = length(0.8 * probabilities[i]);
       mark.style.left = length(0.8 * origin[i]);
       const value = made("dd", {}, bar, mark, made("span", { textContent: percent(probabilities[i]) }));
-      return [made("dt", { textContent: classes[i], className: i === likeliest[0] ? "first" : "" }), value];
+      return [made("dt", { textContent: classes[i], className: i === likeliest[0] ? "likeliest" : "" }), value];
     }));
     this.label = classes[likeliest[0]];
   }
