@@ -125,7 +125,7 @@ def test_a_changed_label_at_the_centre_is_not_hidden():
     values = traversal(source)
     values[-1][2, 2] = False
     figure = figures.grid_figure(source, *values, (0, 1), [-2.0, -1.0, 0.0, 1.0, 2.0], "x")
-    assert frames(figure) == (3, 0)
+    assert frames(figure) == (2, 0)
 
 
 def test_colour_images_are_drawn_in_colour():

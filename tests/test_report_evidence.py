@@ -12,7 +12,7 @@ from filtergan.config.older import renewed
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result
-from filtergan.report import findings, summary_table, tables, write_report
+from filtergan.report import findings, summary_table, write_report
 from filtergan.report.planted import planted
 from filtergan.report.tables import GROUPS, MAIN
 from filtergan.report.text import brief
@@ -152,8 +152,7 @@ def evidence_record(config: StudyConfig) -> Record:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    for module in (findings, tables):  # test_figures looks at the pictures
-        monkeypatch.setattr(module, "png", lambda figure: PIXEL)
+    monkeypatch.setattr(findings, "png", lambda figure: PIXEL)  # test_figures looks at the pictures
     config = StudyConfig(preset="mnist", seed=3)
     return RunDirectory(tmp_path, config, evidence_record(config))
 

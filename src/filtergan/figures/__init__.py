@@ -6,10 +6,15 @@ from filtergan.figures.directions import directions_figure
 from filtergan.figures.filter_sets import filters_figure, mds_figure
 from filtergan.figures.grids import grid_figure, grids_figure
 from filtergan.figures.shares import distances_figure, latents_figure, shares_figure
-from filtergan.figures.style import html, png, save, short
+from filtergan.figures.strips import walk_figure, walk_frames
+from filtergan.figures.style import Figure, at_width, html, png, save, short
 from filtergan.figures.undone import ceilings_figure
+from filtergan.figures.written import animated, inches, written
 
 __all__ = [
+    "Figure",
+    "animated",
+    "at_width",
     "ceilings_figure",
     "curves_figure",
     "depth_figure",
@@ -19,6 +24,7 @@ __all__ = [
     "grid_figure",
     "grids_figure",
     "html",
+    "inches",
     "intervals_figure",
     "latents_figure",
     "mds_figure",
@@ -26,4 +32,7 @@ __all__ = [
     "save",
     "shares_figure",
     "short",
+    "walk_figure",
+    "walk_frames",
+    "written",
 ]

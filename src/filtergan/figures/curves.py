@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from filtergan.figures.style import BLUE, COLOURS, GREY, INK, page, styled
+from filtergan.figures.style import BLUE, COLOURS, GREY, INK, columns, fitted, page, styled, width
 from filtergan.runs.record import MeasureRecord
 
 PANELS = {
@@ -37,13 +37,14 @@ def curves_figure(events: Sequence[Mapping[str, Any]], stage: str) -> Figure:
     for name in names:
         if label := _panel(name):
             panels.setdefault(label, []).append(name)
-    figure = page(2.5 if len(panels) < 4 else 4.6)
-    figure.suptitle(f"Training curves of {stage}")
+    across = columns(len(panels), 1.75) if panels else 1
+    rows = math.ceil(len(panels) / across)
+    figure = page(0.4 + 2.1 * max(1, rows))
+    figure.suptitle(fitted(f"Training curves of {stage}", 9))
     if not panels:
         figure.text(0.5, 0.5, "nothing was logged", ha="center", va="center", color=GREY)
         return figure
-    columns = len(panels) if len(panels) < 4 else math.ceil(len(panels) / 2)
-    cells = figure.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).ravel()
+    cells = figure.subplots(rows, across, squeeze=False).ravel()
     for axes, (label, members) in zip(cells, panels.items(), strict=False):
         for name, colour in zip(members, COLOURS, strict=False):
             curve = [(event["step"], event[name]) for event in own if event.get(name) is not None]
@@ -88,7 +89,8 @@ def intervals_figure(rows: Sequence[tuple[str, MeasureRecord, bool]], label: str
             va="center",
             color=INK if not control else GREY,
         )
-    axes.set_yticks(range(len(shown)), [name for name, *_ in shown])
+    names = [fitted(name, 6.5, 0.4 * width()) for name, *_ in shown]
+    axes.set_yticks(range(len(shown)), names)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

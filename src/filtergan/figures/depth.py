@@ -1,5 +1,6 @@
 """Figure of a study of many sites: how the main measures change along the network."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -9,7 +10,7 @@ from matplotlib.lines import Line2D
 from filtergan.config.site_names import SIGN, SiteName
 from filtergan.families.affine import AFFINE
 from filtergan.families.brightness import BRIGHTNESS
-from filtergan.figures.style import BLUE, GREY, page, styled
+from filtergan.figures.style import BLUE, GREY, columns, fitted, page, styled, width
 from filtergan.runs.record import NOT_MEASURED, Found
 
 GENERATOR = {
@@ -42,19 +43,29 @@ def depth_figure(
         believed: Sites whose traversals pass all gates; the images' measures of the others are
             hollow.
     """
-    figure = page(5.6)
-    cells = figure.subplots(3, 3, sharex=True).ravel()
-    for axes, (name, title) in zip(cells, (GENERATOR | TRAVERSALS).items(), strict=True):
-        axes.set_title(title)
+    panels = GENERATOR | TRAVERSALS
+    across = columns(len(panels), 1.6)
+    rows = math.ceil(len(panels) / across)
+    figure = page(0.8 + 1.6 * rows)
+    cells = figure.subplots(rows, across, sharex=True, squeeze=False).ravel()
+    for axes in cells[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (name, title) in zip(cells, panels.items(), strict=False):
+        axes.set_title(fitted(title, 8, width() / across - 0.2))
         sound = set(converged) & set(believed) if name in TRAVERSALS else set(converged)
         _plot(axes, sites, name, sound)
     many = len(sites) > 8
     labels, reading = labelled([SiteName.parse(name) for name in sites])
     if reading:
         figure.supxlabel(f"all read at {reading}", fontsize=7)
-    for axes in cells[-3:]:
+    for axes in cells[len(panels) - across : len(panels)]:
         axes.set_xticks(range(len(sites)), labels)
-        axes.tick_params(axis="x", labelrotation=90 if many else 40, labelsize=5 if many else 6)
+        axes.tick_params(
+            axis="x",
+            labelbottom=True,
+            labelrotation=90 if many else 40,
+            labelsize=5 if many else 6,
+        )
         if not many:
             for label in axes.get_xticklabels():
                 label.set(ha="right", rotation_mode="anchor")
@@ -65,7 +76,7 @@ def depth_figure(
         Line2D([], [], color=GREY, marker="_", markersize=6, linewidth=0),
     ]
     says = ("value, 95 % interval", "the same, its training or a gate failed", "null")
-    figure.legend(handles, says, loc="outside upper center", ncols=3)
+    figure.legend(handles, says, loc="outside upper center", ncols=3 if across > 2 else 1)
     return figure
 
 

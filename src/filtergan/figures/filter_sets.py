@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from filtergan.figures.style import COLOURS, GREY, WIDTH, array, bare, page, styled
+from filtergan.figures.style import COLOURS, GREY, array, bare, fitted, page, styled, width
 from filtergan.machine.wording import count_of
 
 
@@ -21,7 +21,7 @@ def filters_figure(
     *,
     filters: int = 6,
     channels: int = 9,
-    draws: int = 6,
+    draws: int | None = None,
 ) -> Figure:
     """Generated filters beside the real ones, as in the paper's fig. 2.
 
@@ -34,13 +34,14 @@ def filters_figure(
         generated: Filters of draws.
         filters: Rows at most.
         channels: Kernels in a cell at most.
-        draws: Columns of draws at most.
+        draws: Columns of draws at most; by default as many as there is room for, up to six.
     """
+    draws = draws or min(6, max(1, int(width() / 0.9) - 1))
     rows, inputs = _spread(real.shape[0], filters), _spread(real.shape[1], channels)
     sets = [real, *generated[:draws]]
     shown = [[array(s[o][inputs]) for s in sets] for o in rows]
     limit = float(np.quantile(np.abs(np.array(shown)), 0.995)) or 1.0
-    figure = page(0.5 + len(rows) * WIDTH / (len(sets) + 1.6))
+    figure = page(0.5 + len(rows) * width() / (len(sets) + 1.6))
     ratios = (1.16, len(sets) - 0.3)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=ratios).ravel()
     grid = np.hstack(
@@ -65,10 +66,11 @@ def filters_figure(
     )
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     bar.locator = MaxNLocator(5, symmetric=True)
-    figure.suptitle(
+    title = (
         f"Real and generated filters: kernels of {len(inputs)} of "
         f"{count_of(real.shape[1], 'input channel')}"
     )
+    figure.suptitle(fitted(title, 9))
     return figure
 
 
@@ -107,7 +109,7 @@ def mds_figure(
         random_state=seed,
     )
     place = np.asarray(mds.fit_transform(euclidean_distances(points.astype(np.float64))))
-    figure = page(5.0)
+    figure = page(min(5.0, width() + 0.3))
     axes = figure.subplots()
     for index in range(count):
         colour = COLOURS[index % len(COLOURS)]
@@ -129,16 +131,16 @@ def mds_figure(
         )
     axes.set_aspect("equal")
     # No axis means anything by itself, nor where its zero lies.
-    figure.supxlabel(
+    says = (
         "multidimensional scaling: the distance between two points is, as nearly as a plane can "
-        "show it, that between two filters",
-        fontsize=6.5,
-        color=GREY,
+        "show it, that between two filters"
     )
-    axes.set_title(
+    figure.supxlabel(fitted(says, 6.5), fontsize=6.5, color=GREY)
+    title = (
         f"{count_of(count, 'real filter')} (stars) and the same filters of "
         f"{count_of(draws, 'draw')} (dots); stress {mds.stress_:.2f}"
     )
+    axes.set_title(fitted(title, 8, width() - 0.6))
     return figure
 
 

@@ -7,26 +7,36 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from filtergan.figures.style import (
-    BLUE,
     DASH,
     GREY,
     INK,
     MINUS,
     RED,
-    WIDTH,
     array,
     bare,
+    columns,
+    fitted,
     page,
     short,
     signed,
     styled,
+    width,
+)
+from filtergan.figures.tiles import (
+    FRAMES,
+    changes,
+    limit_of,
+    plot_changes,
+    plot_images,
+    plot_scale,
+    steps,
 )
 
-FRAMES = "blue frame: the image itself; red frame: the network's label changed"
+WIDE = 5.0  # inches from which on parts stand side by side
+TITLE, WARNING = 9, 8  # points
 
 
 @styled
@@ -45,7 +55,7 @@ def grid_figure(
     compensation_null: float | None = None,
     failures: Sequence[str] = (),
 ) -> Figure:
-    """One traversal grid with its numbers beside it (eqs. 6 and 8).
+    """One traversal grid, beside it what has changed in each image, and its numbers (eqs. 6, 8).
 
     Args:
         source: The test image x, in [0, 1].
@@ -62,17 +72,24 @@ def grid_figure(
         compensation_null: Median compensation of random changes of the filters.
         failures: What speaks against believing the traversals; written above the images.
     """
-    whole, figure = _headed(4.75, title, failures)
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.72, 1)).ravel()
-    axes = left.subplots()
-    _plot_grid(axes, grid, kept, offsets)
-    axes.set_ylabel(f"offset of z{dims[0]} (standard deviations)")
-    axes.set_xlabel(f"offset of z{dims[1]} (standard deviations)")
-    top, middle, bottom = right.subplots(3, 1, height_ratios=(0.8, 1, 1))
-    _show(top.inset_axes((0.0, 0.12, 0.28, 0.76)), source)
-    top.axis("off")
+    wide = width() >= WIDE
+    side = (width() - 0.75) / (2 if wide else 1) * grid.shape[-2] / grid.shape[-1]
+    heights = (side + 0.35, 2.1) if wide else (2 * side + 0.6, 2.5)
+    whole, figure = headed(sum(heights) + 0.4, title, failures)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).ravel()
+    left, right = above.subplots(*((1, 2) if wide else (2, 1)))
+    _plot_grid(left, grid, kept, offsets, ticks=True)
+    left.set_ylabel(f"offset of z{dims[0]} (standard deviations)")
+    left.set_xlabel(f"offset of z{dims[1]} (standard deviations)")
+    change = changes(grid, source)
+    limit = limit_of(change)
+    plot_changes(right, change, limit)
+    right.set_xlabel("what has changed in each image")
+    plot_scale(above, [left, right] if wide else [right], limit, shrink=0.6, aspect=26, pad=0.02)
+    layout = [["numbers", "change", "share"]] if wide else [["numbers"] * 2, ["change", "share"]]
+    ratios = {} if wide else {"height_ratios": (0.55, 1)}
+    cells = below.subplot_mosaic(layout, **ratios)  # pyright: ignore[reportArgumentType]
     off = ~_centre(len(offsets))
-    figure.supxlabel(FRAMES, fontsize=6.5, color=GREY)
     null = "" if compensation_null is None else f"  (null {short(compensation_null)})"
     numbers = {
         "profile residual": f"{_median(before, off)} → {_median(after, off)}",
@@ -80,12 +97,10 @@ def grid_figure(
         "image change": _median(image_change, off),
         "labels kept": f"{int(array(kept)[off].sum())} of {int(off.sum())}",
     }
-    top.text(0.36, 1.0, "medians over the grid", color=GREY, va="top", transform=top.transAxes)
-    for line, (name, number) in enumerate(numbers.items()):
-        top.text(0.36, 0.76 - 0.2 * line, name, va="top", transform=top.transAxes)
-        top.text(0.78, 0.76 - 0.2 * line, number, va="top", transform=top.transAxes)
-    _plot_heat(middle, image_change, off, "image change, per point", None)
-    _plot_heat(bottom, compensation, off, "compensation, per point", compensation_null)
+    _tell(cells["numbers"], numbers)
+    _plot_heat(cells["change"], image_change, off, "image change, per point", None)
+    _plot_heat(cells["share"], compensation, off, "compensation, per point", compensation_null)
+    figure.supxlabel(fitted(FRAMES, 6.5), fontsize=6.5, color=GREY)
     return whole
 
 
@@ -119,11 +134,11 @@ def grids_figure(
         compensation_null: Median compensation of random changes of the filters.
         failures: What speaks against believing the traversals; written above the images.
     """
-    columns = min(4, len(grids))
-    rows = math.ceil(len(grids) / columns)
-    side = WIDTH / columns
-    whole, figure = _headed(rows * (side + 0.42) + 0.5, title, failures)
-    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    across = columns(len(grids), 1.5)
+    rows = math.ceil(len(grids) / across)
+    side = width() / across
+    whole, figure = headed(rows * (side + 0.42) + 0.5, title, failures)
+    cells = figure.subplots(rows, across, squeeze=False).ravel()
     off = ~_centre(len(offsets))
     for axes in cells[len(grids) :]:
         axes.set_visible(False)
@@ -139,13 +154,25 @@ def grids_figure(
             fontsize=5.8,
         )
     null = "" if compensation_null is None else f"; null of compensation {short(compensation_null)}"
-    figure.supxlabel(
+    says = (
         f"offsets {signed(offsets[0])} to {signed(offsets[-1])} standard deviations of z; medians "
-        f"over each grid{null}\n{FRAMES}",
-        fontsize=6.5,
-        color=GREY,
+        f"over each grid{null}\n{FRAMES}"
     )
+    figure.supxlabel(fitted(says, 6.5), fontsize=6.5, color=GREY)
     return whole
+
+
+def headed(height: float, title: str, failures: Sequence[str]) -> tuple[Figure, FigureBase]:
+    """A figure with a title, and the part below it, above which stands what speaks against it."""
+    warning = fitted(f"but {'; '.join(failures)}", WARNING) if failures else ""
+    title = fitted(title, TITLE)
+    more = 0.18 * title.count("\n") + (0.2 + 0.16 * warning.count("\n") if warning else 0)
+    whole = page(height + more)
+    whole.suptitle(title)
+    (part,) = whole.subfigures(1, 1, squeeze=False).ravel()
+    if warning:
+        part.suptitle(warning, color=RED, fontweight="bold", fontsize=WARNING)
+    return whole, part
 
 
 def _plot_grid(
@@ -153,51 +180,35 @@ def _plot_grid(
     grid: Float[Tensor, "g g c h w"],
     kept: Bool[Tensor, "g g"],
     offsets: Sequence[float],
-    ticks: bool = True,
+    ticks: bool,
 ) -> None:
     """Images as tiles, x framed blue, points with another label framed red."""
-    images = _pixels(array(grid))
-    size = images.shape[2:4]
-    factor = math.ceil(56 / max(size))  # so that the gaps stay thin where images are small
-    gap, height, width = 3, size[0] * factor, size[1] * factor
-    count = len(offsets)
-    canvas = np.ones((count * (height + gap) - gap, count * (width + gap) - gap, 3))
-    for row, column in np.ndindex(count, count):
-        y, x = row * (height + gap), column * (width + gap)
-        tile = images[row, column].repeat(factor, axis=0).repeat(factor, axis=1)
-        canvas[y : y + height, x : x + width] = tile
-    axes.imshow(canvas)
-    changed = ~array(kept)
-    for row, column in [*np.argwhere(changed), (count // 2, count // 2)]:
-        axes.add_patch(
-            Rectangle(
-                (column * (width + gap) - 2, row * (height + gap) - 2),
-                width + 3,
-                height + 3,
-                fill=False,
-                edgecolor=RED if changed[row, column] else BLUE,
-                linewidth=1.4 if ticks else 1.1,
-                clip_on=False,
-            )
-        )
-    bare(axes)
+    count, middle = len(offsets), len(offsets) // 2
+    plot_images(axes, grid, array(kept), (middle, middle), 1.4 if ticks else 1.1)
     if ticks:
         step = math.ceil(count / 9)
-        shown = range(count // 2 % step, count, step)
+        shown = range(middle % step, count, step)
         labels = [signed(offsets[k]) for k in shown]
-        axes.set_xticks([k * (width + gap) + width / 2 for k in shown], labels)
-        axes.set_yticks([k * (height + gap) + height / 2 for k in shown], labels)
+        height, across = steps(grid)
+        axes.set_xticks([(k + 0.5) * across for k in shown], labels)
+        axes.set_yticks([(k + 0.5) * height for k in shown], labels)
         axes.tick_params(length=0)
 
 
-def _headed(height: float, title: str, failures: Sequence[str]) -> tuple[Figure, FigureBase]:
-    """A figure with a title, and the part below it, above which stands what speaks against it."""
-    whole = page(height + 0.2 * bool(failures))
-    whole.suptitle(title)
-    (part,) = whole.subfigures(1, 1, squeeze=False).ravel()
-    if failures:
-        part.suptitle(f"but {'; '.join(failures)}", color=RED, fontweight="bold", fontsize=8)
-    return whole, part
+def _tell(axes: Axes, numbers: dict[str, str]) -> None:
+    """Numbers by name, one below the other."""
+    axes.axis("off")
+    axes.text(0, 1.0, "medians over the grid", color=GREY, va="top", transform=axes.transAxes)
+    for line, (name, number) in enumerate(numbers.items()):
+        for place, text in ((0, name), (0.42, number)):
+            axes.annotate(
+                text,
+                (place, 1.0),
+                (0, -14 - 12 * line),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                va="top",
+            )
 
 
 def _plot_heat(
@@ -225,19 +236,8 @@ def _plot_heat(
                 color="white" if value > 0.8 else INK,
             )
     bare(axes)
-    axes.set_title(title + ("" if null is None else " (bold: above the null)"), fontsize=7)
-
-
-def _show(axes: Axes, image: Float[Tensor, "c h w"]) -> None:
-    axes.imshow(_pixels(array(image)))
-    bare(axes)
-
-
-def _pixels(images: np.ndarray) -> np.ndarray:
-    """Images [..., c, h, w] as RGB [..., h, w, 3]; channels that are no colours are averaged."""
-    if images.shape[-3] != 3:
-        images = images.mean(axis=-3, keepdims=True).repeat(3, axis=-3)
-    return np.moveaxis(images, -3, -1).clip(0, 1)
+    title += "" if null is None else " (bold: above the null)"
+    axes.set_title(fitted(title, 7, None if width() >= WIDE else width() / 2 - 0.1), fontsize=7)
 
 
 def _centre(count: int) -> Bool[np.ndarray, "g g"]:

@@ -15,16 +15,20 @@ from filtergan.figures.style import (
     GREY,
     INK,
     RED,
+    columns,
+    fitted,
     page,
     short,
     signed,
     styled,
+    width,
 )
 from filtergan.runs.record import NOT_MEASURED, Found, MeasureRecord
 
 Shift = Sequence[float | None]
 GRID = "#e6e6e6"
 ROW = 0.21  # inches
+WIDE = 5.0  # inches from which on shifts and shares stand side by side
 
 
 @styled
@@ -44,19 +48,24 @@ def shares_figure(
         failures: What speaks against believing the own set; written above.
     """
     rows = list(dict.fromkeys(name for panel in panels.values() for name in panel))
-    figure = page(0.8 + ROW * len(rows) + 0.2 * bool(failures))
-    cells = figure.subplots(1, len(panels), squeeze=False, sharey=True).ravel()
-    for axes, (title, panel) in zip(cells, panels.items(), strict=True):
+    across = columns(len(panels), 0.68, taken=1.7)
+    down = math.ceil(len(panels) / across)
+    figure = page(0.3 + (0.5 + ROW * len(rows)) * down + 0.2 * bool(failures))
+    cells = figure.subplots(down, across, squeeze=False, sharey=True)
+    for axes in cells.ravel()[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (title, panel) in zip(cells.ravel(), panels.items(), strict=False):
         axes.set_title(title, fontsize=7)
         for height, name in enumerate(rows):
             colour = BLUE if name == own else GREY if name in controls else INK
             _point(axes, panel.get(name, NOT_MEASURED), float(height), colour)
         _share_axis(axes, rows)
-    cells[0].set_yticks(range(len(rows)), rows)
-    for label in cells[0].get_yticklabels():
-        if failures and label.get_text() == own:
-            label.set_color(RED)
-    figure.supxlabel("share of the image change explained, 95 % interval", fontsize=7)
+    for axes in cells[:, 0]:
+        axes.set_yticks(range(len(rows)), rows)
+        for label in axes.get_yticklabels():
+            if failures and label.get_text() == own:
+                label.set_color(RED)
+    figure.supxlabel(fitted("share of the image change explained, 95 % interval", 7), fontsize=7)
     _warn(figure, failures, own)
     return figure
 
@@ -106,7 +115,7 @@ def distances_figure(
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("distance walked from z, in standard deviations of z")
+    axes.set_xlabel(fitted("distance walked from z, in standard deviations of z", 7))
     axes.set_ylabel(label)
     axes.legend(loc="lower left")
     _warn(figure, failures)
@@ -130,9 +139,15 @@ def latents_figure(
         failures: What speaks against believing the walks; written above.
     """
     figure = page(0.95 + ROW * len(names) + 0.2 * bool(failures))
-    columns = bool(shifts) + len(shares)
-    widths = [0.62 * len(shifts)] * bool(shifts) + [1.0] * len(shares)
-    cells = figure.subplots(1, columns, squeeze=False, width_ratios=widths).ravel()
+    if shifts and width() < WIDE:
+        figure.set_figheight(2 * figure.get_figheight())
+        above, below = figure.subfigures(2, 1, squeeze=False).ravel()
+        cells = [above.subplots(), *below.subplots(1, len(shares), squeeze=False).ravel()]
+        first = cells[:2]
+    else:
+        widths = [0.62 * len(shifts)] * bool(shifts) + [1.0] * len(shares)
+        cells = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths).ravel()
+        first = cells[:1]
     if shifts:
         _plot_shifts(cells[0], shifts)
     for axes, (title, values) in zip(cells[bool(shifts) :], shares.items(), strict=True):
@@ -145,9 +160,11 @@ def latents_figure(
             axes.barh(height, max(value, 0.0), height=0.62, color=COLOURS[5])
             place, side = (value + 0.04, "left") if value < 0.6 else (value - 0.04, "right")
             axes.text(place, height, f"{value:.2f}", va="center", ha=side, fontsize=6)
-    for axes in cells[1:]:
-        axes.tick_params(labelleft=False)
-    cells[0].set_yticks(range(len(names)), names)
+    for axes in cells:
+        axes.tick_params(labelleft=any(axes is one for one in first))
+    rows = [fitted(name, 6.5, 0.3 * width()) for name in names]
+    for axes in first:
+        axes.set_yticks(range(len(names)), rows)
     _warn(figure, failures)
     return figure
 
@@ -163,7 +180,8 @@ def _plot_shifts(axes: Axes, shifts: Mapping[str, Sequence[Shift]]) -> None:
             shade = abs(sure[row, column]) / limit
             colour = GREY if np.isnan(shade) else "white" if shade > 0.65 else INK
             text = DASH if value is None else signed(round(value, 1))
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6)
+            size = 6 if width() >= WIDE else 5
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     axes.set_xticks(
         range(len(shifts)), list(shifts), rotation=35, ha="left", rotation_mode="anchor"
     )
@@ -215,5 +233,5 @@ def _rows(shifts: Mapping[str, Sequence[Shift]]) -> int:
 def _warn(figure: Figure, failures: Sequence[str], what: str = "") -> None:
     """Write above a figure why it, or a part of it, is not to be believed."""
     if failures:
-        text = f"{what} not to be believed: {'; '.join(failures)}".lstrip()
+        text = fitted(f"{what} not to be believed: {'; '.join(failures)}".lstrip(), 8)
         figure.suptitle(text, color=RED, fontweight="bold", fontsize=8)

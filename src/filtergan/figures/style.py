@@ -2,7 +2,11 @@
 
 import base64
 import io
-from collections.abc import Callable
+import math
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -19,14 +23,15 @@ from filtergan.machine.distributed import first
 from filtergan.machine.files import write_atomic
 
 WIDTH = 7.2
-"""Width of a page, in inches; all figures are plotted at this width."""
+"""Width of a page, in inches, at which figures are plotted where no other is asked for."""
 DPI = 200
+LETTER = 0.58  # mean width of a letter of the font, in its size
 MINUS, DASH = "\u2212", "\u2013"
 INK, GREY, RED, BLUE = "#222222", "#7d7d7d", "#d1242f", "#2a86d8"
 COLOURS = (
-    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8a8a8a"),
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4b1d6b", "#222222"),
 )
-"""Okabe and Ito's colours, which colour-blind readers can tell apart, less the yellow."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart, a violet for the yellow."""
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
     "font.size": 7,
@@ -56,6 +61,46 @@ STYLE: dict[Any, Any] = {
 
 
 Arguments = ParamSpec("Arguments")
+_width = ContextVar("width", default=WIDTH)
+
+
+@contextmanager
+def at_width(inches: float) -> Iterator[None]:
+    """Figures plotted inside have this width: laid out for it, in letters of the same size."""
+    token = _width.set(inches)
+    try:
+        yield
+    finally:
+        _width.reset(token)
+
+
+def width() -> float:
+    """Of the figures that are plotted now, in inches."""
+    return _width.get()
+
+
+def columns(panels: int, least: float, taken: float = 0.0) -> int:
+    """Panels beside each other, so that each has a least width in inches; in rows alike in length.
+
+    Args:
+        panels: How many there are.
+        least: Width of one.
+        taken: What is left of the first, in inches.
+    """
+    fitting = max(1, int((width() - taken) / least + 0.01))
+    return math.ceil(panels / math.ceil(panels / fitting))
+
+
+def fitted(text: str, size: float | int, inches: float | None = None) -> str:
+    """A text with line breaks, so that it fits the figure, or a width in inches.
+
+    Args:
+        text: What may have line breaks of its own.
+        size: Of the letters, in points.
+        inches: Where not the whole width is free.
+    """
+    letters = max(8, int((inches or width() - 0.1) * 72 / (LETTER * size)))
+    return "\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n"))
 
 
 def styled(plot: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
@@ -94,8 +139,8 @@ def html(figure: Figure, words: str) -> str:
 
 
 def page(height: float) -> Figure:
-    """An empty figure of the page's width and a height in inches."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+    """An empty figure of the width asked for and a height in inches."""
+    figure = Figure(figsize=(width(), height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from filtergan.config.site_names import SiteName
 from filtergan.figures.depth import labelled
-from filtergan.figures.style import DASH, GREY, INK, page, short, styled
+from filtergan.figures.style import DASH, GREY, INK, columns, fitted, page, short, styled
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 
 PANELS: dict[Literal["compensation", "share"], str] = {
@@ -31,9 +31,11 @@ def ceilings_figure(sites: Mapping[str, Mapping[str, CeilingRecord]]) -> Figure:
     names = [SiteName.parse(name) for name in sites]
     rows = list(dict.fromkeys(row for found in sites.values() for row in found))
     labels, reading = labelled(names)
-    figure = page(1.5 + ROW * len(rows))
-    cells = figure.subplots(1, len(PANELS), sharey=True)
-    for axes, (key, title) in zip(cells, PANELS.items(), strict=True):
+    across = columns(len(PANELS), 2.6)
+    down = len(PANELS) // across
+    figure = page(0.3 + (1.2 + ROW * len(rows)) * down)
+    cells = figure.subplots(down, across, sharey=True, squeeze=False)
+    for axes, (key, title) in zip(cells.ravel(), PANELS.items(), strict=True):
         axes.set_title(title, fontsize=7)
         for column, found in enumerate(sites.values()):
             for row, name in enumerate(rows):
@@ -48,7 +50,7 @@ def ceilings_figure(sites: Mapping[str, Mapping[str, CeilingRecord]]) -> Figure:
             spine.set_visible(False)
     where = f"all read at {reading}; " if reading else ""
     below = "below: random filters; grey: no better than these" if len(sites) < MANY else ""
-    figure.supxlabel(where + below, fontsize=7)
+    figure.supxlabel(fitted(where + below, 7), fontsize=7)
     return figure
 
 

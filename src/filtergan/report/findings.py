@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from filtergan.config.site_names import SiteName
-from filtergan.families.catalogue import LOW_LEVEL, explained, references
-from filtergan.figures import distances_figure, latents_figure, png, shares_figure
-from filtergan.measures.gates import LABELS_KEPT, failures, findings, gates, is_invariance
+from filtergan.families.catalogue import explained
+from filtergan.figures import png
+from filtergan.measures.gates import failures, findings, gates, is_invariance
 from filtergan.measures.verdicts import told_of
+from filtergan.report import plotted
 from filtergan.report.text import cell, data_url, sentence
 from filtergan.runs.record import (
     NOT_MEASURED,
@@ -16,12 +17,10 @@ from filtergan.runs.record import (
     ClaimRecord,
     Found,
     LatentRecord,
-    MeasureRecord,
     Record,
     SiteRecord,
 )
 
-OWN, NULL = "traversals", "random changes of the filters"
 COMPARED = {
     "image_change": "image change, in norms of the image",
     "labels_kept_judges": "labels kept by the judges",
@@ -36,9 +35,6 @@ COMPARED = {
     **{f"explained_{name}": f"explained by {f.words}" for name, f in explained().items()},
 }
 """Rows of the table of kinds of change."""
-
-MORPHOMETRICS = {"intensity": "brightness", "euler": "parts less holes", "ends": "stroke ends"}
-"""Morphometrics whose names in the record are no plain words."""
 
 
 def traversals(site: SiteRecord) -> dict[str, Any] | None:
@@ -105,14 +101,9 @@ def verdict_tone(site: SiteRecord) -> str:
     return tones.get(site.verdict, "bad")
 
 
-def tested(site: SiteRecord) -> bool:
-    """Whether the gates of a site's traversals are there, without which nothing is said of them."""
-    return any(check.passed is not None for check in gates(site.measures))
-
-
 def decided(record: Record) -> dict[str, ClaimRecord] | None:
     """The paper's two sentences; None: not decided, or the gates of a site are missing."""
-    if record.claims and not all(map(tested, record.sites.values())):
+    if record.claims and not all(map(plotted.tested, record.sites.values())):
         return None
     return record.claims
 
@@ -156,6 +147,12 @@ def _claim(claim: ClaimRecord, sites: Mapping[str, SiteRecord]) -> dict[str, Any
     }
 
 
+def accuracies(site: SiteRecord) -> str | None:
+    """The re-trained accuracies and their controls, as a figure; None: fewer than two measured."""
+    figure = plotted.accuracies(site)
+    return None if figure is None else data_url(png(figure))
+
+
 def kinds(site: SiteRecord) -> dict[str, Any] | None:
     """What kind of change: a figure of explained shares, and a table, ours beside known ones.
 
@@ -163,20 +160,9 @@ def kinds(site: SiteRecord) -> dict[str, Any] | None:
         `figure`, `columns` and `rows` (label, name, cells of a value and its interval); None: no
         share was measured.
     """
-    sets = {OWN: site.measures}
-    others = {"null": NULL} | {name: family.words for name, family in references().items()}
-    sets |= {words: site.references.get(name, {}) for name, words in others.items()}
-    sets = {words: found for words, found in sets.items() if found}
-    families = {
-        family.title: {
-            words: found.get(f"explained_{name}", NOT_MEASURED) for words, found in sets.items()
-        }
-        for name, family in explained().items()
-        if f"explained_{name}" in site.measures
-    }
-    if not families:
+    figure, sets = plotted.kinds(site), plotted.compared(site)
+    if figure is None:
         return None
-    failed = failures(sets[OWN])
     rows = [
         {
             "label": label,
@@ -186,44 +172,20 @@ def kinds(site: SiteRecord) -> dict[str, Any] | None:
         for name, label in COMPARED.items()
         if any(name in found for found in sets.values())
     ]
-    figure = shares_figure(families, OWN, controls=(NULL,), failures=failed)
     return {"figure": data_url(png(figure)), "columns": list(sets), "rows": rows}
 
 
 def labels(site: SiteRecord) -> str | None:
     """Labels kept over the distance walked, as a figure; None: not measured."""
-    found = site.measures
-    curves = {
-        "the network": _curve(found, "labels_kept_at_"),
-        "independent judges": _curve(found, "labels_kept_judges_at_"),
-    }
-    curves = {name: curve for name, curve in curves.items() if curve}
-    if not curves:
-        return None
-    figure = distances_figure(curves, "labels kept", LABELS_KEPT, failures(found))
-    return data_url(png(figure))
-
-
-def _curve(found: Found, prefix: str) -> list[tuple[float, MeasureRecord]]:
-    """Distance and measure; a distance of 2.5 is written 2p5 in the name."""
-    named = {name.removeprefix(prefix): m for name, m in found.items() if name.startswith(prefix)}
-    return [(float(r.replace("p", ".")), measure) for r, measure in named.items()]
+    figure = plotted.labels(site)
+    return None if figure is None else data_url(png(figure))
 
 
 def latents(site: SiteRecord) -> dict[str, Any] | None:
     """What the latents do: `sentences` and a `figure`; None: not measured."""
-    entries = site.latents
-    if not entries or not tested(site):
+    figure, entries = plotted.latents(site), site.latents
+    if figure is None:
         return None
-    shifts = {
-        MORPHOMETRICS.get(m, m): [entry.shifts.get(m, (None,) * 3) for entry in entries]
-        for m in entries[0].shifts
-    }
-    low_level = [family for family in LOW_LEVEL if family in entries[0].explained]
-    shown = {name: explained()[name].title for name in (*low_level[:1], "affine", "spline")}
-    shares = {t: [entry.explained.get(name) for entry in entries] for name, t in shown.items()}
-    names = [entry.name.replace(" - ", " \u2212 ") for entry in entries]
-    figure = latents_figure(names, shifts, shares, failures(site.measures))
     return {
         "sentences": [_latent(entry) for entry in entries],
         "figure": data_url(png(figure)),

@@ -129,7 +129,7 @@ def _site(run: RunDirectory, name: str, site: SiteRecord) -> dict[str, Any]:
         "labels": findings.labels(site),
         "latents": findings.latents(site),
         "not_measured": site.not_measured,
-        "accuracies": tables.accuracies(measures),
+        "accuracies": findings.accuracies(site),
         "figures": shown,
         "grids": [image for key in grids if (image := inline(run.path, figures[key]))],
         "rows": tables.main_rows(measures),

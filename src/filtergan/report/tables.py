@@ -8,11 +8,10 @@ from rich.table import Table
 
 from filtergan.config.site_names import SiteName
 from filtergan.families.catalogue import explained
-from filtergan.figures import intervals_figure, png
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.registry import lookup, order
 from filtergan.report.findings import decided, traversals, verdict_tone
-from filtergan.report.text import data_url, number, sentence
+from filtergan.report.text import number, sentence
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import NOT_MEASURED, Found, MeasureRecord, SiteRecord
 
@@ -58,16 +57,6 @@ GROUPS = {
     "filters, draws and pooling": r".*",
 }
 """Title of each group and the names in it; the first group that fits holds a measure."""
-
-ACCURACIES = {
-    "real_accuracy": ("real network, as it is", True),
-    "single_draw_accuracy": ("single draws, nothing re-trained (mean)", False),
-    "pooled_retrained_accuracy": ("draws pooled, later layers re-trained", False),
-    "real_retrained_accuracy": ("real filters, re-trained alike", True),
-    "noise_matched_retrained_accuracy": ("real filters + matched noise, pooled", True),
-    "random_filters_retrained_accuracy": ("random filters (null), pooled", True),
-}
-"""Rows of the figure of accuracies, and which of them are controls."""
 
 PAPER_ROWS = (
     ("Test accuracy of the network", "0.971", "real_accuracy"),
@@ -160,18 +149,6 @@ def paper_table(sites: Mapping[str, SiteRecord]) -> list[dict[str, Any]]:
         if any(name in site.measures for site in sites.values()):
             table.append({"label": label, "paper": paper, "cells": cells})
     return table
-
-
-def accuracies(measures: Found) -> str | None:
-    """The re-trained accuracies and their controls as a figure; None: fewer than two measured."""
-    shown = [
-        (label, measures[name], control)
-        for name, (label, control) in ACCURACIES.items()
-        if measures.get(name, NOT_MEASURED).value is not None
-    ]
-    if len(shown) < 2:
-        return None
-    return data_url(png(intervals_figure(shown, "test accuracy, 95 % interval")))
 
 
 def _row(name: str, found: MeasureRecord) -> dict[str, Any]:

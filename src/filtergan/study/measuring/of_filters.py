@@ -1,6 +1,5 @@
 """What the generated filters are worth: variety, latents, accuracy, fidelity of responses."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 
 from filtergan.config.fields import GanConfig
 from filtergan.config.site_names import SiteName
-from filtergan.figures import filters_figure, mds_figure, save
+from filtergan.figures import filters_figure
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime
 from filtergan.machine.storage import Subset
@@ -34,6 +33,7 @@ from filtergan.pooling.pool import draw_accuracy, retrain, retraining
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Found, MeasureRecord
 from filtergan.study.materials import Materials
+from filtergan.study.plotting import filter_map, keep_figures
 
 RANDOM_SETS = 10  # sets of random filters behind the null of single draws
 COMPARED = 1000  # real responses, and as many generated ones, that are told apart
@@ -59,7 +59,12 @@ def measure_filters(
     found |= _accuracy(run, materials, name, gan, draws, seed)
     found |= _retrained(run, materials, name, gan, draws, seed)
     found |= _fidelity(run, materials, gan, seed)
-    _plot(run, name, gan, draws)
+    real, generated = gan.site.filters.cpu(), draws.cpu()
+    figures = {
+        "filters": filters_figure(real, generated),
+        "map": filter_map(run.config, real, generated),
+    }
+    keep_figures(run, name, figures)
     return found
 
 
@@ -261,22 +266,3 @@ def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int
     name = "two_sample_accuracy"
     found[name] = result(name, float(right.float().mean()), ends, len(right), 0.5)
     return found
-
-
-def _plot(run: RunDirectory, name: SiteName, gan: FilterGAN, draws: Tensor) -> None:
-    """Generated filters beside the real ones (fig. 2), and their map (fig. 5)."""
-    config, real = run.config.measure, gan.site.filters.cpu()
-    count = min(config.map_filters, len(real))
-    shown = torch.linspace(0, len(real) - 1, count).round().long()
-    generated = draws.cpu()
-    clouds = generated[: config.map_draws, shown].transpose(0, 1)
-    figures = {
-        "filters": filters_figure(real, generated),
-        "map": mds_figure(
-            real[shown].flatten(1), clouds.flatten(2), shown.tolist(), run.config.seed
-        ),
-    }
-    for key, figure in figures.items():
-        path: Path = run.site_path(name) / "figures" / f"{key}.png"
-        save(figure, path)
-        run.site(name).figures[key] = str(path.relative_to(run.path))

@@ -5,7 +5,7 @@ from torch import Tensor
 from filtergan.config.site_names import NATURAL, RECIPES, SiteName
 from filtergan.errors import UserError
 from filtergan.families.catalogue import LOW_LEVEL
-from filtergan.figures import depth_figure, save
+from filtergan.figures import save
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors, save_tensors
@@ -20,10 +20,9 @@ from filtergan.study.measuring.of_filters import measure_filters, not_measured
 from filtergan.study.measuring.of_images import ImageMeasures
 from filtergan.study.measuring.of_transformers import measure_transformer
 from filtergan.study.measuring.of_traversals import TraversalMeasures
-from filtergan.study.plotting import plot_traversals
+from filtergan.study.plotting import DEPTHS, measures_by_depth, plot_traversals
 
 STAGE = "measure"
-DEPTHS = 3  # sites from which on a study shows how its measures change along the network
 
 
 def run(run: RunDirectory, materials: Materials) -> None:
@@ -86,11 +85,8 @@ def _flat(measures: TraversalMeasures) -> dict[str, Tensor]:
 def _plot_depth(run: RunDirectory, materials: Materials) -> None:
     """Plot the measures of all sites in the order in which the network runs them."""
     sites = {str(name): run.site(name) for name in materials.order()}
-    measures = {name: site.measures for name, site in sites.items()}
-    converged = [name for name, site in sites.items() if site.verdict == "converged"]
-    believed = [name for name, found in measures.items() if not gates.failures(found)]
     path = run.path / "figures" / "depth.png"
-    save(depth_figure(measures, converged, believed), path)
+    save(measures_by_depth(sites), path)
     run.record.figures["depth"] = str(path.relative_to(run.path))
 
 
