@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from filtergan import plot
     from filtergan.ceilings.ceiling import ceilings_of
     from filtergan.ceilings.question import ask
     from filtergan.ceilings.spectrum import spectrum_of
@@ -125,6 +126,7 @@ __all__ = [
     "measure",
     "mnist",
     "open_run",
+    "plot",
     "points_around",
     "predict",
     "random_directions",
@@ -145,6 +147,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return importlib.import_module("filtergan.plot")
     if name not in _NAMES:
         raise AttributeError(f"module 'filtergan' has no attribute {name!r}")
     module, own = _NAMES[name]

@@ -4,13 +4,15 @@ import argparse
 import difflib
 import importlib.metadata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli.options import add_config
 from filtergan.config.fields import StudyConfig
-from filtergan.config.site_names import SiteName, named
+from filtergan.config.site_names import SiteName, folder_of, named
 from filtergan.errors import UserError
+from filtergan.plot.gallery import ANIMATED, FIGURES, FORMATS
 from filtergan.study import STAGES
 
 ABLATE = """
@@ -54,6 +56,12 @@ They load it with fg.NaturalGAN.from_pretrained("me/mnist-conv4"), or as the car
 goes along if it is a PaperCNN or ResNet of filtergan's; another is named by its fingerprint. To
 upload, log in first (`hf auth login`).
 """
+FIGURE = """
+A figure of a run for a paper or a talk, laid out for its width, with its fonts in the file:
+  filtergan figure RUN traversal --format pdf --width 85mm
+  filtergan figure RUN walk --site conv4@bn5/natural --image 7 --latents 2 --out walk.gif
+{figures}
+"""
 STUDY = """
 --help shows the options that matter most, --help-all every one: each field of the config, by its
 dotted name, on/off ones as true or false and lists with commas:
@@ -96,6 +104,7 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
     _add_layers(commands, base, everything)
     _add_ask(commands)
     _add_share(commands)
+    _add_figure(commands)
     for name, declared in STAGES.items():
         if name == "ceilings":
             _add_ceilings(commands, base, everything)
@@ -229,6 +238,33 @@ def _add_share(commands: Any) -> None:
     share.add_argument("--private", action="store_true", help="make a new repository private")
 
 
+def _add_figure(commands: Any) -> None:
+    figures = "\n".join(f"  {name:<11} {one.meaning}" for name, one in FIGURES.items())
+    figure = commands.add_parser(
+        "figure",
+        help="A figure of a run, as pdf, svg or png; a walk also as gif or webp.",
+        description=FIGURE.format(figures=figures),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    figure.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
+    figure.add_argument("name", metavar="NAME", nargs="?", help="one of those above")
+    figure.add_argument("--site", metavar="SITE", help="such as conv4@bn5 [default: its first]")
+    figure.add_argument("--image", metavar="N", type=int, help="number of a test image")
+    figure.add_argument(
+        "--latents", metavar="I", type=int, nargs="+", help="two for a plane; any for a walk"
+    )
+    figure.add_argument(
+        "--format", choices=(*FORMATS, *ANIMATED), help="[default: that of --out, else pdf]"
+    )
+    figure.add_argument(
+        "--width", metavar="WIDTH", help="with its unit, as 85mm or 3.3in [default: 7.2in]"
+    )
+    figure.add_argument("--out", metavar="FILE", help="[default: its name and site, here]")
+    figure.add_argument("--data", help="its images, where they have moved")
+    figure.add_argument("--device", help="another device than its config says")
+
+
 def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
     meaning = STAGES["ceilings"].meaning
     usage = "filtergan ceilings (RUN | --model FACTORY) [options]"
@@ -250,6 +286,21 @@ def asked_sites(
     layers = layers or list(dict.fromkeys(site.layer for site in sites))
     readings = readings or list(dict.fromkeys(site.point for site in sites))
     return named(layers, readings)
+
+
+def figure_path(arguments: argparse.Namespace) -> Path:
+    """Where a figure is written to: what was named, or its own name and that of its site.
+
+    Raises:
+        UserError: A file was named that ends in another format than the one asked for.
+    """
+    if arguments.out is None:
+        parts = [arguments.name, *([folder_of(arguments.site)] if arguments.site else [])]
+        return Path(f"{'-'.join(parts)}.{arguments.format or 'pdf'}")
+    path = Path(arguments.out)
+    if arguments.format and path.suffix.lower() != f".{arguments.format}":
+        raise UserError(f"{path} does not end in .{arguments.format}; leave out one of the two.")
+    return path
 
 
 def refuse(word: str, whole: argparse.ArgumentParser, command: str | None) -> NoReturn:

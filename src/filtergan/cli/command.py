@@ -8,11 +8,12 @@ from typing import Any
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli import launcher
-from filtergan.cli.arguments import HUB, asked_sites, commands_of, parser, refuse
+from filtergan.cli.arguments import HUB, asked_sites, commands_of, figure_path, parser, refuse
 from filtergan.cli.options import FIELD, base_of, override
 from filtergan.config.fields import StudyConfig, dump
 from filtergan.config.presets import PRESETS
 from filtergan.errors import UserError
+from filtergan.plot.gallery import FIGURES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +56,8 @@ def _run(argv: list[str]) -> None:
         _ask(arguments)
     elif arguments.command == "share":
         _share(arguments)
+    elif arguments.command == "figure":
+        _figure(arguments)
     elif arguments.command == "ceilings":
         _ceilings(arguments, argv)
     else:
@@ -170,6 +173,21 @@ def _share(arguments: argparse.Namespace) -> None:
     else:
         to = gan.push_to_hub(to, private=arguments.private or None, model_card_kwargs=card)
     print(f"Shared: {to}")
+
+
+def _figure(arguments: argparse.Namespace) -> None:
+    if arguments.name is None:
+        raise UserError(f"Name a figure: {', '.join(FIGURES)}.")
+    path = figure_path(arguments)
+    from filtergan.machine import runtime
+    from filtergan.plot.saved import export
+    from filtergan.study.opened import open_run
+
+    run = open_run(arguments.run, data=arguments.data, device=arguments.device)
+    runtime.set_threads(run.config.threads)
+    asked = {key: getattr(arguments, key) for key in ("site", "image", "latents", "width")}
+    said = export(run, arguments.name, path, **asked)
+    print(f"The figure: {path}\n{said}")
 
 
 def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:

@@ -141,8 +141,8 @@ class OpenedRun:
         Raises:
             UserError: The run has no such site, or its network is not found.
         """
-        self._check(name)
-        if self._done(_trained_by(name), name):
+        self.check(name)
+        if self._done(trained_by(name), name):
             return self.gan(name).site
         site, shape = SiteName.parse(name), tuple(self._images().shape)
         return Site.of_shape(self.network, site.layer, shape, site.point)
@@ -155,7 +155,7 @@ class OpenedRun:
         Raises:
             UserError: The run has no such site, or has not trained it; or a file is damaged.
         """
-        self._check(name, _trained_by(name))
+        self.check(name, trained_by(name))
         if name not in self._gans:
             kind = kind_of(self.config, name)
             gan = kind.load(self._directory.site_path(name), self.network)
@@ -169,7 +169,7 @@ class OpenedRun:
         Raises:
             UserError: The run has no such site, or has not measured it.
         """
-        self._check(name, "measure")
+        self.check(name, "measure")
         return Measures(self.record.sites[name].measures, name)
 
     def traversals(self, name: str) -> "Traversals":
@@ -178,7 +178,7 @@ class OpenedRun:
         Raises:
             UserError: The run has no such site, or no traversals of it; or the file is damaged.
         """
-        self._check(name, "traverse")
+        self.check(name, "traverse")
         path = self._directory.site_path(name) / "traversal.safetensors"
         return Traversals(name, load_tensors(path))
 
@@ -214,7 +214,12 @@ class OpenedRun:
     def _done(self, stage: str, name: str) -> bool:
         return self._directory.site_done(stage, name)
 
-    def _check(self, name: str, stage: str | None = None) -> None:
+    def check(self, name: str, stage: str | None = None) -> None:
+        """See that there is such a site, and that a stage has finished it.
+
+        Raises:
+            UserError: There is none; or it has not.
+        """
         if name not in self.sites:
             there = ", ".join(self.sites)
             raise UserError(f"The run in {self.path} has no site {name!r}; it has {there}.")
@@ -225,7 +230,7 @@ class OpenedRun:
             )
 
 
-def _trained_by(name: str) -> str:
+def trained_by(name: str) -> str:
     """The stage that trains a site."""
     return "train-gan" if SiteName.parse(name).recipe == PAPER else "natural"
 
