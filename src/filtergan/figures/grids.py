@@ -85,7 +85,8 @@ def grid_figure(
     limit = limit_of(change)
     plot_changes(right, change, limit)
     right.set_xlabel("what has changed in each image")
-    plot_scale(above, [left, right] if wide else [right], limit, shrink=0.6, aspect=26, pad=0.02)
+    beside = [left, right] if wide else [right]
+    plot_scale(above, beside, limit, len(source), shrink=0.6, aspect=26, pad=0.02)
     layout = [["numbers", "change", "share"]] if wide else [["numbers"] * 2, ["change", "share"]]
     ratios = {} if wide else {"height_ratios": (0.55, 1)}
     cells = below.subplot_mosaic(layout, **ratios)  # pyright: ignore[reportArgumentType]

@@ -85,7 +85,16 @@ def walk_figure(
         above.set_anchor("S")  # whatever room is left, an image and its change stay together
         below.set_anchor("N")
         _mark_offsets(below, images[None], offsets)
-    plot_scale(figure, list(cells[-1]), limit, location="bottom", shrink=0.5, aspect=40, pad=0.03)
+    plot_scale(
+        figure,
+        list(cells[-1]),
+        limit,
+        len(source),
+        location="bottom",
+        shrink=0.5,
+        aspect=40,
+        pad=0.03,
+    )
     says = f"offsets in standard deviations of z; {FRAMES}"
     figure.supxlabel(fitted(says, 6.5), fontsize=6.5, color=GREY)
     return whole
@@ -155,7 +164,9 @@ def _stage(
     for label, axes in cells.items():
         if label != "slider":
             axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-    plot_scale(figure, [cells[CHANGE]], limit, pad=0.02, shrink=min(1, 1.6 / tile))
+    plot_scale(
+        figure, [cells[CHANGE]], limit, sources.shape[1], pad=0.02, shrink=min(1, 1.6 / tile)
+    )
     slider = cells["slider"]
     bare(slider)
     ends = [min(offsets), max(offsets)]

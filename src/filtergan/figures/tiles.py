@@ -124,10 +124,15 @@ def plot_changes(axes: Axes, change: Float[np.ndarray, "r c h w *rgb"], limit: f
     bare(axes)
 
 
-def plot_scale(figure: FigureBase, beside: Sequence[Axes], limit: float, **place: Any) -> None:
-    """The scale of `plot_changes` beside axes; that of colours is each channel's own."""
-    mapped = ScalarMappable(Normalize(-limit, limit), CHANGE)
-    bar = figure.colorbar(mapped, ax=list(beside), label="x\u2032 \u2212 x", **place)
+def plot_scale(
+    figure: FigureBase, beside: Sequence[Axes], limit: float, channels: int, **place: Any
+) -> None:
+    """The scale of `plot_changes` beside axes; of images in colour it is that of each channel."""
+    colours, label = CHANGE, "x\u2032 \u2212 x"
+    if channels == 3:
+        colours, label = "gray", f"{label}, each channel"
+    mapped = ScalarMappable(Normalize(-limit, limit), colours)
+    bar = figure.colorbar(mapped, ax=list(beside), label=label, **place)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     bar.set_ticks([-limit, 0, limit], labels=[f"\u2212{limit:.2g}", "0", f"+{limit:.2g}"])
 
