@@ -20,6 +20,7 @@ from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.site_names import SiteName
 from filtergan.images.dataset import Dataset, Split
 from filtergan.images.domain import Domain
+from filtergan.measures.registry import result
 from filtergan.natural.natural_gan import NaturalGAN, joint_config
 from filtergan.report import scrubber, write_report
 from filtergan.runs.directory import RunDirectory
@@ -53,12 +54,14 @@ def network(cnn: CnnConfig, data: Dataset, domain: Domain = Domain()) -> Classif
     return Classifier(plain.eval().requires_grad_(False), domain, CLASSES)
 
 
-def gan(classifier: nn.Module, data: Dataset, cnn: CnnConfig, **natural: Any) -> NaturalGAN:
-    """A generator and a transformer that do much."""
+def gan(
+    classifier: nn.Module, data: Dataset, cnn: CnnConfig, point: str | None = None, **natural: Any
+) -> NaturalGAN:
+    """A generator and a transformer that do much, of the layer read at a point."""
     chosen = NaturalConfig.model_validate({"latent": (3,), "channels": 8, "grid": 4} | natural)
     config = joint_config(GanConfig(latent=3, hidden=8, discriminator_channels=4), chosen)
-    layer, point = LAYERS[cnn.architecture]
-    site = Site(classifier, layer, data.test.pixels(slice(2)), point)
+    layer, later = LAYERS[cnn.architecture]
+    site = Site(classifier, layer, data.test.pixels(slice(2)), point or later)
     made = NaturalGAN.new(site, site.input(data.test.pixels(slice(9))), config, 5)
     torch.manual_seed(3)
     with torch.no_grad():
@@ -71,15 +74,20 @@ def gan(classifier: nn.Module, data: Dataset, cnn: CnnConfig, **natural: Any) ->
     return made
 
 
-def named(made: NaturalGAN) -> dict[SiteName, NaturalGAN]:
-    return {made.site.name.under("natural"): made}
+def named(*made: NaturalGAN) -> dict[SiteName, NaturalGAN]:
+    return {one.site.name.under("natural"): one for one in made}
 
 
-def page(folder: Path, channels: int = 1, side: int = 8, cnn: CnnConfig = PAPER) -> Path:
-    """A page with nothing but images to move."""
+def page(
+    folder: Path, channels: int = 1, side: int = 8, cnn: CnnConfig = PAPER, two: bool = False
+) -> Path:
+    """A page with nothing but images to move, at one site or at two, the second of one latent."""
     data = images(channels, side)
     classifier = network(cnn, data)
-    gans = named(gan(classifier, data, cnn))
+    made = [gan(classifier, data, cnn)]
+    if two:
+        made.append(gan(classifier, data, cnn, "activation", latent=(1,), fields=("gain",)))
+    gans = named(*made)
     folder.mkdir(parents=True)
     scrubber.make(folder, data, classifier, gans)
     config = StudyConfig(preset="digits", layer=tuple(gans), recipe=("natural",))
@@ -88,7 +96,11 @@ def page(folder: Path, channels: int = 1, side: int = 8, cnn: CnnConfig = PAPER)
         shape=list(data.shape),
         classes=list(CLASSES),
     )
-    return write_report(RunDirectory(folder, config, begun(config, dataset=said)))
+    record = begun(config, dataset=said)
+    if two:  # the second fails a gate
+        found = record.sites[list(gans)[1]].measures
+        found["repeatability"] = result("repeatability", 0.2, (0.1, 0.3), 9)
+    return write_report(RunDirectory(folder, config, record))
 
 
 def in_node(script: str, given: Any) -> Any:

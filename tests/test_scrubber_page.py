@@ -305,6 +305,39 @@ def test_images_in_colour(opened: Open, colour: Path) -> None:
     assert said == [f"{round(100 * float(p))} %" for p in probabilities]
 
 
+def test_sites_are_chosen_and_their_doubts_told(opened: Open, tmp_path: Path) -> None:
+    page = opened(movable.page(tmp_path / "run", two=True))
+    _, gan, x = studied(1, SIDE)
+    doubt = page.locator("[data-doubt]")
+    expect(doubt).to_be_hidden()
+    page.locator(".thumbs label").nth(3).click()
+    assert_moved(page, gan, x[3])
+    page.get_by_label("Layer and reading").select_option("conv2 read at activation (natural)")
+    settle(page)
+    expect(doubt).to_contain_text("Not to be believed:")
+    expect(page.locator(".slider")).to_have_count(1)
+    for part, seen in (("plane", False), ("flow", False), ("gain", True)):
+        expect(page.locator(f"[data-part={part}]")).to_be_visible(visible=seen)
+    assert (shown(page, "image")[0] - x[3, 0]).abs().max() < GREYS
+    assert not torch.equal(shown(page, "moved"), shown(page, "image"))
+    page.get_by_label("Layer and reading").select_option("conv2 read at bn3 (natural)")
+    assert_moved(page, gan, x[3])
+    assert_residuals(page, gan, x[3], gan.transform(x[3:4], torch.zeros(1, 3), latents(page))[0])
+
+
+def test_images_move_without_a_network_too(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrubber, "MOST_WORK", 10)
+    page = opened(movable.page(tmp_path / "run"))
+    _, gan, x = studied(1, SIDE)
+    page.get_by_label("Latent z2").focus()
+    page.keyboard.press("Home")
+    assert_moved(page, gan, x[0])
+    expect(page.locator("[data-part=why]")).to_contain_text("Labels and residuals are not shown")
+    expect(page.locator("[data-part=seen]")).to_be_hidden()
+
+
 def test_maths_in_the_browser_are_those_of_torch(opened: Open, colour: Path) -> None:
     data = movable.images(3, 32)
     _, gan, _ = studied(3, 32)
