@@ -3,8 +3,9 @@
 import re
 
 WAY = re.compile(
-    r"  \S.*: [\d,]+ of [\d,]+ \w+, [\w .]+(, about [\w .]+ left)?"
-    r"|filtergan: (\S+ begins|\S+ took [\w .]+|the study goes on with stage .+"
+    r"  \S.*: [\d,]+ of [\d,]+ \w+, [\w .]+(, about [\w .]+ left( \(of the study [\w .]+\))?)?"
+    r"|filtergan: ((stage \d+ of \d+, )?\S+ begins(; about [\w .]+ left)?"
+    r"|\S+ took [\w .]+|the study goes on with stage .+"
     r"|the generator of \S+ read at \S+ goes on from step [\d,]+ of [\d,]+"
     r"|everything was done already; .+)"
 )

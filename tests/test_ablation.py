@@ -245,9 +245,9 @@ def test_comparison_by_hand() -> None:
     assert less["values"] == {"0": 0.5, "1": -1.0, "2": None}
     assert (less["mean"], less["low"], less["high"]) == (-0.25, -1.0, 0.5)
     assert found["base"]["measures"]["image_change"]["mean"] is None
-    mean, differences = outcome.tables({"conv4@activation": found})
-    assert [mean.row_count, differences.row_count] == [2, 1]
-    assert list(mean.columns[5].cells) == ["3.000\n1.000..6.000", "1.250\n1.000..1.500"]
+    mean, differences = outcome.sheets({"conv4@activation": found})
+    assert [len(mean.rows), len(differences.rows)] == [2, 1]
+    assert [row[5] for row in mean.rows] == ["3.000\n1.000..6.000", "1.250\n1.000..1.500"]
 
 
 # ------------------------------------------------------------------------------------ the command
@@ -263,7 +263,7 @@ def test_the_command(studies: Studies, tmp_path: Path, capsys: pytest.CaptureFix
     assert "conv2@activation: mean and range over seeds" in out
     assert "2 converged" in out
     assert f"The numbers: {tmp_path / 'out' / 'ablation.json'}" in out
-    assert err.splitlines()[1] == "run 2 of 4: algorithm1, seed 0"
+    assert err.splitlines()[1] == "filtergan: run 2 of 4: algorithm1, seed 0"
     assert record_of(tmp_path / "out" / "algorithm1" / "seed1")["config"]["gan"]["latent"] == 5
 
     studies.stop_at = "base/seed0"

@@ -8,7 +8,7 @@ from known_effects import grids_of, planted, smooth_images
 from torch import Tensor
 
 from filtergan.game.gan import FilterGAN
-from filtergan.machine.runtime import Tick
+from filtergan.machine.telling import Tick
 from filtergan.walks.inverter import Inversion, Points, residual
 from filtergan.walks.walk import walk, walk_grid
 

@@ -1,5 +1,6 @@
 """The command: every field an option, every mistake one sentence, nothing imported in vain."""
 
+import json
 import subprocess
 import sys
 import types
@@ -18,6 +19,8 @@ from filtergan.cli import arguments as known
 from filtergan.config.fields import StudyConfig, dump, load
 from filtergan.config.presets import preset
 from filtergan.errors import UserError
+from filtergan.machine.outlook import Part
+from filtergan.machine.sheets import Sheet
 from filtergan.runs.record import SiteRecord
 
 
@@ -45,8 +48,8 @@ class Stages:
         self.calls.append((name, run_path, device))
         return self._result(run_path)
 
-    def summary_table(self, run: Any) -> list[str]:
-        return ["the table of conv4", "the table of conv2"]
+    def summary_sheets(self, run: Any) -> list[Sheet]:
+        return [Sheet(f"the table of {layer}", ("a",), ()) for layer in ("conv4", "conv2")]
 
     def _result(self, path: Path) -> Any:
         if self.error:
@@ -67,8 +70,27 @@ def stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stages:
     for name in ("study", "report"):
         monkeypatch.setitem(sys.modules, f"filtergan.{name}", fake)
         monkeypatch.setattr(filtergan, name, fake, raising=False)
+    bounds = types.SimpleNamespace(ceiling_sheet=lambda name, found: Sheet(name, ("a",), ()))
+    monkeypatch.setitem(sys.modules, "filtergan.report.bounds", bounds)
     monkeypatch.chdir(tmp_path)
     return fake
+
+
+PARTS = [Part("train-cnn", "network", 30.0), Part("report", "", 90.0)]
+
+
+@pytest.fixture(autouse=True)
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What a dry run asks the time of, which would take seconds to say."""
+    asked: list[Any] = []
+
+    def planned(config: StudyConfig, until: str | None) -> list[Part] | str:
+        asked.append((config, until))
+        return PARTS if config.data != "nowhere" else "There is no folder."
+
+    fake = types.SimpleNamespace(planned=planned)
+    monkeypatch.setitem(sys.modules, "filtergan.study.expected", fake)
+    return asked
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -92,7 +114,12 @@ def test_a_dry_run_prints_a_config_and_does_nothing(
 ) -> None:
     assert cli.main(["study", "mnist", "--seed", "3", "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[0] == "# a study in runs/mnist-seed3"
+    assert out.splitlines()[:4] == [
+        "# a study in runs/mnist-seed3",
+        "# about 2 min 00 s on this machine, as busy as it is now:",
+        "#   train-cnn            30 s",
+        "#   report         1 min 30 s",
+    ]
     (tmp_path / "mine.yaml").write_text(out)
     assert load(tmp_path / "mine.yaml") == preset("mnist").model_copy(update={"seed": 3})
     assert stages.calls == []
@@ -109,16 +136,41 @@ def test_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_a_dry_run_as_json(
+    stages: Stages, plans: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("study", "mnist", "-o", "here", "--until", "train-gan", "--dry-run", "--json")
+    assert cli.main(given) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["out"] == "here"
+    assert found["config"] == preset("mnist").model_dump(mode="json")
+    assert found["expected"]["seconds"] == 120
+    assert found["expected"]["stages"] == {"train-cnn": 30, "report": 90}
+    assert plans == [(preset("mnist"), "train-gan")]
+    assert cli.main(["study", "tiny", "--data", "nowhere", "--dry-run"]) == 0
+    assert "# no estimate of its time: There is no folder." in capsys.readouterr().out
+
+
+def test_a_study_as_json_and_quietly(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["study", "tiny", "-o", "here", "--json", "-q"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (found["run"], found["report"]) == ("here", "here/report.html")
+    assert found["record"]["sites"]["conv4@activation"]["verdict"] == "converged"
+    assert err == ""
+    assert cli.main(["measure", "here", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+
+
 def test_the_study_ends_with_the_table(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["study", "digits", "--out", "here", "--overwrite"]) == 0
     assert stages.calls[0][1:] == (
         Path("here"),
         {"until": None, "resume": False, "overwrite": True},
     )
-    assert (
-        capsys.readouterr().out
-        == "the table of conv4\nthe table of conv2\nThe report: here/report.html\n"
-    )
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    told = ["the table of conv4", "the table of conv2", "The report: here/report.html"]
+    assert [line for line in lines if " " in line] == told
 
 
 def test_a_config_file(stages: Stages, tmp_path: Path) -> None:
@@ -242,7 +294,8 @@ def test_errors_of_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -
 MATTERS = {
     *("--data", "--model", "--weights", "--mean", "--std", "--size", "--layer", "--response"),
     *("--recipe", "--natural.steps"),
-    *("--seed", "--device", "--gan.steps", "--out", "--resume", "--overwrite", "--processes"),
+    *("--seed", "--device", "--gan.steps", "-o", "--resume", "--overwrite", "--processes"),
+    *("-q", "--json"),
 }
 
 
@@ -256,8 +309,12 @@ def options_of(text: str) -> set[str]:
     ("name", "own", "without"),
     [
         ("study", {"--dry-run"}, set()),
-        ("ablate", {"--seeds", "--only"}, {"--seed", "--resume", "--overwrite", "--processes"}),
-        ("layers", set(), {"--layer", "--out", "--resume", "--overwrite", "--processes"}),
+        (
+            "ablate",
+            {"--seeds", "--only"},
+            {"--seed", "--resume", "--overwrite", "--processes", "--json"},
+        ),
+        ("layers", set(), {"--layer", "-o", "--resume", "--overwrite", "--processes"}),
     ],
 )
 def test_help_shows_the_dozen_options_that_matter(
@@ -306,7 +363,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_does_not_wait_for_torch() -> None:
     code = (
-        "import sys; from filtergan import cli; cli.main(['study', 'mnist', '--dry-run']); "
+        "import sys; from filtergan import cli; "
         "cli.main(['study', '--help']); cli.main(['ablate', '--help-all']); "
         "assert not {'torch', 'datasets', 'matplotlib'} & {*sys.modules}"
     )

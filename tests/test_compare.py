@@ -1,7 +1,9 @@
 """Runs side by side: pooling and tests against closed forms and simulation, and what is refused."""
 
+import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from rich.console import Console
 from scipy import stats
 
 from filtergan import cli
-from filtergan.compare import Comparison, compare, heading, tables, write
+from filtergan.compare import Comparison, compare, heading, sheets, write
+from filtergan.compare.written import _escaped
 from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
+from filtergan.machine.sheets import fitted
 from filtergan.measures.contrasts import difference, holm, pool
 from filtergan.measures.registry import lookup, result
 from filtergan.runs.record import TOO_SHORT, Found, MeasureRecord, SiteRecord, Verdict
@@ -258,7 +262,8 @@ def test_bad_input_is_told_in_a_sentence(tmp_path: Path) -> None:
 def printed(found: Comparison) -> str:
     console = Console(width=160)
     with console.capture() as capture:
-        console.print(*heading(found), *tables(found), sep="\n")
+        tables = (table for sheet in sheets(found) for table in fitted(sheet, 160))
+        console.print(*heading(found), *tables, sep="\n")
     return capture.get()
 
 
@@ -290,8 +295,87 @@ def test_json_and_markdown(tmp_path: Path) -> None:
     assert content["configurations"][1]["runs"]["2"].endswith("b2")
     write(found, tmp_path / "c.md")
     assert "| compensation | 0.41" in (tmp_path / "c.md").read_text()
-    with pytest.raises(UserError, match=r"\.json or \.md"):
+    with pytest.raises(UserError, match=r"\.csv or \.tex"):
         write(found, tmp_path / "c.txt")
+
+
+# What LaTeX shows for what it is written as, in the order in which it is undone.
+SHOWN = {r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^"}
+SHOWN |= {r"\textbar{}": "|", "$-$": "-", "$<$": "<", "$>$": ">"}
+SHOWN |= {f"\\{c}": c for c in "&%$#_{}"}
+
+
+def cells_of(line: str) -> list[str]:
+    """The cells of a row of a table, as they are shown."""
+    assert line.endswith("\\\\")
+    cells = re.split(r"(?<!\\)&", line.removesuffix("\\\\"))
+    for written, shown in SHOWN.items():
+        cells = [cell.replace(written, shown) for cell in cells]
+    return [cell.strip() for cell in cells]
+
+
+def test_csv_holds_what_json_holds(tmp_path: Path) -> None:
+    lost = {"labels_kept": measured(0.9), "compensation": measured(0.5, 0.02)}
+    runs = [*pairs(tmp_path), write_run(tmp_path / "c", 0, lost, data='a, "b"', response="conv")]
+    found = compare(runs)
+    for ending in ("json", "csv"):
+        write(found, tmp_path / f"c.{ending}")
+    sites = json.loads((tmp_path / "c.json").read_text())["sites"]
+    with (tmp_path / "c.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    read: dict[str, Any] = {}
+    for line in lines:
+        row = read.setdefault(line["site"], {}).setdefault(line["measure"], {})
+        numbers = {k: float(v) if v else None for k, v in line.items() if k not in list(line)[:4]}
+        prefix, name = "difference_", line["configuration"]
+        own = {k: v for k, v in numbers.items() if not k.startswith(prefix)}
+        row.setdefault("estimates", {})[name] = own
+        tests = {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)}
+        row.setdefault("differences", {})
+        if tests["value"] is not None:
+            row["differences"][name] = tests
+    assert read == sites
+    assert {line["settings"] for line in lines} == {
+        json.dumps(c.settings) for c in found.configurations
+    }
+
+
+def test_latex_rows_say_what_json_says(tmp_path: Path) -> None:
+    runs = pairs(tmp_path, b_value=0.2)
+    found = compare(runs)
+    for ending in ("json", "tex"):
+        write(found, tmp_path / f"c.{ending}")
+    rows = json.loads((tmp_path / "c.json").read_text())["sites"]["conv4@activation"]
+    text = (tmp_path / "c.tex").read_text()
+    for rule in ("\\toprule", "\\midrule", "\\bottomrule", "\\begin{tabular}{lrrrr}"):
+        assert text.count(rule) == 1
+    between = text.partition("\\midrule")[2].partition("\\bottomrule")[0]
+    (cells,) = [cells_of(line.strip()) for line in between.strip().splitlines()]
+    (name,) = rows
+    assert cells[0] == name
+    row = rows[name]
+    for cell, number in zip(
+        cells[1:4], [*row["estimates"].values(), row["differences"]["B"]], strict=True
+    ):
+        match = re.fullmatch(r"(-?[\d.]+) \((-?[\d.]+) to (-?[\d.]+)\)", cell)
+        assert match
+        for shown, key in zip(match.groups(), ("value", "low", "high"), strict=True):
+            digits = len(shown.partition(".")[2])
+            assert shown == f"{number[key]:.{digits}f}"
+    assert cells[4] == "< 0.001 B worse"
+    caption = next(line for line in text.splitlines() if "\\caption" in line)
+    assert r"gan.steps=999; seeds 0, 1, 2" in caption
+
+
+@given(st.text("\\&%$#_{}~^<>|ab1-. ", max_size=30))
+def test_every_character_is_shown_by_latex_as_itself(text: str) -> None:
+    written = _escaped(text)
+    # Scanned once from the left, as LaTeX reads it.
+    known = sorted(SHOWN, key=len, reverse=True)
+    shown = re.sub("|".join(map(re.escape, known)), lambda m: SHOWN[m.group()], written)
+    assert shown == text
+    bare = re.sub("|".join(map(re.escape, known)), "", written)
+    assert not set(bare) & set("\\&%$#_{}~^<>|")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,6 +383,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["compare", *runs, "--out", str(out)]) == 0
     assert "B better" in capsys.readouterr().out
     assert out.exists()
+    assert cli.main(["compare", *runs, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(out.read_text())
     assert cli.main(["compare", *runs, "--measures", "labels_kept"]) == 2
     assert "None of the runs has a measure" in capsys.readouterr().err
     assert cli.main(["compare", runs[0], "--out", "c.txt"]) == 2

@@ -12,7 +12,8 @@ from rich.console import Console
 from filtergan import study
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import RECIPES, SiteName, folder_of
-from filtergan.report import summary_table, write_report
+from filtergan.machine.sheets import fitted
+from filtergan.report import summary_sheets, write_report
 from filtergan.runs.clearing import forget
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import CheckRecord, ClaimRecord, LatentRecord, Record, SiteRecord
@@ -43,7 +44,8 @@ FILES = {
 
 def printed(run: RunDirectory) -> str:
     output = io.StringIO()
-    Console(width=200, file=output).print(*summary_table(run), sep="\n")
+    tables = (table for sheet in summary_sheets(run) for table in fitted(sheet, 200))
+    Console(width=200, file=output).print(*tables, sep="\n")
     return output.getvalue()
 
 

@@ -1,7 +1,8 @@
 """The table of a network's sites: what it says of each, and the parts of its estimates."""
 
+import json
 import math
-from typing import Any, no_type_check
+from typing import Any, Literal, no_type_check
 
 import pytest
 import torch
@@ -12,12 +13,16 @@ from torch.utils.flop_counter import flop_registry
 
 from filtergan import cli
 from filtergan.config.fields import GanConfig, StudyConfig
+from filtergan.config.natural_fields import NaturalConfig
 from filtergan.game import cost
 from filtergan.game.cost import Cost, Rate, convolution_flop, estimate, flop, saved
 from filtergan.game.gan import FilterGAN
 from filtergan.game.players import Player, Players, players_of
 from filtergan.game.training import Game
 from filtergan.machine.storage import MIB
+from filtergan.natural.joint import JointGame
+from filtergan.natural.joint_cost import joint_estimate
+from filtergan.natural.natural_gan import NaturalGAN, joint_config
 from filtergan.sites.site import Site
 from filtergan.study.layers import layers
 
@@ -60,6 +65,7 @@ def test_rows() -> None:
     assert [row.straight for row in rows] == [True, False, False, False, True]
     assert rows[0].response == (4, 6, 6)
     assert all(row.refusal is None and row.seconds and row.seconds > 0 for row in rows)
+    assert all(row.joint_seconds and row.joint_seconds > 0 for row in rows)
 
 
 class Odd(nn.Module):
@@ -149,6 +155,23 @@ def test_operations_of_a_step_are_those_counted(
     assert found.flop == pytest.approx(counter.total, rel=0.02)
 
 
+@pytest.mark.parametrize(("name", "layer"), [("plain", "conv2"), ("residual", "block.conv1")])
+@pytest.mark.parametrize("start", ["real", "paper"])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_operations_of_a_joint_step_are_those_counted(
+    name: str, layer: str, start: Literal["real", "paper"], fixed: bool
+) -> None:
+    """With and without the game, that is of the recipe and of its null."""
+    x = images(10)
+    site = Site(make(name).requires_grad_(False), layer, x[:2])
+    natural = NaturalConfig(start=start, pairs=3, pair_images=4, channels=8, grid=3)
+    config = joint_config(SMALL.model_copy(update={"spectral_norm": False}), natural)
+    game = JointGame(NaturalGAN.new(site, site.input(x), config, 0), 0, fixed)
+    with Counter() as counter:
+        game.play(x)
+    assert joint_estimate(site, x[:2], config, fixed).flop == pytest.approx(counter.total, rel=0.04)
+
+
 def test_memory_is_that_of_its_parts() -> None:
     x = images(10)
     site = Site(make("plain").requires_grad_(False), "conv2", x[:2])
@@ -227,6 +250,10 @@ def test_the_command_on_a_preset(capsys: pytest.CaptureFixture[str]) -> None:
     assert "8x8x3x3" in text
     assert "8x4x4" in text
     assert "estimate" in text
+    found = json.loads(printed(capsys, "tiny", "--threads", "1", "--json"))
+    assert [site["layer"] for site in found["sites"]] == [f"conv{i}" for i in range(1, 6)]
+    assert found["sites"][3]["filters"] == [8, 8, 3, 3]
+    assert found["sites"][3]["natural_seconds"] > 0
 
 
 def test_the_command_on_one_s_own_network(

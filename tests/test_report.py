@@ -12,9 +12,10 @@ from rich.console import Console
 
 from filtergan.config.fields import DatasetConfig, StudyConfig
 from filtergan.figures.style import DASH, MINUS
+from filtergan.machine.sheets import fitted
 from filtergan.measures.latents import latent_name
 from filtergan.measures.registry import REGISTRY, result
-from filtergan.report import duration, number, summary_table, write_report
+from filtergan.report import duration, number, summary_sheets, write_report
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import TOO_SHORT, JudgesRecord, SiteRecord, StageRecord
 
@@ -195,13 +196,13 @@ def test_a_run_too_short_to_judge_is_neither_a_success_nor_a_failure(run):
     assert f"conv2 read at activation, {told}" in page
     assert "the generator was trained too briefly to say." in page
     assert '<div class="banner no">' not in page
-    conv4, conv2 = summary_table(run)
+    conv4, conv2 = summary_sheets(run)
     assert str(conv2.title) == "conv2 read at activation: too short to say"
     assert (conv4.title_style, conv2.title_style) == ("bold green", "bold")
     assert conv2.caption_style == "none"
     site.verdict = "diverged"
-    assert "red" in str(summary_table(run)[1].title_style)
-    assert summary_table(run)[1].caption_style == "red"
+    assert "red" in str(summary_sheets(run)[1].title_style)
+    assert summary_sheets(run)[1].caption_style == "red"
     assert '<div class="banner no">' in write_report(run).read_text()
 
 
@@ -265,17 +266,17 @@ def test_no_internal_code_reaches_the_reader(run):
     assert not re.search(r"\bM([1-9]|10)\b", text)
 
 
-def test_summary_tables(run):
+def test_summary_sheetss(run):
     output = io.StringIO()
     console = Console(width=140, file=output)
-    for table in summary_table(run):
-        console.print(table)
+    for sheet in summary_sheets(run):
+        console.print(*fitted(sheet, 140))
     text = output.getvalue()
     assert "conv4 read at activation: converged" in text
     assert "conv2 read at activation: collapsed" in text
     assert "All draws are alike: filter_spread is 0.0100, below 0.02." in text
     assert "0.9920 to 0.9955" in text
-    assert [t.row_count for t in summary_table(bare(run))] == [0, 0]
+    assert [len(s.rows) for s in summary_sheets(bare(run))] == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from filtergan.config.older import renewed
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result
-from filtergan.report import findings, summary_table, write_report
+from filtergan.report import findings, summary_sheets, tables, write_report
 from filtergan.report.planted import planted
 from filtergan.report.tables import GROUPS, MAIN
 from filtergan.report.text import brief
@@ -201,10 +201,10 @@ def test_main_measures_are_registered_few_and_every_measure_has_a_group():
 
 
 def test_the_terminal_shows_the_main_measures_and_the_verdicts(run):
-    site, claims = summary_table(run)
-    assert site.row_count <= 30
+    site, claims = summary_sheets(run)
+    assert len(site.rows) <= 30
     assert "an invariance is shown" in str(site.caption)
-    assert list(claims.columns[1].cells) == ["not supported", "undecided"]
+    assert [row[1] for row in claims.rows] == ["not supported", "undecided"]
 
 
 def test_an_invariance_is_shown_only_if_all_gates_and_findings_are_passed(site):
@@ -253,7 +253,7 @@ def test_a_failed_gate_is_said_wherever_traversals_are_shown(run, site, name, va
     assert (
         f"conv4 read at activation: not to be believed ({failure})." in page
     )  # the planted invariance
-    assert str(summary_table(run)[0].caption_style) == "red"
+    assert str(summary_sheets(run)[0].caption_style) == "red"
 
 
 def test_the_null_is_judged_by_the_same_tests(site):
@@ -354,7 +354,7 @@ def test_the_report_of_a_committed_record(tmp_path, folder):
     page = written(run)
     assert "not to be believed" in page
     assert "What kind of change" in page
-    assert summary_table(run)[0].row_count > 10
+    assert len(summary_sheets(run)[0].rows) > 10
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from filtergan.errors import UserError
-from filtergan.machine import distributed, runtime
+from filtergan.machine import distributed, runtime, telling
+from filtergan.machine.outlook import Outlook, Part
 
 
 def test_cpu_is_always_there() -> None:
@@ -98,13 +99,13 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
-    monkeypatch.setattr(runtime, "time", fake)
+    monkeypatch.setattr(telling, "time", fake)
     return fake
 
 
 def work(clock: Clock, total: int, seconds: float, step: int = 1, done: int = 0) -> None:
     """Work of so many seconds a unit, of which some may have been done earlier."""
-    with runtime.progress(total, "training", "steps") as advance:
+    with telling.progress(total, "training", "steps") as advance:
         advance(done)
         for _ in range(done, total, step):
             clock.now += seconds * step
@@ -142,15 +143,15 @@ def test_only_the_first_process_tells(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], clock: Clock
 ) -> None:
     monkeypatch.setattr(distributed, "size", lambda: 2)
-    with runtime.progress(10, "training", "steps") as advance:
+    with telling.progress(10, "training", "steps") as advance:
         advance(8)  # what it counts for the others is a guess
     assert capfd.readouterr().err == "  training: 10 of 10 steps, 0.0 s\n"
     monkeypatch.setattr(distributed, "first", lambda: False)
     work(clock, 100, 1.0)
-    runtime.say("something")
+    telling.say("something")
     assert capfd.readouterr() == ("", "")
     monkeypatch.undo()
-    runtime.say("something")
+    telling.say("something")
     assert capfd.readouterr() == ("", "filtergan: something\n")
 
 
@@ -186,33 +187,65 @@ def test_progress_in_a_notebook(
     notebook = Notebook(monkeypatch)
     if not widgets:
         monkeypatch.delitem(sys.modules, "ipywidgets")
-    made = functools.partial(Console, force_jupyter=True, width=100)
-    monkeypatch.setattr(runtime, "Console", made)
-    with runtime.progress(10, "training", "steps") as advance:
+    made = functools.partial(Console, force_jupyter=True, width=115)
+    monkeypatch.setattr(telling, "Console", made)
+    with telling.progress(10, "training", "steps") as advance:
         advance(10)
     assert ("10/10" in "".join(notebook.shown)) == widgets
     assert ("10 of 10 steps" in capfd.readouterr().err) != widgets
 
 
-def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("width", [80, 120])
+def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     screen = io.StringIO()
 
     def console(stderr: bool) -> Console:
         assert stderr
-        return Console(file=screen, force_terminal=True, width=120)
+        return Console(file=screen, force_terminal=True, width=width)
 
-    monkeypatch.setattr(runtime, "Console", console)
-    with runtime.progress(10, "training", "steps") as advance:
-        advance(4)
-        advance(6)
-    shown = screen.getvalue()
-    assert "training" in shown
-    assert "10/10" in shown
-    assert "steps/s" in shown
+    monkeypatch.setattr(telling, "Console", console)
+    for name in ("training", "single draws of conv4@bn5/natural", "x" * 60):
+        with telling.progress(10, name, "steps") as advance:
+            advance(4)
+            advance(6)
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", screen.getvalue())
+    lines = [line for part in plain.splitlines() for line in part.split("\r") if "━" in line]
+    assert {len(line) for line in lines} == {width}
+    assert len({line.index("━") for line in lines}) == 1  # all bars begin in one column
+    assert ("10/10" in plain) == ("steps/s" in plain) == (width == 120)
+    assert "100 %" in plain or width == 120
+    assert plain.count("x") % 60 == 0  # a long name is wrapped, and not cut
+
+
+def test_quietly_only_warnings_are_told(capfd: pytest.CaptureFixture[str], clock: Clock) -> None:
+    with telling.quiet():
+        telling.say("a stage begins")
+        work(clock, 100, 1.0)
+        telling.warn("the network is near chance")
+    assert capfd.readouterr() == ("", "filtergan: the network is near chance\n")
+    telling.say("a stage begins")
+    assert "begins" in capfd.readouterr().err
+
+
+def test_lines_tell_the_time_left_of_the_study(
+    capfd: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    outlook = Outlook([Part("one", "training", 10.0), Part("two", "more", 20.0)])
+    with telling.expecting(outlook):
+        telling.enter("one", "stage 1 of 2, one")
+        work(clock, 100, 1.0)
+        telling.leave("one", 120.0)
+        telling.enter("two", "stage 2 of 2, two")
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == "filtergan: stage 1 of 2, one begins"
+    # 10 expected seconds take 100, so the other 20 take 200.
+    assert lines[1].endswith("about 1 min 30 s left (of the study 4 min 50 s)")
+    # As it took 120, they take 240.
+    assert lines[-1] == "filtergan: stage 2 of 2, two begins; about 4 min 00 s left"
 
 
 def test_progress_lets_errors_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ZeroDivisionError), runtime.progress(1, "training", "steps"):
+    with pytest.raises(ZeroDivisionError), telling.progress(1, "training", "steps"):
         raise ZeroDivisionError
 
 

@@ -259,7 +259,7 @@ def test_a_study_of_three_sites_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "record.json").write_text(other.model_dump_json(by_alias=True))
     found = compare.compare([run.path, tmp_path / "other"], ["filter_spread"])
-    assert len(compare.tables(found)) == 3
+    assert len(compare.sheets(found)) == 3
 
     study.run_stage("train-cnn", run.path)  # by names; what rested on it is forgotten
     assert not RunDirectory.open(run.path).record.figures

@@ -15,7 +15,10 @@ from PIL import Image
 from filtergan import study
 from filtergan.config.fields import StudyConfig, parse
 from filtergan.config.presets import tiny
-from filtergan.machine import distributed, runtime
+from filtergan.machine import distributed, telling
+from filtergan.study.expected import expected as parts_of
+from filtergan.study.materials import Materials
+from filtergan.study.stages import stages_of
 
 CHANGES: dict[str, Any] = {
     "threads": 1,
@@ -42,7 +45,7 @@ CHANGES: dict[str, Any] = {
 
 @dataclass
 class Bar:
-    """Stands for a bar of `runtime.progress`."""
+    """Stands for a bar of `telling.progress`."""
 
     total: int
     description: str
@@ -72,7 +75,7 @@ class Bars:
 @pytest.fixture
 def bars(monkeypatch: pytest.MonkeyPatch) -> Bars:
     fake = Bars()
-    monkeypatch.setattr(runtime, "progress", fake.progress)
+    monkeypatch.setattr(telling, "progress", fake.progress)
     return fake
 
 
@@ -122,6 +125,16 @@ def test_every_bar_ends_at_its_total(config: StudyConfig, bars: Bars, tmp_path: 
     found = {bar.description for bar in bars.shown}
     assert found - expected == {found_one for found_one in found if found_one.startswith("random ")}
     assert expected < found
+    materials = Materials(config)
+    materials.check()
+    foreseen = {(part.stage, part.told): part.seconds for part in parts_of(materials)}
+    assert {told for _, told in foreseen} - {""} < found
+    assert all(seconds > 0 for seconds in foreseen.values())
+    assert list(dict.fromkeys(stage for stage, _ in foreseen)) == [
+        stage
+        for stage in stages_of(config)
+        if stage != "train-judges"  # they are kept by now
+    ]
 
 
 def test_a_share_of_the_work_counts_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,24 +157,27 @@ def test_stages_and_from_where_they_go_on(
         out, err = capsys.readouterr()
         assert out == ""
         lines = [line.removeprefix("filtergan: ") for line in err.splitlines()]
-        return [re.sub(r"took [\d.]+ (s|min .*)$", "took a time", line) for line in lines]
+        lines = [re.sub(r"took [\d.]+ (s|min .*)$", "took a time", line) for line in lines]
+        return [re.sub(r"; about .* left$", "", line) for line in lines]  # in `test_outlook`
 
     study.run(config, run, until="train-cnn")
-    assert told() == ["train-cnn begins", "train-cnn took a time"]
+    assert told() == ["stage 1 of 1, train-cnn begins", "train-cnn took a time"]
 
     bars.stop_at = ("generator of conv2@activation", 6)
     with pytest.raises(KeyboardInterrupt):
         study.run(config, run, until="train-gan", resume=True)
     assert told() == [
         "the study goes on with stage ceilings",
-        *("ceilings begins", "ceilings took a time", "train-gan begins"),
+        "stage 2 of 3, ceilings begins",
+        "ceilings took a time",
+        "stage 3 of 3, train-gan begins",
     ]
 
     bars.stop_at = None
     study.run(config, run, until="train-gan", resume=True)
     assert told() == [
         "the study goes on with stage train-gan (done there: conv4@activation)",
-        "train-gan begins",
+        "stage 3 of 3, train-gan begins",
         "the generator of conv2 read at activation goes on from step 4 of 11",
         "train-gan took a time",
     ]

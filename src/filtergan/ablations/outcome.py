@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-from rich.table import Table
-
 from filtergan.config.site_names import counterpart
+from filtergan.machine.sheets import Sheet
 from filtergan.measures.gates import value_of
 from filtergan.runs.record import Record, SiteRecord
 
@@ -55,7 +54,7 @@ def compare(records: Mapping[str, Mapping[int, Record]]) -> dict[str, Any]:
     }
 
 
-def tables(found: Mapping[str, Any]) -> list[Table]:
+def sheets(found: Mapping[str, Any]) -> list[Sheet]:
     """Two tables for each site: mean and range over seeds, then the differences from the base.
 
     Args:
@@ -64,17 +63,14 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
     made = []
     for site, variants in found.items():
         for title, part in (("mean and range over seeds", None), ("less base", "less_base")):
-            table = Table(title=f"{site}: {title}", show_lines=True)
-            table.add_column("variant", no_wrap=True)
-            table.add_column("verdicts")
-            for head in COLUMNS.values():
-                table.add_column(head, justify="right")
+            rows = []
             for name, variant in variants.items():
                 measures = variant["measures"].values()
                 cells = (_cell(m if part is None else m[part]) for m in measures)
                 if part is None or name != "base":
-                    table.add_row(name, verdicts(variant), *cells)
-            made.append(table)
+                    rows.append([name, verdicts(variant), *cells])
+            head = ("variant", "verdicts", *COLUMNS.values())
+            made.append(Sheet(f"{site}: {title}", head, rows, words=(1,)))
     return made
 
 

@@ -17,7 +17,7 @@ from filtergan.errors import UserError
 from filtergan.families.catalogue import FAMILIES, to_ask
 from filtergan.families.family import Family, Fixed
 from filtergan.images.domain import as_pixels
-from filtergan.machine import runtime
+from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.measures.ratios import ratio_interval
 from filtergan.measures.statistics import interval
@@ -108,7 +108,7 @@ def ceilings_of(
     """
     asked = Asked.of(site, train, test, config, seed)
     fixed = chosen_of(families, asked.train.shape[1])
-    with runtime.progress(len(fixed), f"ceilings of {site.name}", "families") as advance:
+    with telling.progress(len(fixed), f"ceilings of {site.name}", "families") as advance:
         found = {}
         for name, (family, one) in fixed.items():
             found[name] = asked.ceiling(family.name, one, config)

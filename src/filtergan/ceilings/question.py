@@ -23,7 +23,7 @@ from filtergan.ceilings.undoing import CHUNK, PLAIN, left
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 from filtergan.families.family import Family
-from filtergan.machine import runtime
+from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike
 from filtergan.measures.ratios import jackknife_reach
 from filtergan.runs.record import MeasureRecord
@@ -117,7 +117,7 @@ def ask(
             f"{list(plain.shape)}."
         )
     found = {}
-    with runtime.progress(len(fixed), f"questions to {site.name}", "families") as advance:
+    with telling.progress(len(fixed), f"questions to {site.name}", "families") as advance:
         for name, (family, one) in fixed.items():
             found[name] = _answer(asked, plain, asked.ceiling(family.name, one, config))
             advance()

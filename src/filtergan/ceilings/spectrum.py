@@ -29,7 +29,7 @@ from filtergan.errors import UserError
 from filtergan.families.family import Fixed
 from filtergan.figures import directions_figure
 from filtergan.images.image_fields import KINDS, FieldSpace
-from filtergan.machine import runtime
+from filtergan.machine import telling
 from filtergan.machine.storage import RowsLike
 from filtergan.sites.convolution import convolve
 from filtergan.sites.site import Site
@@ -162,7 +162,7 @@ def spectrum_of(
     space = FieldSpace(shape, tuple(kinds), grid)
     parts = (fitted, *held.tensor_split(2))
     total = sum(map(len, parts))
-    with runtime.progress(total, f"spectrum of {site.name}", "images") as advance:
+    with telling.progress(total, f"spectrum of {site.name}", "images") as advance:
         known, chosen, judged = (Forms.of(site, space, part, advance) for part in parts)
     found = [_solved(known, chosen, judged, null) for null in (False, True)]
     (ridge, theta, solution, shares), (*_, nulls) = found
@@ -212,7 +212,7 @@ class Forms:
     norm: float = 0.0
 
     @classmethod
-    def of(cls, site: Site, space: FieldSpace, x: Tensor, advance: runtime.Tick) -> "Forms":
+    def of(cls, site: Site, space: FieldSpace, x: Tensor, advance: telling.Tick) -> "Forms":
         """The forms of some images, in float64."""
         o, d = len(site.filters), site.filters[0].numel()
         m = space.size[0] * space.grid**2

@@ -17,7 +17,7 @@ from filtergan.classifiers.fitting import channels_last, fit, predict, steps_of
 from filtergan.config.fields import JudgeConfig
 from filtergan.errors import UserError
 from filtergan.images.dataset import Dataset
-from filtergan.machine import runtime
+from filtergan.machine import runtime, telling
 from filtergan.machine.distributed import lead
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors, writing
 from filtergan.machine.storage import Rows, Subset, cache_folder
@@ -115,7 +115,7 @@ class Judges:
             UserError: The file is missing or damaged, or holds something else.
         """
         tensors, words = load_tensors(path), load_metadata(path)
-        networks = [_make(i, dataset) for i in range(config.networks)]
+        networks = untrained(dataset, config)
         try:
             for i, network in enumerate(networks):
                 own = {k: tensors[f"{i}.{k}"] for k in network.state_dict()}
@@ -178,9 +178,9 @@ def train_judges(
         UserError: The loss of one is not finite (exit code 1).
     """
     train, test, started = dataset.train, dataset.test, time.monotonic()
-    networks = [_make(i, dataset) for i in range(config.networks)]
+    networks = untrained(dataset, config)
     steps = config.networks * steps_of(len(train), config.epochs, config.batch)
-    with runtime.progress(steps, "judges", "steps") as advance:
+    with telling.progress(steps, "judges", "steps") as advance:
         for i, network in enumerate(networks):
             fit(
                 network,
@@ -201,6 +201,11 @@ def train_judges(
         network.eval()
     whitening = _whiten(predict(_vgg(networks).statistics, part, device=device))
     return Judges(networks, correct, whitening, round(time.monotonic() - started, 3), device)
+
+
+def untrained(dataset: Dataset, config: JudgeConfig) -> list[nn.Module]:
+    """The judges of a dataset before their training."""
+    return [_make(i, dataset) for i in range(config.networks)]
 
 
 def judges_file(dataset: Dataset, config: JudgeConfig) -> Path:

@@ -115,6 +115,7 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
         stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
         stage.add_argument("--device", help="another device than its config says")
         _add_processes(stage)
+        _add_output(stage)
     return whole
 
 
@@ -145,15 +146,24 @@ def _add_study(commands: Any, base: StudyConfig, everything: bool) -> None:
     meaning = "All stages, from images to the report."
     usage = "filtergan study (PRESET | --config FILE) [options]"
     study = _with_a_config(commands, "study", meaning, meaning + "\n" + STUDY, usage)
-    study.add_argument("--out", metavar="DIR", help="[default: runs/PRESET-seedSEED]")
+    study.add_argument("-o", "--out", metavar="DIR", help="[default: runs/PRESET-seedSEED]")
     until = f"stop after it: {', '.join(STAGES)}" if everything else argparse.SUPPRESS
     study.add_argument("--until", choices=STAGES, metavar="STAGE", help=until)
     existing = study.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="continue the study in DIR")
     existing.add_argument("--overwrite", action="store_true", help="replace the study in DIR")
     _add_processes(study, everything)
-    study.add_argument("--dry-run", action="store_true", help="print the config and stop")
+    meaning = "print the config, with an estimate of the time it takes, and stop"
+    study.add_argument("--dry-run", action="store_true", help=meaning)
+    _add_output(study)
     add_config(study, base, everything)
+
+
+def _add_output(command: Any) -> None:
+    meaning = "tell nothing on the way; warnings and errors remain"
+    command.add_argument("-q", "--quiet", action="store_true", help=meaning)
+    meaning = "print one JSON document instead of tables"
+    command.add_argument("--json", action="store_true", help=meaning)
 
 
 def _add_processes(command: Any, everything: bool = True) -> None:
@@ -171,13 +181,15 @@ def _add_ablate(commands: Any, base: StudyConfig, everything: bool) -> None:
     description = ABLATE.format(variants=variants)
     ablate = _with_a_config(commands, "ablate", meaning, description, usage)
     ablate.add_argument(
-        "--out",
+        *("-o", "--out"),
         metavar="DIR",
         default="runs/ablations",
         help="a study lies in DIR/NAME/seedSEED [default: runs/ablations]",
     )
     ablate.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0, 1, 2])
     ablate.add_argument("--only", metavar="NAME", nargs="+", help="some of the names above")
+    meaning = "tell nothing on the way; warnings and errors remain"
+    ablate.add_argument("-q", "--quiet", action="store_true", help=meaning)
     add_config(ablate, base, everything, without=("seed",))
 
 
@@ -192,13 +204,16 @@ def _add_compare(commands: Any) -> None:
     )
     compare.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     compare.add_argument("--measures", nargs="+", metavar="NAME", help="compare these only")
-    compare.add_argument("--out", metavar="FILE", help="write it to a .json or .md file as well")
+    meaning = "write it to a file as well: .json, .csv, .md or .tex (booktabs)"
+    compare.add_argument("-o", "--out", metavar="FILE", help=meaning)
+    _add_output(compare)
 
 
 def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:
     meaning = "The convolutions of a network that can be studied, and what that would cost."
     usage = "filtergan layers (PRESET | --config FILE | --model FACTORY) [options]"
     layers = _with_a_config(commands, "layers", meaning, meaning + "\n" + LAYERS, usage)
+    _add_output(layers)
     add_config(layers, base, everything, without=("layer",))
 
 
@@ -220,6 +235,7 @@ def _add_ask(commands: Any) -> None:
     )
     ask.add_argument("--data", help="its images, where they have moved")
     ask.add_argument("--device", help="another device than its config says")
+    _add_output(ask)
 
 
 def _add_share(commands: Any) -> None:
@@ -270,6 +286,7 @@ def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
     usage = "filtergan ceilings (RUN | --model FACTORY) [options]"
     ceilings = _with_a_config(commands, "ceilings", meaning, meaning + "\n" + CEILINGS, usage)
     _add_processes(ceilings, everything)
+    _add_output(ceilings)
     add_config(ceilings, base, everything)
 
 

@@ -4,14 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli import launcher
 from filtergan.cli.arguments import HUB, asked_sites, commands_of, figure_path, parser, refuse
 from filtergan.cli.options import FIELD, base_of, override
-from filtergan.config.fields import StudyConfig, dump
+from filtergan.config.fields import StudyConfig
 from filtergan.config.presets import PRESETS
+from filtergan.config.site_names import PAPER, SiteName
 from filtergan.errors import UserError
 from filtergan.plot.gallery import FIGURES
 
@@ -44,7 +44,17 @@ def _run(argv: list[str]) -> None:
         refuse(unknown[0], whole, arguments.command)
     if arguments.command is None:
         whole.print_help()
-    elif arguments.command == "study":
+    elif vars(arguments).get("quiet"):
+        from filtergan.machine import telling
+
+        with telling.quiet():
+            _perform(arguments, argv)
+    else:
+        _perform(arguments, argv)
+
+
+def _perform(arguments: argparse.Namespace, argv: list[str]) -> None:
+    if arguments.command == "study":
         _study(arguments, argv)
     elif arguments.command == "ablate":
         _ablate(arguments)
@@ -70,11 +80,11 @@ def _study(arguments: argparse.Namespace, argv: list[str]) -> None:
         return
     out = Path(arguments.out or f"runs/{config.preset}-seed{config.seed}")
     if arguments.dry_run:
-        print(f"# a study in {out}\n{dump(config)}", end="")
-        return
+        return _plan(config, out, arguments)
     if launcher.several(arguments.processes, arguments.nodes):
         return launcher.launch(argv, arguments.processes or 1, arguments.nodes or 1)
     from filtergan import study  # brings torch, which takes seconds to import
+    from filtergan.cli import output
 
     run = study.run(
         config,
@@ -83,44 +93,49 @@ def _study(arguments: argparse.Namespace, argv: list[str]) -> None:
         resume=arguments.resume,
         overwrite=arguments.overwrite,
     )
-    _tell(run)
+    output.put_study(run, arguments.json)
+
+
+def _plan(config: StudyConfig, out: Path, arguments: argparse.Namespace) -> None:
+    """The config, and what its stages should take where its images and its network are at hand."""
+    from filtergan.cli import output
+    from filtergan.study.expected import planned
+
+    output.put_plan(config, out, planned(config, arguments.until), arguments.json)
 
 
 def _ablate(arguments: argparse.Namespace) -> None:
     config = _config(arguments)
     if config is None:
         return
-    from rich.console import Console
-
     from filtergan.ablations import outcome, queue
+    from filtergan.cli import output
+    from filtergan.machine import telling
 
     out = Path(arguments.out)
 
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     try:
-        found = queue.run(config, out, arguments.seeds, arguments.only or VARIANTS, tell)
+        found = queue.run(config, out, arguments.seeds, arguments.only or VARIANTS, telling.say)
     except KeyboardInterrupt:
         raise UserError("interrupted; the same command goes on from here", exit_code=130) from None
-    console = Console(width=None if sys.stdout.isatty() else 180)
-    console.print(*outcome.tables(found), sep="\n")
+    output.show(*outcome.sheets(found))
     print(f"The numbers: {out / 'ablation.json'}")
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from rich.console import Console
-
     from filtergan import compare
+    from filtergan.cli import output
 
     out = None if arguments.out is None else Path(arguments.out)
     if out is not None:
         compare.check_ending(out)
     found = compare.compare([Path(run) for run in arguments.runs], arguments.measures)
-    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
-    console.print(*compare.heading(found), *compare.tables(found), sep="\n")
     if out is not None:
         compare.write(found, out)
+    if arguments.json:
+        return output.put(compare.document(found))
+    output.put_sheets(compare.heading(found), compare.sheets(found))
+    if out is not None:
         print(f"The comparison: {out}")
 
 
@@ -128,8 +143,7 @@ def _layers(arguments: argparse.Namespace) -> None:
     config = _config(arguments)
     if config is None:
         return
-    from rich.console import Console
-
+    from filtergan.cli import output
     from filtergan.machine import runtime
     from filtergan.study import layers
     from filtergan.study.materials import Materials
@@ -140,24 +154,22 @@ def _layers(arguments: argparse.Namespace) -> None:
     data = materials.dataset
     example = data.test.pixels(slice(2)).to(materials.device)
     rows = layers.layers(materials.network, example, config, len(data.train))
-    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
-    console.print(layers.table(rows, config))
+    if arguments.json:
+        return output.put(layers.document(rows, config))
+    output.show(layers.sheet(rows, config))
 
 
 def _ask(arguments: argparse.Namespace) -> None:
-    from rich.console import Console
-
+    from filtergan.cli import output
     from filtergan.machine import runtime
-    from filtergan.report.bounds import answer_table
     from filtergan.study.measuring.of_families import answers_at
     from filtergan.study.opened import open_run
 
     run = open_run(arguments.run, data=arguments.data, device=arguments.device)
     runtime.set_threads(run.config.threads)
-    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
-    for name in asked_sites(run.sites, arguments.layer, arguments.response):
-        found = answers_at(run, name, arguments.family)
-        console.print(answer_table(name, found))
+    asked = asked_sites(run.sites, arguments.layer, arguments.response)
+    found = {name: answers_at(run, name, arguments.family) for name in asked}
+    output.put_answers(found, arguments.json)
 
 
 def _share(arguments: argparse.Namespace) -> None:
@@ -208,20 +220,19 @@ def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:
             raise UserError(f"A run has its own config; leave out --{others[0].replace('_', '-')}.")
         arguments.run, arguments.device = arguments.preset, vars(arguments).get(f"{FIELD}device")
         return _stage(arguments, argv)
-    from rich.console import Console
-
+    from filtergan.cli import output
     from filtergan.machine import runtime
-    from filtergan.report.bounds import ceiling_table
     from filtergan.study.materials import Materials
     from filtergan.study.measuring.of_families import ceilings_at
 
     runtime.set_threads(config.threads)
     materials = Materials(config)
     materials.check()
-    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
-    for name in materials.config.sites:
-        found = ceilings_at(materials, name)
-        console.print(ceiling_table(name, {key: one.record for key, one in found.items()}))
+    found = {
+        name: {key: one.record for key, one in ceilings_at(materials, name).items()}
+        for name in materials.config.sites
+    }
+    output.put_ceilings(found, arguments.json)
 
 
 def _config(arguments: argparse.Namespace) -> StudyConfig | None:
@@ -240,21 +251,11 @@ def _stage(arguments: argparse.Namespace, argv: list[str]) -> None:
     if launcher.several(arguments.processes, arguments.nodes):
         return launcher.launch(argv, arguments.processes or 1, arguments.nodes or 1)
     from filtergan import study
+    from filtergan.cli import output
 
-    _tell(study.run_stage(arguments.command, Path(arguments.run), arguments.device))
-
-
-def _tell(run: Any) -> None:
-    """Print the verdicts and measures, if there are any yet, and where the files lie."""
-    from rich.console import Console
-
-    from filtergan import report
-    from filtergan.machine import distributed
-
-    if not distributed.first():
-        return
-    if any(site.verdict or site.measures for site in run.record.sites.values()):
-        console = Console(width=None if sys.stdout.isatty() else 120)
-        console.print(*report.summary_table(run), sep="\n")
-    page = run.path / "report.html"
-    print(f"The report: {page}" if page.exists() else f"The run directory: {run.path}")
+    run = study.run_stage(arguments.command, Path(arguments.run), arguments.device)
+    if arguments.command == "ceilings":
+        sites = run.record.sites.items()
+        found = {SiteName.parse(name).under(PAPER): site.ceilings for name, site in sites}
+        return output.put_ceilings(found, arguments.json)
+    output.put_study(run, arguments.json)

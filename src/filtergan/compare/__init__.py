@@ -1,7 +1,8 @@
 """Runs side by side: each measure with its interval, differences tested (`filtergan compare`)."""
 
 from filtergan.compare.comparison import Comparison, Configuration, Row, compare
-from filtergan.compare.printed import check_ending, heading, tables, write
+from filtergan.compare.printed import heading, sheets
+from filtergan.compare.export import check_ending, document, write
 
 __all__ = [
     "Comparison",
@@ -9,7 +10,8 @@ __all__ = [
     "Row",
     "check_ending",
     "compare",
+    "document",
     "heading",
-    "tables",
+    "sheets",
     "write",
 ]

@@ -1,36 +1,14 @@
-"""A comparison as tables for the terminal, as a Markdown page and as JSON."""
+"""A comparison as tables of text: for the terminal, and for what `written` makes of them."""
 
-import dataclasses
-import json
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from rich.table import Table
+from collections.abc import Mapping
 
 from filtergan.compare.comparison import Comparison, Configuration, Row, known, numbered, results_of
-from filtergan.errors import UserError
-from filtergan.machine.files import json_safe, write_atomic
+from filtergan.machine.sheets import Sheet
 from filtergan.measures.contrasts import Difference, Estimate
 
-SCHEMA = "filtergan-comparison-1"
 ALPHA = 0.05
-
-_Sheet = tuple[str, list[str], list[list[str]]]
-
-
-def tables(comparison: Comparison) -> list[Table]:
-    """For the terminal: a table per site and configuration that is compared with the first."""
-    shown = []
-    for title, head, rows in _sheets(comparison):
-        table = Table(title=title, title_style="bold")
-        for place, column in enumerate(head):
-            table.add_column(column, justify="right" if place else "left", no_wrap=place == 0)
-        for row in rows:
-            style = {"better": "green", "worse": "red"}.get(row[-1].rpartition(" ")[2])
-            table.add_row(*row, style=style)
-        shown.append(table)
-    return shown
+STYLES = {"better": "green", "worse": "red"}
 
 
 def heading(comparison: Comparison) -> list[str]:
@@ -38,30 +16,8 @@ def heading(comparison: Comparison) -> list[str]:
     return [*map(str, comparison.configurations), *comparison.notes]
 
 
-def write(comparison: Comparison, path: Path) -> None:
-    """Write the comparison, whole or not at all, as JSON or as a Markdown page by the ending.
-
-    Raises:
-        UserError: The ending is another, or the file could not be written (exit code 1).
-    """
-    check_ending(path)
-    text = _json(comparison) if path.suffix == ".json" else _markdown(comparison)
-    write_atomic(path, text.encode())
-
-
-def check_ending(path: Path) -> None:
-    """Refuse a file that `write` would not know how to write.
-
-    Raises:
-        UserError: It ends neither in .json nor in .md.
-    """
-    if path.suffix not in (".json", ".md"):
-        raise UserError(
-            f"A comparison is written as .json or .md, not to {path}; name such a file."
-        )
-
-
-def _sheets(comparison: Comparison) -> list[_Sheet]:
+def sheets(comparison: Comparison) -> list[Sheet]:
+    """A table per site and configuration that is compared with the first."""
     first, *others = comparison.configurations
     if not others:
         return [_seeds_sheet(first, site, rows) for site, rows in comparison.sites.items()]
@@ -73,7 +29,7 @@ def _sheets(comparison: Comparison) -> list[_Sheet]:
     ]
 
 
-def _seeds_sheet(configuration: Configuration, site: str, rows: Mapping[str, Row]) -> _Sheet:
+def _seeds_sheet(configuration: Configuration, site: str, rows: Mapping[str, Row]) -> Sheet:
     """Runs of one configuration: each seed, and what they say together."""
     results = results_of(configuration, site)
     seeds = list(configuration.runs)
@@ -86,21 +42,23 @@ def _seeds_sheet(configuration: Configuration, site: str, rows: Mapping[str, Row
         interval = _interval(estimate.low, estimate.high, digits)
         spread = _number(estimate.sd, digits)
         lines.append([name, *each, _number(estimate.value, digits), interval, spread])
-    return f"{site}: {numbered('seed', seeds)} of one configuration", head, lines
+    return Sheet(f"{site}: {numbered('seed', seeds)} of one configuration", head, lines)
 
 
-def _pair_sheet(site: str, rows: Mapping[str, Row], first: str, other: str) -> _Sheet:
-    head = ["measure", first, other, f"{other} less {first}", "p (Holm)", ""]
-    lines = []
+def _pair_sheet(site: str, rows: Mapping[str, Row], first: str, other: str) -> Sheet:
+    head = ["measure", first, other, f"{other} less {first}", "p (Holm)"]
+    lines, styles = [], {}
     for name, row in rows.items():
         if other not in row.differences:
             continue
         test, digits = row.differences[other], _digits(row.differences[other])
         pair = [_with_interval(row.estimates[c], digits) for c in (first, other)]
-        lines.append(
-            [name, *pair, _with_interval(test, digits), _p(test.p_holm), _says(name, test, other)]
-        )
-    return f"{site}: {other} against {first}", head, lines
+        decided = _says(name, test, other)
+        p = f"{_p(test.p_holm)}\n{decided}".rstrip()
+        if style := STYLES.get(decided.rpartition(" ")[2]):
+            styles[len(lines)] = style
+        lines.append([name, *pair, _with_interval(test, digits), p])
+    return Sheet(f"{site}: {other} against {first}", head, lines, styles=styles)
 
 
 def _says(name: str, test: Difference, other: str) -> str:
@@ -131,47 +89,9 @@ def _interval(low: float, high: float, digits: int) -> str:
 
 def _with_interval(found: Estimate | Difference, digits: int) -> str:
     text = _number(found.value, digits)
-    return text if math.isnan(found.low) else f"{text} ({_interval(found.low, found.high, digits)})"
+    ends = "" if math.isnan(found.low) else f"\n({_interval(found.low, found.high, digits)})"
+    return text + ends
 
 
 def _p(p: float) -> str:
     return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _markdown(comparison: Comparison) -> str:
-    lines = ["# Runs compared", "", *(f"- {line}" for line in heading(comparison)), ""]
-    for title, head, rows in _sheets(comparison):
-        lines += [f"## {title}", "", *map(_line, (head, ["---"] * len(head), *rows)), ""]
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _json(comparison: Comparison) -> str:
-    configurations = [
-        {
-            "name": c.name,
-            "settings": c.settings,
-            "runs": {str(seed): str(path) for seed, path in c.runs.items()},
-        }
-        for c in comparison.configurations
-    ]
-    sites = {
-        site: {
-            name: {
-                "estimates": {n: dataclasses.asdict(e) for n, e in row.estimates.items()},
-                "differences": {n: dataclasses.asdict(d) for n, d in row.differences.items()},
-            }
-            for name, row in rows.items()
-        }
-        for site, rows in comparison.sites.items()
-    }
-    content = {
-        "schema": SCHEMA,
-        "configurations": configurations,
-        "notes": list(comparison.notes),
-        "sites": sites,
-    }
-    return json.dumps(json_safe(content), indent=2, allow_nan=False) + "\n"

@@ -77,7 +77,7 @@ def estimate(
     z = torch.empty(n, config.latent, device="meta")
     responses = torch.empty(n, *response.shape[1:], device="meta")
     parts = (
-        n * convolution_flop(tuple(site.filters.shape), _places(site, inputs)),
+        n * convolution_flop(tuple(site.filters.shape), places_of(site, inputs)),
         flop(lambda: gan.generator(z)),
         flop(lambda: gan.discriminator(responses)),
         flop(lambda: gan.discriminator.trunk[0](responses)),
@@ -85,8 +85,8 @@ def estimate(
     total = sum(k * f for k, f in zip(PASSES[config.updates], parts, strict=True))
 
     moved = [weight for player in players for weight in player.weights]
-    states, gradients = _numbers(moved), _numbers(set(moved))
-    held = sum(_numbers(module.parameters()) for module in players.modules().values())
+    states, gradients = numbers_of(moved), numbers_of(set(moved))
+    held = sum(numbers_of(module.parameters()) for module in players.modules().values())
     draws, seen = n * site.filters.numel(), responses.numel()
     one = inputs[0].numel() * FLOAT
     cached = max(config.cache_mib * MIB // one, n)
@@ -97,7 +97,8 @@ def estimate(
     return Cost(total, FLOAT * touched, (cached * one + kept + FLOAT * numbers) / MIB)
 
 
-def _numbers(weights: Iterable[Tensor]) -> int:
+def numbers_of(weights: Iterable[Tensor]) -> int:
+    """How many numbers some tensors hold."""
     return sum(weight.numel() for weight in weights)
 
 
@@ -106,7 +107,7 @@ def convolution_flop(filters: tuple[int, ...], places: int) -> int:
     return 2 * math.prod(filters) * places
 
 
-def _places(site: Site, inputs: Tensor) -> int:
+def places_of(site: Site, inputs: Tensor) -> int:
     """Positions of the convolution's output, which a later response point does not show."""
     geometry, kernel = site.geometry, site.filters.shape[2:]
     padded = torch.tensor(inputs.shape[2:])
@@ -122,7 +123,7 @@ def flop(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def saved(module: nn.Module, inputs: Tensor) -> int:
+def saved(module: nn.Module, *inputs: Tensor) -> int:
     """Bytes that a module keeps for the backward pass beside its weights, each tensor once."""
     kept: dict[int, Tensor] = {}
 
@@ -131,7 +132,7 @@ def saved(module: nn.Module, inputs: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        module(inputs)
+        module(*inputs)
     for weight in module.parameters():
         kept.pop(weight.untyped_storage()._cdata, None)
     return sum(t.numel() * t.element_size() for t in kept.values())

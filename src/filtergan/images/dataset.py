@@ -21,7 +21,7 @@ from filtergan.errors import UserError
 from filtergan.families.catalogue import to_plant
 from filtergan.images.planting import plant
 from filtergan.images.sources import SHARD_COLUMN, SHARD_LABELS, open_tables, read
-from filtergan.machine import runtime
+from filtergan.machine import telling
 from filtergan.machine.storage import MIB, DiskTensor, batches
 
 if TYPE_CHECKING:  # takes seconds to import, and `digits` needs none of it
@@ -344,7 +344,7 @@ def _read_images(
     raw = table.select_columns([column]).cast_column(column, datasets.Image(decode=False))
     values = itertools.chain.from_iterable(part.to_pylist() for part in read(raw, rows[order]))
     pixels: Images | None = None
-    with runtime.progress(len(rows), "reading images", "images") as advance:
+    with telling.progress(len(rows), "reading images", "images") as advance:
         for place, value in zip(order.tolist(), values, strict=True):
             picture = _decode(value, f"row {rows[place]} of {data}", resize)
             if pixels is None:

@@ -5,7 +5,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from filtergan.families.family import Family
-from filtergan.machine import runtime
+from filtergan.machine import runtime, telling
 from filtergan.machine.storage import DiskTensor, batches
 
 _CHUNK = 500
@@ -28,7 +28,7 @@ def plant(images: UInt8[Tensor, "n c h w"] | DiskTensor, family: Family, seed: i
     # The stream keeps the name it had, so that a seed still gives the same images.
     rng = np.random.default_rng(runtime.derive_seed(seed, "augmentation", family.name))
     strengths = family.strength.random(len(images), rng)
-    with runtime.progress(len(images), f"random {family.words}", "images") as advance:
+    with telling.progress(len(images), f"random {family.words}", "images") as advance:
         for part in batches(len(images), _CHUNK):
             x = images[part].float() / 255
             changed = family.apply(x, strengths[part])

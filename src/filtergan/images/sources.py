@@ -73,6 +73,16 @@ def open_tables(data: str) -> "Iterator[Mapping[str, datasets.Dataset]]":
         yield _load(data, data, None)
 
 
+def at_hand(data: str) -> bool:
+    """Whether images can be opened without fetching them: all but what the Hub has alone."""
+    owner, _, name = data.partition("/")
+    if not name or "/" in name or Path(data).expanduser().exists():
+        return True
+    from datasets import config
+
+    return (Path(config.HF_DATASETS_CACHE) / f"{owner}___{name}").is_dir()
+
+
 def read(
     table: "datasets.Dataset", rows: np.ndarray | None = None
 ) -> "Iterator[pyarrow.ChunkedArray]":

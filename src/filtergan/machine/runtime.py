@@ -1,41 +1,20 @@
-"""What a stage runs with: a device, threads, seeds, and a word to who waits for it."""
+"""What a stage runs with: a device, threads, seeds."""
 
 import ctypes
 import hashlib
-import importlib.util
 import json
 import os
 import re
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 from torch import Tensor
 
 from filtergan.errors import UserError
 from filtergan.machine import distributed
-from filtergan.machine.wording import duration
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 BLOCK = 2**28  # bytes of the largest block of memory that is always kept
-PAUSE, SILENCE = 10.0, 60.0  # seconds: no line sooner, and none later, than so many after another
-
-Tick = Callable[[int], object]
-"""Told how many more units of a long work are done, as the `advance` of `progress` is."""
 
 
 def device(name: str) -> torch.device:
@@ -150,100 +129,3 @@ def sample(n: int, count: int, seed: int, *parts: str | int) -> Tensor:
         *parts: What they are for, as for `generator`.
     """
     return torch.randperm(n, generator=generator(seed, *parts))[:count]
-
-
-class _Rate(ProgressColumn):
-    """Units done in a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.3g} {self.unit}/s")
-
-
-def say(line: str) -> None:
-    """Tell something in one line on stderr; of several processes only the first speaks."""
-    if distributed.first():
-        print(f"filtergan: {line}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def progress(total: int, description: str, unit: str) -> Iterator[Callable[..., None]]:
-    """Show on stderr how far a long work is.
-
-    A bar with rate and time left where one can be shown (on a terminal, or in a notebook that has
-    ipywidgets), else lines: one at the end, and before it one whenever a tenth more is done, but at
-    most one in `PAUSE` seconds and at least one in `SILENCE`. Of several processes only the first
-    shows anything.
-
-    Args:
-        total: Units to do.
-        description: What is being done.
-        unit: What is counted, in the plural.
-
-    Yields:
-        `advance(n=1)`, to be called when so many more units are done.
-    """
-    if not distributed.first():
-        yield lambda n=1: None
-        return
-    console, done = Console(stderr=True), 0
-    with (_bar if _has_bars(console) else _lines)(console, total, description, unit) as show:
-
-        def advance(n: int = 1) -> None:
-            nonlocal done
-            done += n
-            show(done)
-
-        yield advance
-        if distributed.size() > 1:  # what it counted for the others was a guess
-            show(total)
-
-
-def _has_bars(console: Console) -> bool:
-    """Whether what was written can be overwritten."""
-    if console.is_jupyter:
-        return importlib.util.find_spec("ipywidgets") is not None
-    return console.is_terminal and not console.is_dumb_terminal
-
-
-@contextmanager
-def _bar(
-    console: Console, total: int, description: str, unit: str
-) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit))
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda done: bar.update(task, completed=done)
-        bar.refresh()  # a notebook would stay at what it showed last
-
-
-@contextmanager
-def _lines(
-    console: Console, total: int, description: str, unit: str
-) -> Iterator[Callable[[int], None]]:
-    start = told = time.monotonic()
-    done = shown = 0
-    first: tuple[float, int] | None = None  # what is done then may have been done earlier
-
-    def tell(left: str = "") -> None:
-        spent = duration(time.monotonic() - start)
-        line = f"  {description}: {done:,} of {total:,} {unit}, {spent}{left}"
-        print(line, file=console.file, flush=True)
-
-    def show(count: int) -> None:
-        nonlocal told, done, shown, first
-        now, done = time.monotonic(), count
-        first = first or (now, done)
-        due = done - shown >= total / 10 or now - told >= SILENCE
-        if due and now - told >= PAUSE and first[1] < done < total:
-            seconds = (now - first[0]) * (total - done) / (done - first[1])
-            tell(f", about {duration(seconds)} left")
-            told, shown = now, done
-
-    yield show
-    tell()

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from filtergan.errors import UserError
-from filtergan.machine.runtime import Tick
+from filtergan.machine.telling import Tick
 from filtergan.measures.definition import Measure
 from filtergan.measures.statistics import resample
 from filtergan.measures.strokes import SCALE, measure_strokes

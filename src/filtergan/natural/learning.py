@@ -4,7 +4,7 @@ from filtergan.config.fields import GanConfig
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
 from filtergan.images.domain import as_pixels
-from filtergan.machine import runtime
+from filtergan.machine import telling
 from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.natural.joint import train_jointly
 from filtergan.natural.natural_gan import NaturalGAN, joint_config
@@ -59,9 +59,9 @@ def learn(
         raise UserError(f"There are {len(rows)} training images; give at least {PAIRS}.")
     first = as_pixels(rows[:FIRST]).to(site.filters.device)
     gan = NaturalGAN.new(site, site.input(first), joint_config(game, config), seed)
-    with runtime.progress(config.steps, f"generator of {gan.name}", "steps") as advance:
+    with telling.progress(config.steps, f"generator of {gan.name}", "steps") as advance:
         gan = train_jointly(gan, rows, seed, on_step=advance)
     null = random_directions(gan, first, seed)
-    with runtime.progress(config.null_steps, f"null of {gan.name}", "steps") as advance:
+    with telling.progress(config.null_steps, f"null of {gan.name}", "steps") as advance:
         gan.null = train_jointly(null, rows, seed, fixed=True, on_step=advance)
     return gan

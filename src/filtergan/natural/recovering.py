@@ -8,8 +8,8 @@ from torch import Tensor
 
 from filtergan.game.gan import FilterGAN
 from filtergan.images.image_fields import FieldSpace
-from filtergan.machine.runtime import Tick
 from filtergan.machine.runtime import generator as random_generator
+from filtergan.machine.telling import Tick
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.sites.site import untouched
 from filtergan.walks.inverter import Inversion, Points, residual

@@ -14,8 +14,8 @@ from filtergan.config.fields import MeasureConfig
 from filtergan.errors import UserError
 from filtergan.images.domain import to_float
 from filtergan.machine.distributed import pace, spread
-from filtergan.machine.runtime import Tick
 from filtergan.machine.storage import Rows, RowsLike, batches, rows_of
+from filtergan.machine.telling import Tick
 from filtergan.sites.convolution import Geometry, convolve
 from filtergan.sites.site import Site
 from filtergan.sites.tracing import LAYOUTS, RELU

@@ -3,31 +3,31 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
-
 from filtergan.ceilings.question import ASKABLE, IGNORED, Answer
 from filtergan.config.site_names import SiteName
+from filtergan.machine.sheets import Sheet
 from filtergan.report.text import brief
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 
 
-def ceiling_table(name: SiteName, ceilings: Mapping[str, CeilingRecord]) -> Table:
+def ceiling_sheet(name: SiteName, ceilings: Mapping[str, CeilingRecord]) -> Sheet:
     """The ceilings of a site, for the terminal.
 
     Args:
         name: Of the site.
         ceilings: By the name of the transformation.
     """
-    found = Table(
-        *("change of images", "image", "response", "compensation", "null", "share", "null"),
-        title=f"What the best filters of {name.prose} undo",
-        caption="Held-out images, 95 % intervals. Image and response: how much these change. "
+    return Sheet(
+        f"What the best filters of {name.prose} undo",
+        ("change of images", "image", "response", "compensation", "null", "share", "null"),
+        [
+            [row["name"], *row["changes"], *row["compensation"], *row["share"]]
+            for row in ceiling_rows(ceilings)
+        ],
+        "Held-out images, 95 % intervals. Image and response: how much these change. "
         "Compensation: of what the filters change, the share that the images take back; share: of "
         "what the images change, the share that the filters take back. Null: random filters.",
     )
-    for row in ceiling_rows(ceilings):
-        found.add_row(row["name"], *row["changes"], *row["compensation"], *row["share"])
-    return found
 
 
 def ceiling_rows(ceilings: Mapping[str, CeilingRecord]) -> list[dict[str, Any]]:
@@ -43,28 +43,33 @@ def ceiling_rows(ceilings: Mapping[str, CeilingRecord]) -> list[dict[str, Any]]:
     ]
 
 
-def answer_table(name: SiteName, answers: Mapping[str, Answer]) -> Table:
+def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
     """Whether a network ignores known changes of images at a site, for the terminal.
 
     Args:
         name: Of the site.
         answers: By the name of the transformation.
     """
-    found = Table(
-        *("change of images", "ignored?", "ceiling", "null", "passed on", "null"),
-        *("labels kept", "null"),
-        title=f"Does the network ignore it at {name.prose}?",
-        caption="Ceiling: compensation of the filters that undo the change best; it must exceed "
+    rows = [
+        [
+            *(key, one.verdict, *_told(one.ceiling.compensation), *_told(one.passed)),
+            *(brief(one.labels_kept.value), brief(one.labels_kept.null)),
+        ]
+        for key, one in answers.items()
+    ]
+    return Sheet(
+        f"Does the network ignore it at {name.prose}?",
+        (
+            *("change of images", "ignored?", "ceiling", "null", "passed on", "null"),
+            *("labels kept", "null"),
+        ),
+        rows,
+        "Ceiling: compensation of the filters that undo the change best; it must exceed "
         f"{ASKABLE:g}. Passed on: how much of what these filters change reaches the logits, over "
         f"the same of changes exchanged among the filters; below {IGNORED:g} it is ignored. Nulls: "
         "random filters (ceiling), exchanged ones (labels; of what is passed on, the largest).",
+        words=(1,),
     )
-    for key, one in answers.items():
-        labels = brief(one.labels_kept.value), brief(one.labels_kept.null)
-        found.add_row(
-            *(key, one.verdict, *_told(one.ceiling.compensation), *_told(one.passed), *labels)
-        )
-    return found
 
 
 def best_known(ceilings: Mapping[str, CeilingRecord]) -> str | None:
@@ -83,11 +88,12 @@ def best_known(ceilings: Mapping[str, CeilingRecord]) -> str | None:
 
 
 def _told(one: MeasureRecord) -> tuple[str, str]:
+    """Value with interval, which the terminal may put on a line of its own; and null."""
     low, high = one.ci95
-    ends = "" if low is None else f" [{brief(low)}, {brief(high)}]"
+    ends = "" if low is None else f"\n[{brief(low)}, {brief(high)}]"
     return brief(one.value) + ends, brief(one.null)
 
 
 def _sentence(one: MeasureRecord) -> str:
-    value, null = _told(one)
+    value, null = (told.replace("\n", " ") for told in _told(one))
     return f"compensation {value} (random filters {null})"

@@ -4,11 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-
 from filtergan.config.site_names import SiteName
 from filtergan.families.catalogue import explained
 from filtergan.figures.style import DASH, MINUS
+from filtergan.machine.sheets import Sheet
 from filtergan.measures.registry import lookup, order
 from filtergan.report.findings import decided, traversals, verdict_tone
 from filtergan.report.text import number, sentence
@@ -86,44 +85,36 @@ STYLES = {
 """How the terminal shows a verdict's tone."""
 
 
-def summary_table(run: RunDirectory) -> list[Table]:
-    """The main measures of each site as a table, and the verdicts on the paper's claims.
+def summary_sheets(run: RunDirectory) -> list[Sheet]:
+    """The main measures of each site, and the verdicts on the paper's claims, for the terminal.
 
     A site that collapsed or diverged says so in red above its numbers, one that was trained too
     briefly without colour; what its traversals are worth is said below, in red where they fail a
     gate.
     """
-    tables = [_site_table(name, site) for name, site in run.record.sites.items()]
+    sheets = [_site_sheet(name, site) for name, site in run.record.sites.items()]
     if claims := decided(run.record):
-        table = Table(title="the paper's two claims", title_style="bold")
-        table.add_column("claim")
-        table.add_column("verdict", no_wrap=True)
-        for claim in claims.values():
-            table.add_row(claim.sentence, claim.verdict)
-        tables.append(table)
-    return tables
+        rows = [[claim.sentence, claim.verdict] for claim in claims.values()]
+        sheets.append(Sheet("the paper's two claims", ("claim", "verdict"), rows, words=(1,)))
+    return sheets
 
 
-def _site_table(name: str, site: SiteRecord) -> Table:
+def _site_sheet(name: str, site: SiteRecord) -> Sheet:
     tone = verdict_tone(site)
     judged = traversals(site)
     told = judged and f"Traversals: {judged['title']}. {judged['says']}"
     said = [sentence(site.reason), told]
     sound = tone != "bad" and (judged is None or judged["tone"] != "no")
-    table = Table(
-        title=f"{SiteName.parse(name).prose}: {site.verdict or 'not assessed'}",
+    columns = ("name", "value", "interval", "n", "null", "better")
+    return Sheet(
+        f"{SiteName.parse(name).prose}: {site.verdict or 'not assessed'}",
+        ("measure", "value", "95 % interval", "n", "null", "better"),
+        [[str(row[column]) for column in columns] for row in main_rows(site.measures)],
+        "\n".join(filter(None, said)) or None,
+        words=(5,),
         title_style=STYLES[tone],
-        caption="\n".join(filter(None, said)) or None,
         caption_style="none" if sound else "red",
     )
-    table.add_column("measure", no_wrap=True)
-    for column in ("value", "95 % interval", "n", "null"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("better")
-    for row in main_rows(site.measures):
-        cells = (row["value"], row["interval"], str(row["n"]), row["null"], row["better"])
-        table.add_row(row["name"], *cells)
-    return table
 
 
 def main_rows(measures: Found) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from filtergan.config.site_names import SiteName
 from filtergan.figures import curves_figure, save
 from filtergan.game.gan import FilterGAN
 from filtergan.game.training import Diverged, Log
-from filtergan.machine import runtime
+from filtergan.machine import telling
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import EventLog, read_events
 
@@ -36,12 +36,12 @@ def followed(
         what: Is trained.
     """
     curves = f"{stage}/{name}"
-    with EventLog(run) as log, runtime.progress(steps, f"{what} of {name}", "steps") as advance:
+    with EventLog(run) as log, telling.progress(steps, f"{what} of {name}", "steps") as advance:
 
         def on_start(step: int) -> None:
             log.cut_back(curves, step)
             if step:
-                runtime.say(f"the {what} of {name.prose} goes on from step {step:,} of {steps:,}")
+                telling.say(f"the {what} of {name.prose} goes on from step {step:,} of {steps:,}")
             advance(step)
 
         def on_log(step: int, values: dict[str, float]) -> None:

@@ -3,20 +3,25 @@
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from rich.table import Table
 from torch import Tensor, nn
 
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.game.cost import Cost, Rate, calibrated, estimate
+from filtergan.machine.sheets import Sheet
 from filtergan.machine.wording import count_of
+from filtergan.natural.joint_cost import joint_estimate
+from filtergan.natural.natural_gan import joint_config
 from filtergan.sites.convolution import Convolution, convolutions
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import unwrapped
+
+SCHEMA = "filtergan-layers-1"
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,10 @@ class Layer:
         response: Shape of one image's response; None where the site cannot be studied.
         straight: Whether what follows depends on the images through the response alone.
         refusal: Why it cannot be studied, in a phrase; None where it can.
-        cost: Of its training.
-        seconds: Of its training, estimated.
+        cost: Of the paper's game.
+        seconds: Of that game, estimated.
+        joint_cost: Of the natural recipe's training; None where it cannot be.
+        joint_seconds: Of that training and its null's, estimated.
     """
 
     name: SiteName
@@ -44,6 +51,8 @@ class Layer:
     refusal: str | None = None
     cost: Cost | None = None
     seconds: float | None = None
+    joint_cost: Cost | None = None
+    joint_seconds: float | None = None
 
 
 def layers(
@@ -101,6 +110,7 @@ def _layer(
         # The sentence's first part, without the layer's name.
         phrase = re.split(r"[;:]|, so ", str(error).removeprefix(f"Layer {name.layer!r}"))[0]
         return _refused(plain, phrase.strip(" ,."))
+    joint = _joint(site, example, config, rate)
     return Layer(
         site.name,
         kind,
@@ -110,39 +120,92 @@ def _layer(
         site.straight,
         cost=cost,
         seconds=rate.seconds(cost, config.gan.steps),
+        joint_cost=joint and joint[0],
+        joint_seconds=joint and joint[1],
     )
+
+
+def _joint(
+    site: Site, example: Tensor, config: StudyConfig, rate: Rate
+) -> tuple[Cost, float] | None:
+    """What the natural recipe takes at a site, and its seconds; None: it is not for such images."""
+    chosen, natural = joint_config(config.gan, config.natural), config.natural
+    if example.ndim != 4:
+        return None
+    joint = joint_estimate(site, example, chosen)
+    null = joint_estimate(site, example, chosen, fixed=True)
+    seconds = rate.seconds(joint, natural.steps) + rate.seconds(null, natural.null_steps)
+    return joint, seconds
 
 
 def _refused(layer: Layer, phrase: str) -> Layer:
     return Layer(layer.name, layer.kind, layer.filters, layer.weights, refusal=phrase)
 
 
-def table(rows: list[Layer], config: StudyConfig) -> Table:
+def sheet(rows: list[Layer], config: StudyConfig) -> Sheet:
     """The rows as a table for the terminal."""
-    steps = count_of(config.gan.steps, "step")
-    found = Table(
-        *("site", "kind", "filters", "weights", "response", "straight"),
-        *("MiB", "time"),
-        title="Sites",
-        caption=f"MiB and time of {steps} of {config.gan.batch} are estimates.",
-    )
+    game, natural = count_of(config.gan.steps, "step"), config.natural
+    lines = []
     for row in rows:
-        first = (row.name, row.kind, _size(row.filters), f"{row.weights:,}")
-        if row.cost is None or row.response is None or row.seconds is None:
-            found.add_row(*first, f"not studied: {row.refusal}")
+        first = [row.name, row.kind, _size(row.filters), f"{row.weights:,}"]
+        if row.response is None:
+            lines.append([*first, f"not studied: {row.refusal}", *[""] * 5])
             continue
-        straight = "yes" if row.straight else "no"
-        cost = (f"{row.cost.memory:,.0f}", _duration(row.seconds))
-        found.add_row(*first, _size(row.response), straight, *cost)
-    return found
+        costs = [*_told(row.cost, row.seconds), *_told(row.joint_cost, row.joint_seconds)]
+        lines.append([*first, _size(row.response), "yes" if row.straight else "no", *costs])
+    return Sheet(
+        "Sites",
+        (
+            *("site", "kind", "filters", "weights", "response", "straight"),
+            *("MiB", "time", "natural MiB", "natural time"),
+        ),
+        lines,
+        f"MiB and time of {game} of {config.gan.batch} are estimates; natural: of "
+        f"{natural.steps:,} steps of {natural.batch}, and {natural.null_steps:,} of its null.",
+        words=(1, 4),
+    )
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
+def document(rows: list[Layer], config: StudyConfig) -> dict[str, Any]:
+    """The rows as plain values."""
+    return {
+        "schema": SCHEMA,
+        "steps": config.gan.steps,
+        "natural_steps": config.natural.steps,
+        "natural_null_steps": config.natural.null_steps,
+        "sites": [
+            {
+                "layer": row.name.layer,
+                "reading": row.name.point,
+                "kind": row.kind,
+                "filters": row.filters,
+                "weights": row.weights,
+                "response": row.response,
+                "straight": row.straight,
+                "refusal": row.refusal,
+                "memory_mib": row.cost and row.cost.memory,
+                "seconds": row.seconds,
+                "natural_memory_mib": row.joint_cost and row.joint_cost.memory,
+                "natural_seconds": row.joint_seconds,
+            }
+            for row in rows
+        ],
+    }
 
 
-def _duration(seconds: float) -> str:
+def _told(cost: Cost | None, seconds: float | None) -> tuple[str, str]:
+    if cost is None or seconds is None:
+        return "-", "-"
+    return f"{cost.memory:,.0f}", _roughly(seconds)
+
+
+def _roughly(seconds: float) -> str:
+    """Three digits at most: it is an estimate."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -100,10 +100,10 @@ class Materials:
 
     def order(self) -> list[SiteName]:
         """All sites by recipe, then layer, then reading, as the network comes to them."""
-        return in_order(self.config.sites, self.network, self._example)
+        return in_order(self.config.sites, self.network, self.example)
 
     def _layers(self) -> list[str]:
-        return execution_order(self.network, self._example)
+        return execution_order(self.network, self.example)
 
     def load_trained(self, run: RunDirectory) -> None:
         """Give the network the weights that `train-cnn` saved in a run.
@@ -124,12 +124,13 @@ class Materials:
         """
         name = SiteName.parse(name).under(PAPER)
         if name not in self._sites:
-            site = Site(self.network, name.layer, self._example, name.point)
+            site = Site(self.network, name.layer, self.example, name.point)
             self._sites |= {name: site, site.name: site}
         return self._sites[name]
 
     @property
-    def _example(self) -> Tensor:
+    def example(self) -> Tensor:
+        """Two images, on the device."""
         return self.dataset.test.pixels(slice(2)).to(self.device)
 
     def gan(self, name: str, run: RunDirectory) -> FilterGAN:

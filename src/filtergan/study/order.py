@@ -10,10 +10,11 @@ import torch
 from filtergan.config.fields import StudyConfig, parse
 from filtergan.errors import UserError
 from filtergan.game.training import Diverged
-from filtergan.machine import distributed, runtime
-from filtergan.machine.wording import duration
+from filtergan.machine import distributed, runtime, telling
+from filtergan.machine.outlook import Outlook
 from filtergan.report import write_report
 from filtergan.runs.directory import RunDirectory
+from filtergan.study.expected import expected
 from filtergan.study.materials import Materials
 from filtergan.study.stages import STAGES, built_on, needed, stages_of
 
@@ -59,7 +60,7 @@ def run(
         directory.record.left_out = materials.left_out
         directory.save()
         for name, reason in materials.left_out.items():
-            runtime.say(f"{name} is left out: {reason}")
+            telling.warn(f"{name} is left out: {reason}")
     for begun in directory.record.stages.values():
         if begun.processes == distributed.size():
             torch.set_num_threads(begun.threads)  # other numbers add up in other orders
@@ -67,12 +68,16 @@ def run(
     reached = list(STAGES)[: list(STAGES).index(until) + 1]
     names = [name for name in stages_of(directory.config) if name in reached]
     if directory.record.stages:
-        runtime.say(_goes_on(directory, names))
-    for name in names:
-        if not directory.stage_done(name):
-            _perform(name, directory, materials)
-        elif name == "train-cnn":
-            materials.load_trained(directory)
+        telling.say(_goes_on(directory, names))
+    outlook = Outlook([p for p in expected(materials, run=directory) if p.stage in names])
+    with telling.expecting(outlook):
+        for place, name in enumerate(names, start=1):
+            if not directory.stage_done(name):
+                _perform(name, directory, materials, f"stage {place} of {len(names)}, {name}")
+                continue
+            outlook.leave(name, directory.record.stages[name].seconds)
+            if name == "train-cnn":
+                materials.load_trained(directory)
     return directory
 
 
@@ -112,7 +117,7 @@ def run_stage(
         if "train-cnn" in before:
             materials.load_trained(directory)
         directory.forget({other: STAGES[other].owns for other in built_on(name)})
-    _perform(name, directory, materials)
+    _perform(name, directory, materials, name)
     return directory
 
 
@@ -141,10 +146,17 @@ def _goes_on(directory: RunDirectory, names: Sequence[str]) -> str:
     return f"the study goes on with stage {left[0]}{there}"
 
 
-def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
-    """Run one stage; the record tells what came of it."""
+def _perform(name: str, directory: RunDirectory, materials: Materials, told: str) -> None:
+    """Run one stage; the record tells what came of it.
+
+    Args:
+        name: The stage.
+        directory: Of the run.
+        materials: Of the study.
+        told: Which of how many stages it is, or its name.
+    """
     begun = time.monotonic()
-    runtime.say(f"{name} begins")
+    telling.enter(name, told)
     try:
         with directory.stage(name):
             STAGES[name].run(directory, materials)
@@ -157,6 +169,6 @@ def _perform(name: str, directory: RunDirectory, materials: Materials) -> None:
             # The page must not show an earlier success.
             distributed.lead(lambda: write_report(directory))
         raise
-    runtime.say(f"{name} took {duration(time.monotonic() - begun)}")
+    telling.leave(name, time.monotonic() - begun)
     if name == "train-cnn":
         materials.load_trained(directory)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from filtergan.images.domain import to_float
-from filtergan.machine import runtime
+from filtergan.machine import telling
 from filtergan.machine.storage import (
     MIB,
     DiskTensor,
@@ -82,7 +82,7 @@ class SiteInputs:
             copies = torch.empty(self.shape, dtype=self.dtype, device=self.site.filters.device)
         else:
             copies = DiskTensor(self.shape, self.dtype, f"The inputs of {self.site.layer}")
-        with runtime.progress(len(self), f"inputs of {self.site.layer}", "images") as advance:
+        with telling.progress(len(self), f"inputs of {self.site.layer}", "images") as advance:
             for part in batches(len(self), self.batch):
                 copies[part] = self[part]
                 advance(part.stop - part.start)

@@ -11,9 +11,9 @@ from filtergan.config.traversal_fields import TraversalConfig
 from filtergan.errors import UserError
 from filtergan.game.gan import FilterGAN
 from filtergan.images.domain import as_pixels
-from filtergan.machine import runtime
-from filtergan.machine.runtime import Tick
+from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike, rows_of
+from filtergan.machine.telling import Tick
 from filtergan.measures.inversion import independent_changes
 from filtergan.measures.registry import centre, result, summary
 from filtergan.measures.smoothness import repeatability
@@ -112,7 +112,7 @@ def measure(
     n = min(len(x), config.repeat_images)
     several = min(config.measured_points, config.repeat_points)
     work = 2 * (points.targets[..., 0].numel() + n * several * len(STARTS) * EVALUATIONS)
-    with runtime.progress(work, f"measures of {gan.name}", "evaluations") as advance:
+    with telling.progress(work, f"measures of {gan.name}", "evaluations") as advance:
         look = partial(_Seen.by, x=x, points=points, n=n, several=several, tick=advance)
         ours, theirs = look(gan), look(null)
     told = partial(summary, resamples=resamples, seed=seed)

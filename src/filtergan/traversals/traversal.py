@@ -17,7 +17,7 @@ from filtergan.errors import UserError
 from filtergan.figures import grids_figure, html, short
 from filtergan.game.gan import FilterGAN
 from filtergan.images.domain import as_pixels
-from filtergan.machine import runtime
+from filtergan.machine import telling
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
 from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.measures.traversals import compensation, image_change, labels_kept
@@ -216,7 +216,7 @@ def traverse(
     grids = latent_grids(z, dims, offsets)
     each = {Transformation: 1, FieldSearch: EVALUATIONS}.get(type(inverter), config.evaluations)
     work = (1 + (null is not None)) * n * g * g * each
-    with runtime.progress(work, f"traversals of {gan.name}", "evaluations") as advance:
+    with telling.progress(work, f"traversals of {gan.name}", "evaluations") as advance:
         found = walk_grid(gan, inverter, x, z, grids, advance)
         if null is not None:
             other = walk_grid(null, inverter, x, z, grids, advance)

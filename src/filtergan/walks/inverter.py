@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from filtergan.game.gan import FilterGAN
-from filtergan.machine.runtime import Tick
+from filtergan.machine.telling import Tick
 from filtergan.sites.site import Site
 
 

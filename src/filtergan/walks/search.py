@@ -11,8 +11,8 @@ from torch import Tensor
 from filtergan.config.fields import TraversalConfig
 from filtergan.game.gan import AT_ONCE, FilterGAN
 from filtergan.images.domain import as_pixels
-from filtergan.machine.runtime import Tick
 from filtergan.machine.storage import RowsLike
+from filtergan.machine.telling import Tick
 from filtergan.sites.site import Site, untouched
 from filtergan.walks.inverter import Inversion, Points, residual
 from filtergan.walks.lbfgs import HISTORY, Curvature, minimise

@@ -9,8 +9,8 @@ from torch import Tensor
 from filtergan.game.gan import FilterGAN
 from filtergan.images.domain import as_pixels
 from filtergan.machine import distributed
-from filtergan.machine.runtime import Tick
 from filtergan.machine.runtime import generator as random_generator
+from filtergan.machine.telling import Tick
 from filtergan.walks.inverter import Inversion, Inverter, Learned, Points
 from filtergan.walks.points import matched_noise
 

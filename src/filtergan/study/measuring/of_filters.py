@@ -9,7 +9,7 @@ from filtergan.config.fields import GanConfig
 from filtergan.config.site_names import SiteName
 from filtergan.figures import filters_figure
 from filtergan.game.gan import FilterGAN
-from filtergan.machine import distributed, runtime
+from filtergan.machine import distributed, runtime, telling
 from filtergan.machine.storage import Subset
 from filtergan.measures.fidelity import prdc, two_sample
 from filtergan.measures.filters import (
@@ -144,7 +144,7 @@ def _accuracy(
     sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
     random = random_filters(site.filters.cpu(), max(RANDOM_SETS, *sizes), rng).to(draws)
     total = (len(draws) + len(random)) * len(images)
-    with runtime.progress(total, f"single draws of {name}", "images") as advance:
+    with telling.progress(total, f"single draws of {name}", "images") as advance:
         ours, null = (
             draw_accuracy(
                 site,
@@ -204,7 +204,7 @@ def _retrained(
     chosen = runtime.sample(len(data.train), config.retrain_limit, seed, "retrain images")
     train = Subset(data.train.images, chosen), data.train.labels[chosen]
     images = len(sets) * retraining(site, len(chosen), len(data.test), config)
-    with runtime.progress(images, f"re-training after {name}", "images") as advance:
+    with telling.progress(images, f"re-training after {name}", "images") as advance:
         tick = distributed.pace(advance)
 
         def retrained(filters: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.classifiers.fitting import predict
-from filtergan.machine import distributed, runtime
+from filtergan.machine import distributed, runtime, telling
 from filtergan.machine.storage import Subset
 from filtergan.measures.explained import explained_all, stroke_widths
 from filtergan.measures.fidelity import two_sample
@@ -48,7 +48,7 @@ class ImageMeasures:
     index: Int64[Tensor, " n"]
     groups: Int64[Tensor, " n"]
     seed: int
-    tick: runtime.Tick = lambda images: None
+    tick: telling.Tick = lambda images: None
 
     def __post_init__(self) -> None:  # noqa: D105
         test = self.materials.dataset.test

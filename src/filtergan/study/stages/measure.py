@@ -7,7 +7,7 @@ from filtergan.errors import UserError
 from filtergan.families.catalogue import LOW_LEVEL
 from filtergan.figures import save
 from filtergan.game.gan import FilterGAN
-from filtergan.machine import distributed, runtime
+from filtergan.machine import distributed, runtime, telling
 from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures import gates
 from filtergan.measures.claims import SiteEvidence, decide
@@ -56,7 +56,7 @@ def _traversals(
     index, groups = tensors["points_index"], tensors["points_groups"]
     images = ImageMeasures(run, materials, index, groups, seed)
     measures = TraversalMeasures(run, materials, gan, tensors, images, seed)
-    with runtime.progress(measures.work, f"images of {name}", "images") as images.tick:
+    with telling.progress(measures.work, f"images of {name}", "images") as images.tick:
         found, others = measures.measure()
         if isinstance(gan, NaturalGAN):
             null = null_of(gan)

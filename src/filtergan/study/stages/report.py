@@ -2,7 +2,7 @@
 
 from filtergan.config.site_names import NATURAL
 from filtergan.errors import UserError
-from filtergan.machine import distributed, runtime
+from filtergan.machine import distributed, telling
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.report import scrubber, write_report
 from filtergan.runs.directory import RunDirectory
@@ -25,5 +25,5 @@ def _write(run: RunDirectory, materials: Materials) -> None:
             gans = {n: g for n in trained if isinstance(g := materials.gan(n, run), NaturalGAN)}
             scrubber.make(run.path, materials.dataset, materials.network, gans)
         except UserError as error:  # the page tells what there is
-            runtime.say(f"the page is written without images to move: {error}")
+            telling.warn(f"the page is written without images to move: {error}")
     write_report(run)

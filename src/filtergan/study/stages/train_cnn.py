@@ -9,7 +9,7 @@ from torch import Tensor
 from filtergan.classifiers.fitting import augmented, fit, predict, steps_of
 from filtergan.figures import curves_figure, save
 from filtergan.images.domain import to_float
-from filtergan.machine import distributed, runtime
+from filtergan.machine import distributed, runtime, telling
 from filtergan.machine.files import save_tensors, sha256
 from filtergan.measures.accuracies import reordered_accuracy
 from filtergan.measures.registry import result
@@ -50,7 +50,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
     warning = None
     if config.model is not None and ci[0] <= most:
         warning = _near_chance(predicted, data.test.labels, ci)
-        runtime.say(warning)
+        telling.warn(warning)
     run.record.cnn = NetworkRecord(
         source=config.model or "trained here",
         weights=_loaded(config.weights),
@@ -90,7 +90,7 @@ def _train(run: RunDirectory, materials: Materials) -> None:
     every = max(1, steps // 200)
     with (
         EventLog(run) as log,
-        runtime.progress(steps, "network", "steps") as advance,
+        telling.progress(steps, "network", "steps") as advance,
     ):
         log.cut_back(STAGE, -1)
 

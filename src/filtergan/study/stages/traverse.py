@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.game.gan import FilterGAN
 from filtergan.images.shown import one_of_each_class
-from filtergan.machine import runtime
+from filtergan.machine import runtime, telling
 from filtergan.machine.files import save_tensors
 from filtergan.measures.naming import leading_combinations
 from filtergan.natural.natural_gan import NaturalGAN, null_of
@@ -47,8 +48,8 @@ def _traverse_site(run: RunDirectory, materials: Materials, name: SiteName) -> T
     measured = torch.randperm(len(test), generator=rng)[: config.measured_images]
     shown = one_of_each_class(test, config.images)
     seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
-    work = _work(run, name, len(measured), len(shown))
-    with runtime.progress(work, f"traversals of {name}", "evaluations") as advance:
+    work = evaluations(run.config, name, gan.latent, len(measured), len(shown))
+    with telling.progress(work, f"traversals of {name}", "evaluations") as advance:
         if isinstance(gan, NaturalGAN):
             walks = _NaturalWalks(run, materials, gan, seed, advance)
         else:
@@ -56,10 +57,18 @@ def _traverse_site(run: RunDirectory, materials: Materials, name: SiteName) -> T
         return walks.measured(measured) | walks.shown(shown)
 
 
-def _work(run: RunDirectory, name: SiteName, measured: int, shown: int) -> int:
-    """Evaluations of all inversions of one site; a pass of a transformer is one."""
-    config = run.config.traversal
-    axes = run.config.gan.latent + min(config.combinations, run.config.gan.latent)
+def evaluations(study: StudyConfig, name: SiteName, latent: int, measured: int, shown: int) -> int:
+    """Evaluations of all inversions of one site; a pass of a transformer is one.
+
+    Args:
+        study: The study's config.
+        name: The site's.
+        latent: Dimension of its z.
+        measured: Test images from which numbers come.
+        shown: Those that are shown.
+    """
+    config = study.traversal
+    axes = latent + min(config.combinations, latent)
     points = 2 * measured * config.measured_points + shown * config.grid**2
     points += min(measured, config.path_images) * len(config.path_radii)
     points += min(measured, config.axis_images) * axes
@@ -82,7 +91,7 @@ class _Walks:
     materials: Materials
     gan: FilterGAN
     seed: int
-    tick: runtime.Tick
+    tick: telling.Tick
 
     def __post_init__(self) -> None:
         self.config = self.run.config.traversal

@@ -1,0 +1,109 @@
+"""What commands print on stdout: tables that fit the terminal, or one JSON document."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filtergan.machine import distributed
+from filtergan.machine.files import json_safe
+from filtergan.machine.sheets import Sheet, console, show
+
+STUDY, CEILINGS, ANSWERS = "filtergan-study-1", "filtergan-ceilings-1", "filtergan-answers-1"
+
+
+def put(document: Mapping[str, Any]) -> None:
+    """Print a document, and nothing else; what is no number becomes null."""
+    print(json.dumps(json_safe(dict(document)), indent=2, allow_nan=False))
+
+
+def put_study(run: Any, as_json: bool) -> None:
+    """What a study or a stage came to: verdicts, measures, and where it lies."""
+    from filtergan import report
+
+    if not distributed.first():
+        return
+    page = run.path / "report.html"
+    if as_json:
+        record = run.record.model_dump(mode="json", by_alias=True)
+        path = str(page) if page.exists() else None
+        put({"schema": STUDY, "run": str(run.path), "report": path, "record": record})
+        return
+    if any(site.verdict or site.measures for site in run.record.sites.values()):
+        show(*report.summary_sheets(run))
+    print(f"The report: {page}" if page.exists() else f"The run directory: {run.path}")
+
+
+def put_ceilings(found: Mapping[Any, Mapping[str, Any]], as_json: bool) -> None:
+    """Ceilings, as the record has them, by site."""
+    from filtergan.report.bounds import ceiling_sheet
+
+    if as_json:
+        sites = {
+            str(name): {key: one.model_dump(mode="json") for key, one in ceilings.items()}
+            for name, ceilings in found.items()
+        }
+        return put({"schema": CEILINGS, "sites": sites})
+    show(*(ceiling_sheet(name, ceilings) for name, ceilings in found.items()))
+
+
+def put_answers(found: Mapping[Any, Mapping[str, Any]], as_json: bool) -> None:
+    """What a network ignores, by site."""
+    from filtergan.report.bounds import answer_sheet
+
+    if as_json:
+        sites = {
+            str(name): {key: _answer(one) for key, one in answers.items()}
+            for name, answers in found.items()
+        }
+        return put({"schema": ANSWERS, "sites": sites})
+    show(*(answer_sheet(name, answers) for name, answers in found.items()))
+
+
+def _answer(one: Any) -> dict[str, Any]:
+    return {
+        "ignored": one.verdict,
+        "ceiling": one.ceiling.record.model_dump(mode="json"),
+        "passed": one.passed.model_dump(mode="json"),
+        "labels_kept": one.labels_kept.model_dump(mode="json"),
+    }
+
+
+def put_sheets(lines: Sequence[str], sheets: Sequence[Sheet]) -> None:
+    """Some lines, and tables below them."""
+    console().print(*lines, sep="\n", soft_wrap=False)
+    show(*sheets)
+
+
+def put_plan(config: Any, out: Path, parts: Sequence[Any] | str, as_json: bool) -> None:
+    """A config, and what its stages should take.
+
+    Args:
+        config: Of the study.
+        out: Where it would lie.
+        parts: Its long works; or why they are not known.
+        as_json: Whether as a document.
+    """
+    from filtergan.config.fields import dump
+    from filtergan.machine.wording import duration
+
+    known = [] if isinstance(parts, str) else parts
+    seconds: dict[str, float] = {}
+    for part in known:
+        seconds[part.stage] = seconds.get(part.stage, 0.0) + part.seconds
+    if as_json:
+        told = {
+            "seconds": sum(seconds.values()) if known else None,
+            "stages": seconds,
+            "parts": [dataclasses.asdict(part) for part in known],
+        }
+        return put({"out": str(out), "config": config.model_dump(mode="json"), "expected": told})
+    print(f"# a study in {out}")
+    if isinstance(parts, str):
+        print(f"# no estimate of its time: {parts}")
+    else:
+        print(f"# about {duration(sum(seconds.values()))} on this machine, as busy as it is now:")
+        for stage, each in seconds.items():
+            print(f"#   {stage:<13} {duration(each):>11}")
+    print(dump(config), end="")
