@@ -16,6 +16,7 @@ from filtergan.machine.sheets import fitted
 from filtergan.measures.latents import latent_name
 from filtergan.measures.registry import REGISTRY, result
 from filtergan.report import duration, number, summary_sheets, write_report
+from filtergan.report.page import PAPER_ADDRESS
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import TOO_SHORT, JudgesRecord, SiteRecord, StageRecord
 
@@ -102,17 +103,19 @@ def bare(run):
 
 
 class Checker(HTMLParser):
-    """Collects addresses, and whether tags are closed in order."""
+    """Collects addresses and pictures, and whether tags are closed in order."""
 
     def __init__(self):
         super().__init__()
-        self.open, self.links, self.ids = [], [], set()
+        self.open, self.links, self.ids, self.pictures = [], [], set(), []
 
     def handle_starttag(self, tag, attrs):
         if tag not in ("meta", "img", "br"):
             self.open.append(tag)
         self.links += [value for name, value in attrs if name in ("src", "href", "srcset")]
+        self.links += [f"#{value}" for name, value in attrs if name == "popovertarget"]
         self.ids |= {value for name, value in attrs if name == "id"}
+        self.pictures += [dict(attrs)] if tag == "img" else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -135,8 +138,11 @@ def check(page):
     checker.feed(page)
     assert checker.open == []
     for link in checker.links:
-        assert link.startswith("data:image/png;base64,") or link[1:] in checker.ids
-    assert not re.search(r"https?://|<script|@import|url\(", page)
+        data = re.match("data:image/(png|webp);base64,", link)
+        assert data or link[1:] in checker.ids or link == PAPER_ADDRESS
+    assert all(picture["alt"] for picture in checker.pictures)
+    assert not re.search(r"https?://|@import|url\(", page.replace(PAPER_ADDRESS, ""))
+    assert page.count("<script") == 1  # our own, which sorts
     return checker
 
 
@@ -145,11 +151,13 @@ def test_report_is_self_contained_and_whole(run):
     assert path == run.path / "report.html"
     page = path.read_text()
     checker = check(page)
-    # Four figures, eleven grids and the accuracies of conv4; conv2's file is gone.
-    assert sum(link.startswith("data:") for link in checker.links) == 4 + 11 + 1
+    # Four figures and the accuracies of conv4; conv2's file is gone, and grids stay in the folder.
+    assert len(checker.pictures) == 4 + 1
+    assert "<code>conv4@activation/figures/grid_0.png</code> and 10 more" in page
     for text in ("0.971", "0.982 (ten, layer 4)", "0.9935", "abc123", "uncommitted", "3 min 20 s"):
         assert text in page
     assert "Number of independent directions" in page
+    assert f'<a href="{PAPER_ADDRESS}">' in page
     assert "information: 10.0" in page  # the config
     assert "The study is not finished" not in page
     assert page.index("pooled_accuracy_k2<") < page.index("pooled_accuracy_k10<")
@@ -157,22 +165,26 @@ def test_report_is_self_contained_and_whole(run):
 
 def test_report_never_lets_a_failure_look_like_success(run):
     page = write_report(run).read_text()
-    banner = '<div class="banner bad" role="alert">\n  <p><b>conv2 read at activation: collapsed.'
-    assert banner in page
-    assert (
-        "<b>conv2 read at activation: collapsed.</b> All draws are alike: filter_spread is 0.0100, "
-        "below 0.02. Its "
-        "figures and numbers are those of a failed training."
-    ) in page
-    assert '<div class="banner good">\n  <p><b>conv4 read at activation: converged.' in page
-    assert page.index("conv2 read at activation: collapsed") < page.index("What was done")
-    assert (
-        "conv4 read at activation, traversals: no invariance was shown.</b> Not tested: inversion"
-        in page
+    finding = (
+        '<li class="finding bad" role="alert">\n<p><b>Collapsed.</b> The generator of conv2 '
+        "collapsed, so nothing can be said at conv2. All draws are alike: filter_spread is 0.0100, "
+        "below 0.02."
     )
+    assert finding in plain(page)
+    banner = "<b>Collapsed.</b> All draws are alike: filter_spread is 0.0100, below 0.02."
+    assert f'<div class="banner bad"><p>{banner}' in page
+    assert "Its figures and numbers are those of a failed training." in page
+    assert page.index(finding[:30]) < page.index('<h2 id="site-1">')
+    assert "conv4 read at activation, traversals: no invariance was shown.</b> Not tested:" in page
+    assert '<li class="finding good"' not in page
     run.record.status, run.record.reason = "failed", "The loss became NaN at step 120."
     page = write_report(run).read_text()
     assert "<b>The study failed.</b> The loss became NaN at step 120." in page
+
+
+def plain(page):
+    """The page without the buttons that explain words."""
+    return re.sub(r'<button type="button" class="term".*?>(.*?)</button>', r"\1", page)
 
 
 def test_a_run_too_short_to_judge_is_neither_a_success_nor_a_failure(run):
@@ -185,12 +197,12 @@ def test_a_run_too_short_to_judge_is_neither_a_success_nor_a_failure(run):
     }
     page = write_report(run).read_text()
     check(page)
-    assert (
-        "conv2 read at activation: too short to say.</b> Draws are as random ones, but it had "
-        "40 steps only." in page
-    )
+    short = "The generator of conv2 was trained too briefly for anything to be said at conv2."
+    assert f"<b>Too short to say.</b> {short}" in plain(page)
+    assert "Draws are as random ones, but it had 40 steps only." in page
     assert "show that everything runs, and nothing else" in page
-    assert page.count('<div class="banner neutral">') == 2  # at the top, and at the site
+    assert '<li class="finding neutral">' in page
+    assert page.count('<div class="banner neutral">') == 1
     assert 'class="banner bad"' not in page
     told = "traversals: not to be believed.</b> Not repeatable; off the manifold;"
     assert f"conv2 read at activation, {told}" in page
@@ -211,7 +223,8 @@ def test_report_of_a_study_that_was_stopped_early(run):
     check(page)
     assert "Not done when this page was written: train-cnn, train-gan, traverse, measure." in page
     assert "was trained" not in page
-    assert page.count("not assessed") == 2
+    assert page.count("nothing was measured yet") == 2
+    assert page.count("No figures here") == 2
     assert "Nothing was measured yet" in page
     assert "The paper's numbers beside ours" not in page
 
@@ -247,10 +260,10 @@ def test_one_is_no_plural(run):
         own = getattr(run.config, part).model_copy(update=values)
         run.config = run.config.model_copy(update={part: own})
     page = " ".join(write_report(run).read_text().partition("What was done</h2>")[2].split())
-    said = re.sub("<.*?>", "", page.partition("The paper's numbers")[0])
+    said = re.sub("<.*?>", "", page.partition("The method in brief")[0])
     for one in ("1 convolution ", "1 epoch;", "1 latent ", "1 step of 1 image ", "1 test image,"):
         assert one in said
-    for one in ("1 image at ", "by 1 step of", "1 draw pooled", "for 1 epoch ", "1 judge:"):
+    for one in ("1 image at ", "by 1 step of", "1 draw pooled", "for 1 epoch, ", "1 judge:"):
         assert one in said
     assert not re.search(r"\b1 \w+s\b(?<!as)", said)
     assert "100 single draws" in said

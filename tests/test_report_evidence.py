@@ -12,7 +12,7 @@ from filtergan.config.older import renewed
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result
-from filtergan.report import findings, summary_sheets, tables, write_report
+from filtergan.report import findings, summary_sheets, write_report
 from filtergan.report.planted import planted
 from filtergan.report.tables import GROUPS, MAIN
 from filtergan.report.text import brief
@@ -177,20 +177,24 @@ def test_all_that_the_record_holds_is_on_the_page(run, monkeypatch):
     monkeypatch.undo()
     page = written(run)
     site = section(page, "conv4 read at activation")
-    assert site.count("data:image/png") == 4  # kinds, labels, latents, accuracies
+    assert site.count("<img") == 4  # kinds, labels, latents, accuracies
     measures = run.record.sites["conv4@activation"].measures
-    tables = site.split("<h3>Measures</h3>")[1]
+    tables = site.split("All measures (")[1].split("<h4>")[0]
     assert all(tables.count(f"<code>{name}</code>") == 1 for name in measures)
     assert "is also asked of 2 judges: classifiers of other kinds" in page
     assert "98.9 to 99.3 % of the test images" in page
 
 
-def test_only_the_main_measures_are_shown_without_asking(run):
-    tables = section(written(run), "conv4 read at activation").split("<h3>Measures</h3>")[1]
-    shown = re.findall(r"<code>(\w+)</code>", tables.split("<details>")[0])
-    assert shown == [n for n in MAIN if n in run.record.sites["conv4@activation"].measures]
-    for title in ("each latent recovered (8)", "shape of a stroke (81)", "labels kept (11)"):
-        assert title in tables
+def test_all_measures_are_behind_one_fold_the_main_ones_first(run):
+    fold = section(written(run), "conv4 read at activation").split('<details class="all">')
+    assert len(fold) == 2
+    assert "<code>compensation</code>" not in fold[0]
+    measures = run.record.sites["conv4@activation"].measures
+    shown = re.findall(r"<code>(\w+)</code>", fold[1].split("<h4>")[0])
+    main = [n for n in MAIN if n in measures]
+    assert shown[: len(main)] == main
+    assert f"All measures ({len(measures)})</summary>" in fold[1]
+    assert fold[1].count("<small>what each latent does to the shape of a stroke</small>") == 81
 
 
 def test_main_measures_are_registered_few_and_every_measure_has_a_group():
@@ -243,10 +247,9 @@ def test_a_failed_gate_is_said_wherever_traversals_are_shown(run, site, name, va
     site.figures = {"traversal": "traversal.png"}
     run.config = StudyConfig(dataset=DatasetConfig(planted="width"))
     page = written(run)
-    assert (
-        f"conv4 read at activation, traversals: not to be believed.</b> {failure.capitalize()}."
-        in page
-    )
+    told = f"conv4 read at activation, traversals: not to be believed.</b> {failure.capitalize()}."
+    assert told in page
+    assert "What these changes would be: not to be believed</summary>" in page
     assert f'<p class="warning">Not to be believed: {failure}.</p>' in section(
         page, "conv4 read at activation"
     )
@@ -297,7 +300,7 @@ def test_references_stand_beside_the_traversals(run):
     site = section(written(run), "conv4 read at activation")
     for column in ("traversals", "random changes of the filters", "smooth warp", "noise"):
         assert f"{column}</th>" in site
-    row = site.split("<code>explained_width</code>")[1].split("</tr>")[0]
+    row = site.split("<h4>")[1].split("<code>explained_width</code>")[1].split("</tr>")[0]
     shares = [f"{values[1]:.2f}" for values in SHARES.values()]
     assert re.findall(r"<strong>(.*?)</strong>", row) == shares
 
@@ -314,7 +317,7 @@ def test_colour_images_have_no_strokes_and_the_page_says_so(run, site):
     site.not_measured = {"slope_*": "the images are in colour"}
     page = section(written(run), "conv4 read at activation")
     assert "<code>slope_*</code>: the images are in colour." in page
-    assert page.count("data:image/png") == 4
+    assert page.count("<img") == 4
 
 
 @pytest.mark.parametrize(
@@ -355,6 +358,7 @@ def test_the_report_of_a_committed_record(tmp_path, folder):
     assert "not to be believed" in page
     assert "What kind of change" in page
     assert len(summary_sheets(run)[0].rows) > 10
+    assert page.count('<li class="finding') == len(record.sites)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Runs side by side: each measure with its interval, differences tested (`filtergan compare`)."""
 
 from filtergan.compare.comparison import Comparison, Configuration, Row, compare
-from filtergan.compare.printed import heading, sheets
 from filtergan.compare.export import check_ending, document, write
+from filtergan.compare.printed import heading, sheets
 
 __all__ = [
     "Comparison",

@@ -1,6 +1,7 @@
 """What a latent does, in one sentence made of measures."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,12 +10,16 @@ from torch import Tensor
 
 from filtergan.families.catalogue import LOW_LEVEL
 from filtergan.measures.morphometry import MORPHOMETRY, Slopes
+from filtergan.runs.record import Number
 
 LEAST_SHIFT = 0.2
 """Smallest shift worth naming, in within-class standard deviations: Cohen's small effect."""
 
 MOST_SHIFTS = 3
 """Shifts named in one sentence."""
+
+LEAST_SPLINE = 0.1
+"""What a smooth warp must explain beyond simpler families for a change to count as bending."""
 
 LEAST_PART = 0.3
 """Smallest component of a direction that its name shows."""
@@ -147,16 +152,26 @@ def combination_name(direction: Float[Tensor, " latents"]) -> str:
     return " ".join([signed[0].replace(" ", "", 1), *signed[1:]])
 
 
-def _shape(shifts: dict[str, tuple[float, float, float]]) -> str:
-    """The shifts worth naming, and the plain morphometrics that stay."""
+def named_shifts(shifts: Mapping[str, tuple[Number, Number, Number]]) -> list[tuple[str, float]]:
+    """The shifts worth naming, the largest first.
+
+    Args:
+        shifts: Of each morphometric with the ends of its interval, as in `LatentEvidence`.
+    """
     named = [
         (name, value)
         for name, (value, low, high) in shifts.items()
+        if value is not None and low is not None and high is not None
         if abs(value) >= LEAST_SHIFT and (low > 0 or high < 0)
     ]
+    return sorted(named, key=lambda shift: -abs(shift[1]))
+
+
+def _shape(shifts: dict[str, tuple[float, float, float]]) -> str:
+    """The shifts worth naming, and the plain morphometrics that stay."""
+    named = named_shifts(shifts)
     if not named:
         return "no change of shape or brightness that images share"
-    named.sort(key=lambda shift: -abs(shift[1]))
     words = [f"{WORDS[name][v < 0]} ({v:+.1f} sd)" for name, v in named[:MOST_SHIFTS]]
     same = [
         word
@@ -173,7 +188,7 @@ def _families(explained: dict[str, float]) -> str:
     shown = [*low_level[:1], *(["affine"] if "affine" in known else [])]
     small = max((known[family] for family in shown), default=0.0)
     # A warp is told by what the spline explains beyond the small families.
-    if known.get("spline", 0.0) >= small + 0.1:
+    if known.get("spline", 0.0) >= small + LEAST_SPLINE:
         shown.append("spline")
     return ", ".join(
         f"{max(0, round(100 * known[family]))} % {family.replace('_', ' + ')}" for family in shown

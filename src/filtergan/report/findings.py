@@ -1,5 +1,6 @@
 """What the page says of the evidence: gates, claims, kinds of change, latents."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,8 @@ from filtergan.figures import png
 from filtergan.measures.gates import failures, findings, gates, is_invariance
 from filtergan.measures.verdicts import told_of
 from filtergan.report import plotted
-from filtergan.report.text import cell, data_url, sentence
+from filtergan.report.pictures import data_url
+from filtergan.report.text import cell, sentence
 from filtergan.runs.record import (
     NOT_MEASURED,
     TOO_SHORT,
@@ -194,6 +196,6 @@ def latents(site: SiteRecord) -> dict[str, Any] | None:
 
 
 def _latent(entry: LatentRecord) -> dict[str, str]:
-    """A latent's sentence, in two: its name, and what is said of it."""
+    """A latent's sentence, in two: its name, and what is said of it, less the gates failed."""
     said = entry.sentence.removeprefix(f"{entry.name}:").strip()
-    return {"name": entry.name, "says": said}
+    return {"name": entry.name, "says": re.sub(r"^not to be believed \(.*?\): ", "", said)}

@@ -1,6 +1,5 @@
 """From a run's record to one self-contained HTML page."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +9,35 @@ from filtergan.config.fields import CnnConfig, StudyConfig, dump
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.wording import count_of
-from filtergan.measures.gates import failures
+from filtergan.measures.gates import IMAGE_CHANGE, LABELS_KEPT, failures
 from filtergan.report import bounds, findings, scrubber, tables
+from filtergan.report.alternatives import alternatives, of_ceilings, of_depth, of_network
+from filtergan.report.glossary import WORDS, anchor, glossed, term
+from filtergan.report.headline import ORDER, headline, key_numbers
+from filtergan.report.pictures import example, inline
 from filtergan.report.planted import planted
-from filtergan.report.text import duration, inline, number, plain, sentence, shape
+from filtergan.report.text import duration, listed, number, plain, sentence, shape
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Record, SiteRecord
 
+PAPER_ADDRESS = "https://arxiv.org/abs/1710.11386"
 CAPTIONS = {
-    "filters": (
-        "Filters",
-        "As the paper's fig. 2: each row is one filter, real and in several draws. The later "
-        "layers are fixed, so a draw's filter stands where the real one stood.",
-    ),
     "traversal": (
-        "Traversals",
-        "As the paper's figs. 3 and 4: walking through two latents, images that undo in the "
-        "response what the filters change, so as to cause that of the image in the middle (blue). "
-        "Each grid's numbers are below it.",
+        "More images, more changes",
+        "Each grid is one test image (blue frame) under two of the latents: from the middle "
+        "outwards the filters change more, and each image is the one that makes up for it. Undone "
+        "and null stand above the grids. As the paper's figs. 3 and 4.",
+    ),
+    "filters": (
+        "The filters themselves",
+        "Each row is one filter, real and in several draws. The later layers are fixed, so a "
+        "draw's filter stands where the real one stood. As the paper's fig. 2.",
     ),
     "map": (
         "Map of filters",
-        "As the paper's fig. 5: multidimensional scaling, each point one filter, numbered as "
-        "above. Only distances between points mean something, not their places along an axis.",
+        "Each point is one filter, numbered as above. Only distances between points mean "
+        "something, not their places along an axis (multidimensional scaling). As the paper's "
+        "fig. 5.",
     ),
     "curves": ("Training curves", "As they were logged, not smoothed."),
 }
@@ -61,9 +66,9 @@ def write_report(run: RunDirectory) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    environment.filters["duration"] = duration
-    environment.filters["sentence"] = sentence
+    told = {"number": number, "duration": duration, "sentence": sentence}
+    environment.filters |= told | {"glossed": glossed, "anchor": anchor}
+    environment.globals |= {"term": term, "words": WORDS}
     path = run.path / "report.html"
     page = environment.get_template("report.html.j2").render(_context(run))
     write_atomic(path, page.encode())
@@ -76,12 +81,17 @@ def _context(run: RunDirectory) -> dict[str, Any]:
     # The page cannot know how long it takes to write itself.
     stages = {n: s for n, s in record.stages.items() if n != "report"}
     network_curves = record.cnn and record.cnn.figures.get("curves")
+    sites = [_site(run, name, site) for name, site in record.sites.items()]
     return {
         "record": record,
         "preset": record.preset,
         "status": record.status,
-        "sites": [_site(run, name, site) for name, site in record.sites.items()],
+        "sites": sorted(sites, key=lambda site: ORDER.index(site["finding"].tone)),
+        "names": list(record.sites),
         "scrubber": scrubber.part(run),
+        "paper_address": PAPER_ADDRESS,
+        "labels_least": LABELS_KEPT,
+        "change_least": IMAGE_CHANGE,
         "done": done,
         "missing": missing,
         "claims": findings.claims(record),
@@ -91,6 +101,11 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "data": config.data,
         "ceilings": inline(run.path, record.figures.get("ceilings")),
         "depth": inline(run.path, record.figures.get("depth")),
+        "alternatives": {
+            "ceilings": of_ceilings(record.sites),
+            "depth": of_depth(record.sites),
+            "network": of_network(record.cnn),
+        },
         "left_out": record.left_out,
         "network_curves": inline(run.path, network_curves),
         "network": plain(record.cnn and record.cnn.model_copy(update={"warning": None})),
@@ -104,20 +119,22 @@ def _context(run: RunDirectory) -> dict[str, Any]:
     }
 
 
-def _site(run: RunDirectory, name: str, site: SiteRecord) -> dict[str, Any]:
+def _site(run: RunDirectory, key: str, site: SiteRecord) -> dict[str, Any]:
     """What the page says of one site."""
-    measures, figures = site.measures, site.figures
+    name, measures, figures = SiteName.parse(key), site.measures, site.figures
     shown = {
         key: {"title": title, "caption": caption, "image": image, "key": key}
         for key, (title, caption) in CAPTIONS.items()
         if (image := inline(run.path, figures.get(key)))
     }
-    grids = sorted((key for key in figures if key.startswith("grid_")), key=_grid_order)
     return {
         "name": name,
-        "prose": SiteName.parse(name).prose,
+        "prose": name.prose,
+        "layer": name.layer,
+        "finding": headline(key, site),
+        "numbers": key_numbers(site),
+        "example": example(run.path, site),
         "verdict": site.verdict,
-        "tone": findings.verdict_tone(site),
         "reason": site.reason,
         "filters": shape(site.filters),
         "response": shape(site.response),
@@ -131,15 +148,10 @@ def _site(run: RunDirectory, name: str, site: SiteRecord) -> dict[str, Any]:
         "not_measured": site.not_measured,
         "accuracies": findings.accuracies(site),
         "figures": shown,
-        "grids": [image for key in grids if (image := inline(run.path, figures[key]))],
-        "rows": tables.main_rows(measures),
-        "groups": tables.groups(measures),
+        "grids": sorted(path for key, path in figures.items() if key.startswith("grid_")),
+        "rows": tables.measure_rows(measures),
+        "alternatives": alternatives(key, site),
     }
-
-
-def _grid_order(key: str) -> tuple[int, str]:
-    digits = key.removeprefix("grid_")
-    return (int(digits) if digits.isdigit() else 0, key)
 
 
 def _done(config: StudyConfig, record: Record) -> tuple[list[str], list[str]]:
@@ -183,7 +195,7 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         else "The discriminator is shown whole sets of filters: a test of the paper's design."
     )
     game = (
-        f"For {_listed([site.prose for site in config.sites_of(PAPER)])}, each on its own, a "
+        f"For {listed([site.prose for site in config.sites_of(PAPER)])}, each on its own, a "
         f"generator was trained to map {count_of(gan.latent, 'latent')} to all filters of the "
         f"convolution, in {count_of(gan.steps, 'step')} of {count_of(gan.batch, 'image')} "
         f"({updates}, λ = {gan.information:g}), so that the responses there would "
@@ -199,10 +211,10 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "
         f"{count_of(traversal.measured_images, 'image')} at "
         f"{count_of(traversal.measured_points, 'point')} each, recovered by "
-        f"{count_of(traversal.evaluations, 'step')} of L-BFGS (eqs. 5 to 8).",
+        f"{count_of(traversal.evaluations, 'step')} of L-BFGS.",
         "measure": f"Assessment: {count_of(measure.draws, 'single draw')} with nothing re-trained; "
         f"{count_of(measure.pooled, 'draw')} pooled with the later layers re-trained for "
-        f"{count_of(measure.retrain_epochs, 'epoch')} (eq. 9), beside controls re-trained "
+        f"{count_of(measure.retrain_epochs, 'epoch')}, beside controls re-trained "
         "alike. Intervals are 95 %; images are resampled whole, and draws where a number is a mean "
         "over draws.",
     }
@@ -215,7 +227,7 @@ def _natural(config: StudyConfig) -> dict[str, str]:
         return {}
     begin = "the real filters" if natural.start == "real" else "the paper's generator of the site"
     said = (
-        f"For {_listed([site.prose for site in sites])}, each on its own, a generator and a "
+        f"For {listed([site.prose for site in sites])}, each on its own, a generator and a "
         "transformer of images were trained together, so that the transformer undoes in the image "
         f"what another latent changes in the response: {count_of(natural.steps, 'step')} of "
         f"{count_of(natural.batch, 'image')}, begun at {begin}. The null is a transformer trained "
@@ -224,11 +236,6 @@ def _natural(config: StudyConfig) -> dict[str, str]:
         "image by image stand beside it."
     )
     return {"natural": said}
-
-
-def _listed(names: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def _ceilings(config: StudyConfig, record: Record) -> dict[str, str]:

@@ -41,7 +41,7 @@ MAIN = (
     "locality_size",
     "topology_changed",
 )
-"""The measures that are shown without asking; all others are folded, in the groups below."""
+"""The measures that the terminal shows, and that come first in the page's table of all."""
 
 GROUPS = {
     "each latent recovered": r"latent_r2_\d+",
@@ -55,7 +55,7 @@ GROUPS = {
     "what the network ignores more": r"(invariance_gain|normalized_variance)_.*",
     "filters, draws and pooling": r".*",
 }
-"""Title of each group and the names in it; the first group that fits holds a measure."""
+"""What measures are about, and their names; the first that fits holds a measure."""
 
 PAPER_ROWS = (
     ("Test accuracy of the network", "0.971", "real_accuracy"),
@@ -118,17 +118,19 @@ def _site_sheet(name: str, site: SiteRecord) -> Sheet:
 
 
 def main_rows(measures: Found) -> list[dict[str, Any]]:
-    """The measures that are shown without asking, as rows of text."""
+    """The main measures, as rows of text."""
     return [_row(name, measures[name]) for name in MAIN if name in measures]
 
 
-def groups(measures: Found) -> list[dict[str, Any]]:
-    """All other measures, as groups of a title and rows, in the registry's order."""
-    found: dict[str, list[dict[str, Any]]] = {title: [] for title in GROUPS}
-    for name in sorted(measures.keys() - MAIN, key=_order):
-        title = next(title for title, names in GROUPS.items() if re.fullmatch(names, name))
-        found[title].append(_row(name, measures[name]))
-    return [{"title": title, "rows": members} for title, members in found.items() if members]
+def measure_rows(measures: Found) -> list[dict[str, Any]]:
+    """All measures as rows of text: the main ones, then group by group in the registry's order."""
+    others = sorted(measures.keys() - MAIN, key=lambda n: (list(GROUPS).index(about(n)), _order(n)))
+    return main_rows(measures) + [_row(name, measures[name]) for name in others]
+
+
+def about(name: str) -> str:
+    """What a measure is about: its group."""
+    return next(title for title, names in GROUPS.items() if re.fullmatch(names, name))
 
 
 def paper_table(sites: Mapping[str, SiteRecord]) -> list[dict[str, Any]]:
@@ -150,6 +152,7 @@ def _row(name: str, found: MeasureRecord) -> dict[str, Any]:
         against = "above null" if low > null else "below null" if high < null else "as null"
     return {
         "name": name,
+        "about": about(name),
         "meaning": meaning.meaning,
         "null_meaning": meaning.null_meaning,
         "source": meaning.source,
@@ -163,6 +166,7 @@ def _row(name: str, found: MeasureRecord) -> dict[str, Any]:
         "has_null": null is not None,
         "against": against,
         "quantiles": {k: number(v) for k, v in found.quantiles.items()},
+        "sorted_by": {"value": found.value, "low": low, "null": null},
     }
 
 

@@ -1,7 +1,6 @@
-"""Numbers, durations, intervals and pictures, as the report prints them."""
+"""Numbers, durations, intervals and lists, as the report prints them."""
 
-import base64
-from pathlib import Path
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 
@@ -64,13 +63,6 @@ def shape(sizes: list[int] | None) -> str | None:
     return " x ".join(map(str, sizes)) if sizes else None
 
 
-def inline(folder: Path, name: str | None) -> str | None:
-    """A figure of the run as a data URL; None where there is none."""
-    if name is None or not (folder / name).is_file():
-        return None
-    return data_url((folder / name).read_bytes())
-
-
-def data_url(content: bytes) -> str:
-    """A PNG as an address that holds its content."""
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
