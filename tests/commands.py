@@ -1,5 +1,6 @@
 """The command as tests run it: quickly, with what it says, and the record that it leaves."""
 
+import base64
 import contextlib
 import io
 import json
@@ -14,7 +15,10 @@ from lines import without_the_way
 from filtergan import cli
 from filtergan.figures import style
 
-PNG = b"\x89PNG\r\n\x1a\n"
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+"""A whole PNG."""
 MEASURED = {
     *("real_accuracy", "single_draw_accuracy", "single_draw_accuracy_sd"),
     *("single_draw_accuracy_min", "pooled_retrained_accuracy", "real_retrained_accuracy"),
@@ -34,7 +38,7 @@ def quickly() -> Iterator[None]:
     """
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "png", lambda figure: PNG)
+        patch.setattr(style, "png", lambda figure: PIXEL)
         yield
     torch.set_num_threads(before)
 

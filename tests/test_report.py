@@ -1,12 +1,12 @@
 """The report: self-contained, honest about failures, and whole however little was done."""
 
-import base64
 import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from commands import PIXEL
 from records import DATASET, NETWORK, begun
 from rich.console import Console
 
@@ -19,10 +19,6 @@ from filtergan.report import duration, number, summary_sheets, write_report
 from filtergan.report.page import PAPER_ADDRESS
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import TOO_SHORT, JudgesRecord, SiteRecord, StageRecord
-
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-)
 
 
 def site_measures():
@@ -227,6 +223,13 @@ def test_report_of_a_study_that_was_stopped_early(run):
     assert page.count("No figures here") == 2
     assert "Nothing was measured yet" in page
     assert "The paper's numbers beside ours" not in page
+
+
+def test_a_damaged_figure_is_one_that_is_not_there(run):
+    (run.path / "conv4@activation" / "figures" / "map.png").write_bytes(PIXEL[:40])
+    page = write_report(run).read_text()
+    assert len(check(page).pictures) == 4
+    assert "Map of filters" not in page
 
 
 def test_report_escapes_what_it_is_given(run):

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from commands import PIXEL
 from records import begun, put
-from test_report import PIXEL, check, site_measures
+from test_report import check, site_measures
 
 from filtergan.config.fields import DatasetConfig, StudyConfig, parse
 from filtergan.config.older import renewed

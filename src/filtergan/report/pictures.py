@@ -2,6 +2,7 @@
 
 import base64
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +25,12 @@ SEEN = 0.1
 
 
 def inline(folder: Path, name: str | None) -> str | None:
-    """A figure of the run as a data URL; None where there is none."""
+    """A figure of the run as a data URL; None where there is none, or where it is damaged."""
     if name is None or not (folder / name).is_file():
         return None
-    return data_url((folder / name).read_bytes())
+    with suppress(OSError):  # which is also what Pillow says of no image
+        return data_url((folder / name).read_bytes())
+    return None
 
 
 def data_url(content: bytes) -> str:
