@@ -161,7 +161,7 @@ def test_the_example_is_the_typical_point_with_its_numbers(site, tmp_path):
     assert example(tmp_path, site) is None
 
 
-def test_a_difference_is_red_where_brighter_and_blue_where_darker() -> None:
+def test_a_difference_is_orange_where_brighter_and_blue_where_darker() -> None:
     x = np.full((1, 3, 1), 0.5)
     x_k = np.array([0.5, 1.0, 0.0]).reshape(1, 3, 1)
     url, told = pictures._difference(x, x_k)

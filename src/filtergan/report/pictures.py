@@ -12,14 +12,12 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from filtergan.figures.style import MINUS, signed
+from filtergan.figures.style import COLOURS, MINUS, signed
 from filtergan.report.text import brief
 from filtergan.runs.record import SiteRecord
 
 QUALITY = 80
 """Of figures as WebP, a quarter of a PNG's bytes: the page is to be sent. The folder keeps PNG."""
-BELOW, ABOVE = (67, 147, 195), (214, 96, 77)
-"""Blue and red, seen alike by colour-blind eyes; those of the scrubber."""
 SEEN = 0.1
 """A difference of pixels that an eye sees at once."""
 
@@ -96,7 +94,7 @@ def example(folder: Path, site: SiteRecord) -> Example | None:
     panels = [
         ("the image", _png(x), f"Test image {number}. {_seen(x)}"),
         ("what it becomes", _png(x_k), f"The same image under other filters. {_seen(x_k)} {told}"),
-        ("the difference", difference, f"Red where brighter, blue where darker. {told}"),
+        ("the difference", difference, f"Orange where brighter, blue where darker. {told}"),
     ]
     return Example(panels, caption, x.shape[1])
 
@@ -120,9 +118,10 @@ def _png(image: Float[np.ndarray, "h w c"]) -> str:
 
 
 def _difference(x: Float[np.ndarray, "h w c"], x_k: Float[np.ndarray, "h w c"]) -> tuple[str, str]:
-    """White where nothing changed, red where brighter, blue where darker; and in words."""
+    """White where nothing changed, orange where brighter, blue where darker; and in words."""
     change = (x_k - x).mean(2)
-    ends = np.where(change[..., None] > 0, ABOVE, BELOW) / 255
+    darker, brighter = (np.array(list(bytes.fromhex(c[1:]))) / 255 for c in COLOURS[:2])
+    ends = np.where(change[..., None] > 0, brighter, darker)
     shade = np.abs(change)[..., None] / max(np.abs(change).max(), 1e-6)
     up, down = (change > SEEN).mean(), (change < -SEEN).mean()
     told = (
