@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from filtergan.compare.export import _escaped
 from hypothesis import given
 from hypothesis import strategies as st
 from records import DATASET, begun
@@ -18,6 +17,7 @@ from scipy import stats
 
 from filtergan import cli
 from filtergan.compare import Comparison, compare, heading, sheets, write
+from filtergan.compare.export import _escaped
 from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
 from filtergan.machine.sheets import fitted

@@ -85,7 +85,7 @@ def test_the_finding_and_the_image_come_first(page: Page) -> None:
 
 
 def test_nothing_scrolls_sideways_on_a_phone_but_tables(page: Page) -> None:
-    page.set_viewport_size(PHONE)
+    page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
     page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true })")
     assert wide(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]

@@ -9,7 +9,8 @@ from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import SiteName
 from filtergan.game.card import Account
 from filtergan.report.bounds import best_known
-from filtergan.report.findings import tested, traversals
+from filtergan.report.findings import traversals
+from filtergan.report.plotted import tested
 from filtergan.report.tables import main_rows
 from filtergan.report.text import brief, cell, sentence, shape
 from filtergan.runs.directory import RunDirectory
