@@ -11,7 +11,7 @@ cd runs/$(1) && for record in */seed*/record.json; do \
   mkdir -p $$folder && cp $$record $$folder/ || exit; done
 endef
 
-.PHONY: demo test stress lint hooks variants ablations planted large-layers bench results clean
+.PHONY: demo test stress lint docs hooks variants ablations planted large-layers bench results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
@@ -27,6 +27,9 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --project pyproject.toml --level error
 	$(BIN)/lint-imports
+
+docs: .venv/installed  ## the pages, into site/; any warning ends it
+	$(BIN)/mkdocs build --strict
 
 hooks: .venv/installed  ## what `make lint` runs, before every commit
 	$(BIN)/pre-commit install
@@ -54,11 +57,11 @@ results: .venv/installed  ## the tables of RESULTS.md from the committed records
 	$(BIN)/python studies/results.py
 
 clean:  ## removes what was installed and cached; studies in runs/ stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist site
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,docs]"
 	# An oracle of one test. Of what it asks for, one package replaces numpy's types by wrong ones.
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps tmeasures
 	touch $@

@@ -27,7 +27,7 @@ from filtergan.measures.statistics import interval, quantiles
 from filtergan.runs.record import MeasureRecord
 
 # Each module defines what it measures; the order is that of the report.
-_MODULES = (
+MODULES = (
     accuracies,
     filters,
     fidelity,
@@ -43,7 +43,7 @@ _MODULES = (
     locality,
 )
 
-REGISTRY: dict[str, Measure] = {m.name: m for m in chain(*(mod.MEASURES for mod in _MODULES))}
+REGISTRY: dict[str, Measure] = {m.name: m for m in chain(*(mod.MEASURES for mod in MODULES))}
 
 
 def lookup(name: str) -> Measure:
