@@ -62,6 +62,15 @@ A figure of a run for a paper or a talk, laid out for its width, with its fonts 
   filtergan figure RUN walk --site conv4@bn5/natural --image 7 --latents 2 --out walk.gif
 {figures}
 """
+EXPLORE = """
+A page on which images are moved by hand: any test image or one of your own, along any latent, with
+the fields that move it, the labels of network and judges, the filters, grids over two latents, a
+search image by image, and all of it as files.
+  filtergan explore RUN
+It is served to this machine alone. For others name an address with --host, and set a password in
+FILTERGAN_PASSWORD; what they send is not encrypted, so a tunnel is better:
+  ssh -L 7860:127.0.0.1:7860 there filtergan explore RUN
+"""
 STUDY = """
 --help shows the options that matter most, --help-all every one: each field of the config, by its
 dotted name, on/off ones as true or false and lists with commas:
@@ -105,6 +114,7 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
     _add_ask(commands)
     _add_share(commands)
     _add_figure(commands)
+    _add_explore(commands)
     for name, declared in STAGES.items():
         if name == "ceilings":
             _add_ceilings(commands, base, everything)
@@ -279,6 +289,21 @@ def _add_figure(commands: Any) -> None:
     figure.add_argument("--out", metavar="FILE", help="[default: its name and site, here]")
     figure.add_argument("--data", help="its images, where they have moved")
     figure.add_argument("--device", help="another device than its config says")
+
+
+def _add_explore(commands: Any) -> None:
+    explore = commands.add_parser(
+        "explore",
+        help="Move images by hand, on a live page.",
+        description=EXPLORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    explore.add_argument("run", metavar="RUN", help="a run directory whose generator is trained")
+    explore.add_argument("--host", default="127.0.0.1", help="[default: this machine alone]")
+    explore.add_argument("--port", type=int, default=7860, help="0: any [default: 7860]")
+    explore.add_argument("--data", help="its images, where they have moved")
+    explore.add_argument("--device", help="another device than its config says")
 
 
 def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:

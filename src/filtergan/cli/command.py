@@ -68,6 +68,8 @@ def _perform(arguments: argparse.Namespace, argv: list[str]) -> None:
         _share(arguments)
     elif arguments.command == "figure":
         _figure(arguments)
+    elif arguments.command == "explore":
+        _explore(arguments)
     elif arguments.command == "ceilings":
         _ceilings(arguments, argv)
     else:
@@ -200,6 +202,22 @@ def _figure(arguments: argparse.Namespace) -> None:
     asked = {key: getattr(arguments, key) for key in ("site", "image", "latents", "width")}
     said = export(run, arguments.name, path, **asked)
     print(f"The figure: {path}\n{said}")
+
+
+def _explore(arguments: argparse.Namespace) -> None:
+    from filtergan.explorer import serving
+
+    password = serving.check(arguments.host)
+    from filtergan.explorer.exploring import Explorer
+    from filtergan.machine import runtime
+
+    explorer = Explorer(arguments.run, arguments.data, arguments.device)
+    runtime.set_threads(0)
+
+    def tell(address: str) -> None:
+        print(f"The page: {address} (Ctrl-C ends it)", flush=True)
+
+    serving.serve(explorer, arguments.host, arguments.port, password, tell)
 
 
 def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:

@@ -61,6 +61,7 @@ class FieldSearch:
         space: The fields.
         seed: Of a random start; None: from x as it is.
         batch: Points searched together.
+        from_transformer: Begins with the fields of the generator's own T instead.
 
     Examples:
         >>> import torch
@@ -76,6 +77,7 @@ class FieldSearch:
     space: FieldSpace
     seed: int | None = None
     batch: int = 128
+    from_transformer: bool = False
 
     def at_once(self, gan: FilterGAN, images: Float[Tensor, "n c h w"]) -> int:
         """Points to search together."""
@@ -102,7 +104,11 @@ class FieldSearch:
             return _seen(points, self.space.apply(x, found)), None
 
     def _start(self, points: Points) -> Float[Tensor, "n m g g"]:
-        shape = self.space.size
+        shape, gan = self.space.size, points.gan
+        if self.from_transformer:
+            assert isinstance(gan, NaturalGAN), "a generator with a transformer"
+            with torch.no_grad():
+                return gan.transformer.coefficients(points.images, points.z, points.targets)
         if self.seed is None:
             return points.images.new_zeros(len(points.images), *shape)
         assert points.places is not None, "a walk numbers its points"

@@ -3,11 +3,13 @@
 import copy
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import PAPER, SiteName
 from filtergan.errors import UserError
 from filtergan.game.card import Account
@@ -23,6 +25,9 @@ from filtergan.runs.record import DatasetRecord
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
 from filtergan.study.materials import kind_of, load_images, make_network
+
+UNCHANGED = 0.01  # of pixels, by what the prior of a search does where nothing is to be undone
+FEW = 1000  # training images beside the test images: enough to have all kinds of them
 
 
 def open_run(
@@ -96,18 +101,50 @@ class OpenedRun:
         Raises:
             UserError: They are not found, or are others than those studied.
         """
-        if isinstance(self._data, Dataset):
-            found = self._data
-        elif self._data is not None:
-            found = load_images(self.config, self._data)
-        else:
-            found = self._found_again()
+        found = self._data if isinstance(self._data, Dataset) else self._found_again(self.config)
         if found.fingerprint != self._images().fingerprint:
-            raise UserError(
-                f"{found.name} holds other images than those of the run in {self.path}; name "
-                "theirs with open_run(path, data=...)."
-            )
+            raise self._others(found)
         return found
+
+    @cached_property
+    def images_to_show(self) -> Dataset:
+        """The images with few of those for training, which are most, and take the longest to read.
+
+        Its fingerprint is that of all images. Instead of it, test images are compared with those
+        that the traversals show unchanged.
+
+        Raises:
+            UserError: They are not found, or are others than those studied.
+        """
+        if isinstance(self._data, Dataset):
+            return self.dataset
+        said, wanted = self._images(), self.config.dataset
+        few = min(FEW, said.train)
+        part = self.config.model_copy(
+            update={"dataset": wanted.model_copy(update={"train_limit": few})}
+        )
+        found = self._found_again(part)
+        told = (list(found.shape), len(found.test), list(found.classes))
+        if told != (list(said.shape), said.test, list(said.classes)) or not self._shows(found):
+            raise self._others(found)
+        return replace(found, fingerprint=said.fingerprint)
+
+    def _shows(self, found: Dataset) -> bool:
+        """Whether the middles of all grids, where next to nothing is changed, are test images."""
+        for name in self.sites:
+            if self._done("traverse", name):
+                seen = self.traversals(name)
+                images, index = seen["grid_images"], seen["grid_index"]
+                off = images[:, images.shape[1] // 2] - found.test.pixels(index)
+                if off.abs().mean() > UNCHANGED:
+                    return False
+        return True
+
+    def _others(self, found: Dataset) -> UserError:
+        return UserError(
+            f"{found.name} holds other images than those of the run in {self.path}; name theirs "
+            "with open_run(path, data=...)."
+        )
 
     @cached_property
     def network(self) -> Classifier:
@@ -188,9 +225,13 @@ class OpenedRun:
 
         return account_of(self._directory, name)
 
-    def _found_again(self) -> Dataset:
+    def _found_again(self, config: StudyConfig) -> Dataset:
+        """The images of this config, or of what was named in their place."""
+        if self._data is not None:
+            assert not isinstance(self._data, Dataset), "one is at hand"
+            return load_images(config, self._data)
         try:
-            return load_images(self.config, data_from(self._folder, self.config))
+            return load_images(config, data_from(self._folder, config))
         except UserError as error:
             raise UserError(
                 f"The images of the run in {self.path} were not found again: {error} Name their "

@@ -1,0 +1,362 @@
+"""The layout of the live page and what its parts do; the only importer of gradio."""
+
+import random
+from collections.abc import Callable, Sequence
+from functools import wraps
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+from fastapi import FastAPI
+from gradio.themes import Default
+from torch import Tensor
+
+from filtergan.errors import UserError
+from filtergan.explorer import keeping, panels, rasters, uploads
+from filtergan.explorer.exploring import REACH, Explorer
+from filtergan.explorer.searching import Searches
+from filtergan.images.shown import one_of_each_class
+
+THUMBNAILS = 20
+FRAMES = 17  # of an animation, from one end of a latent to the other
+FORGOTTEN = 3600  # seconds after which files of visitors are removed
+LIVE: dict[str, Any] = {
+    "trigger_mode": "always_last",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+"""Of events that follow a hand: what came in between is left out."""
+
+
+def mount(
+    app: FastAPI, explorer: Explorer, folder: Path, auth: Callable[[str, str], bool] | None
+) -> None:
+    """Put the page of a run into an application.
+
+    Args:
+        app: The application.
+        explorer: The run.
+        folder: Where files that visitors keep are written.
+        auth: Whether a name and a password may come in; None: everybody.
+    """
+    gr.mount_gradio_app(
+        app,
+        _Page(explorer, folder).build(),
+        "/",
+        auth=auth,
+        auth_message="Any name, and the password of whoever runs this page.",
+        theme=Default(  # the machine's own fonts: nothing is fetched
+            font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
+        ),
+        css=(files("filtergan.explorer") / "explorer.css").read_text(),
+        max_file_size=uploads.MOST_BYTES,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        enable_monitoring=False,
+    )
+
+
+def _told(handle: Callable[..., Any]) -> Callable[..., Any]:
+    """A visitor's mistakes become a word on the page."""
+
+    @wraps(handle)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handle(*args, **kwargs)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return told
+
+
+class _Page:
+    """The parts of the page, and what happens when they are used.
+
+    The state of a visitor is in the parts themselves, so any number of them may come.
+    """
+
+    def __init__(self, explorer: Explorer, folder: Path) -> None:
+        self.explorer, self.folder = explorer, folder
+        self.searches = Searches(explorer)
+        self.first = one_of_each_class(explorer.test, THUMBNAILS).tolist()
+        self.most = max(explorer.latent(site) for site in explorer.sites)
+
+    def build(self) -> gr.Blocks:
+        """The page."""
+        with gr.Blocks(
+            title=f"filtergan: {self.explorer.path.name}",
+            analytics_enabled=False,
+            delete_cache=(FORGOTTEN, FORGOTTEN),
+            fill_width=True,
+        ) as page:
+            gr.Markdown(
+                f"# What {escape(self.explorer.path.name)} ignores\nMove a latent: other filters "
+                "take the place of the real ones, and the image is changed so that they see in it "
+                "what the filters of the middle saw in the image itself."
+            )
+            self.site = gr.Dropdown(
+                list(map(str, self.explorer.sites)), value=str(self.explorer.sites[0]), label="Site"
+            )
+            self.heading = gr.HTML()
+            with gr.Row():
+                with gr.Column(scale=2, min_width=280):
+                    self._pictures()
+                with gr.Column(scale=5, min_width=320):
+                    self._latents()
+                    self.view = gr.HTML()
+                    self.opinions = gr.HTML()
+            self.everything = [self.site, self.number, self.own, *self.latents]
+            with gr.Tabs():
+                with gr.Tab("Filters"):
+                    self.filters = gr.HTML()
+                with gr.Tab("Grid"):
+                    self._grid()
+                with gr.Tab("Search"):
+                    self._search()
+                with gr.Tab("Keep"):
+                    self._keep()
+            self._follow()
+            page.load(self.choose_site, [self.site], self.of_site, api_visibility="private").then(
+                self.show, self.everything, self.shown, **LIVE
+            )
+        page.queue(default_concurrency_limit=2, max_size=64)
+        return page
+
+    # ------------------------------------------------------------------------------- the parts
+
+    def _pictures(self) -> None:
+        explorer = self.explorer
+        shown = [
+            rasters.magnified(rasters.of_image(explorer.image(i)), 96)[..., :3] for i in self.first
+        ]
+        self.gallery = gr.Gallery(
+            shown,
+            label="Images",
+            show_label=False,
+            columns=5,
+            height="auto",
+            allow_preview=False,
+            object_fit="contain",
+            format="png",
+            interactive=False,
+            buttons=[],
+            elem_classes="fg-thumbnails",
+        )
+        with gr.Row():
+            self.number = gr.Number(
+                self.first[0],
+                label=f"Any test image, 0 to {len(explorer.test) - 1}",
+                precision=0,
+                minimum=0,
+                maximum=len(explorer.test) - 1,
+                min_width=120,
+            )
+            self.another = gr.Button("Another", min_width=90)
+        self.upload = gr.File(
+            label="Or a picture of your own",
+            file_types=list(uploads.ENDINGS),
+            type="binary",
+            height=160,
+        )
+        self.note = gr.HTML(self._named(self.first[0]), elem_id="fg-note")
+        self.own = gr.State(None)
+
+    def _latents(self) -> None:
+        with gr.Row():
+            self.latents = [
+                gr.Slider(-REACH, REACH, 0, step=0.05, label=f"z{i}", min_width=180)
+                for i in range(self.most)
+            ]
+        self.reset = gr.Button("Back to the middle", size="sm")
+        with gr.Accordion("What each latent does", open=False):
+            self.said = gr.HTML()
+
+    def _grid(self) -> None:
+        with gr.Row():
+            self.down = gr.Dropdown([0], value=0, label="Latent downwards", min_width=120)
+            self.across = gr.Dropdown([1], value=1, label="Latent across", min_width=120)
+            self.show_grid = gr.Button("Show the grid")
+        self.grid = gr.HTML()
+
+    def _search(self) -> None:
+        gr.Markdown(
+            "T is one rule for all images. A search finds the fields that suit this image alone, "
+            "beginning with those of T: what it gains is what the rule misses."
+        )
+        with gr.Row():
+            self.start = gr.Button("Search", variant="primary")
+            self.stop = gr.Button("Cancel")
+        self.found = gr.HTML(elem_id="fg-found", min_height=80)
+
+    def _keep(self) -> None:
+        gr.Markdown("The pictures above as PNG, a walk along one latent as GIF, all arrays as npz.")
+        with gr.Row():
+            self.along = gr.Dropdown([0], value=0, label="Latent of the walk", min_width=120)
+            self.make = gr.Button("Make the files")
+        self.kept = gr.File(label="Files", file_count="multiple", interactive=False)
+
+    def _follow(self) -> None:
+        """Say what follows what."""
+        private: dict[str, Any] = {"api_visibility": "private"}
+        self.shown = [self.view, self.opinions, self.filters]
+        self.of_site = [self.heading, *self.latents, self.down, self.across, self.along, self.said]
+        seen = (self.show, self.everything, self.shown)
+        self.site.change(self.choose_site, [self.site], self.of_site, **private).then(*seen, **LIVE)
+        gr.on([z.change for z in self.latents], *seen, **LIVE)
+        self.reset.click(lambda: [0] * self.most, None, self.latents, **private)
+        chosen = [self.own, self.note]
+        theirs = (self.choose, [self.number], [*chosen, self.upload])
+        picked = self.gallery.select(self.pick, None, self.number, **private)
+        picked.then(*theirs, **private).then(*seen, **LIVE)  # it may have been the number before
+        self.another.click(self.any_image, None, self.number, **private)
+        self.number.change(*theirs, **private).then(*seen, **LIVE)
+        self.upload.upload(self.take, [self.upload], chosen, **private).then(*seen, **LIVE)
+        self.upload.clear(*theirs, **private).then(*seen, **LIVE)
+        grid = (self.show_points, [*self.everything, self.down, self.across], self.grid)
+        self.show_grid.click(*grid, **private)
+        self.start.click(
+            self.search,
+            self.everything,
+            self.found,
+            concurrency_limit=None,  # they wait for each other below, where they can be cancelled
+            trigger_mode="multiple",  # right after one was cancelled, too
+            **private,
+        )
+        self.stop.click(self.cancel, None, None, queue=False, **private)
+        self.make.click(self.keep, [*self.everything, self.along], self.kept, **private)
+
+    # -------------------------------------------------------------------------- what they do
+
+    @_told
+    def choose_site(self, site: str) -> list[Any]:
+        """The heading, latents and choices of a site."""
+        explorer, record = self.explorer, self.explorer.record(site)
+        count = explorer.latent(site)
+        moves = explorer.has_transformer(site)
+        sliders = [gr.Slider(value=0, visible=i < count) for i in range(self.most)]
+        which = [gr.Dropdown(list(range(count)), value=min(k, count - 1)) for k in (0, 1, 0)]
+        said = panels.latents(record) if moves else ""
+        return [panels.heading(site, record, moves), *sliders, *which, said]
+
+    @_told
+    def show(self, site: str, number: int, own: np.ndarray | None, *z: float) -> list[str]:
+        """Pictures, opinions and filters."""
+        latent = self._latent(site, z)
+        filters = panels.filters(*self.explorer.filters(site, latent))
+        if not self.explorer.has_transformer(site):
+            found = self.explorer.traversals(site)
+            grids = "" if found is None else panels.traversals(found)
+            return [f'<div class="fg-grids">{grids}</div>', "", filters]
+        look = self.explorer.look(site, self._image(number, own), latent)
+        opinions = panels.opinions(look, self.explorer.classes, self.explorer.judges is not None)
+        return [panels.panels(panels.panels_of(look)) + panels.numbers(look), opinions, filters]
+
+    @_told
+    def show_points(self, site: str, number: int, own: np.ndarray | None, *rest: float) -> str:
+        """The grid over two latents, the last two arguments."""
+        *z, down, across = rest
+        dims = (int(down), int(across))
+        image = self._image(number, own)
+        found = self.explorer.grid(site, image, self._latent(site, z), dims)
+        return panels.grid(found, self.explorer.classes)
+
+    @_told
+    def search(
+        self,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        *values: Any,
+    ) -> str:
+        """What a search finds, beside what T makes of the image.
+
+        Args:
+            request: Tells who wants it.
+            progress: Shows how far it is.
+            *values: As `show` takes them; gradio puts its own before them.
+        """
+        site, number, own, *z = values
+        latent, image = self._latent(site, z), self._image(number, own)
+        first = self.explorer.look(site, image, latent)
+
+        def show(done: int, of: int) -> None:
+            progress((done, of), desc="searching", unit="evaluations")
+
+        found = self.searches.run(str(request.session_hash), site, image, latent, show)
+        if found is None:
+            return _status("The search was cancelled.")
+        ours = [one for one in panels.panels_of(found, "by the search") if one.title != "image"]
+        moved = panels.Panel("by T", "one rule for all images", rasters.of_image(first.moved))
+        told = (
+            f"Profile residual {found.before:.3f}: {first.after:.3f} is left by T, "
+            f"{found.after:.3f} by the search."
+        )
+        judged = self.explorer.judges is not None
+        opinions = panels.opinions(found, self.explorer.classes, judged)
+        return _status(told) + panels.panels([moved, *ours]) + opinions
+
+    def cancel(self, request: gr.Request) -> None:
+        """End the visitor's search, which then says so itself."""
+        self.searches.cancel(str(request.session_hash))
+
+    @_told
+    def keep(self, site: str, number: int, own: np.ndarray | None, *rest: float) -> list[str]:
+        """PNG, GIF and npz of what is seen."""
+        *z, along = rest
+        latent, image = self._latent(site, z), self._image(number, own)
+        look = self.explorer.look(site, image, latent)
+        targets = latent.repeat(FRAMES, 1)
+        targets[:, int(along)] = torch.linspace(-REACH, REACH, FRAMES)
+        contents = {
+            "image.png": keeping.picture(panels.panels_of(look)),
+            f"walk_z{int(along)}.gif": keeping.animation(self.explorer.walk(site, image, targets)),
+            "arrays.npz": keeping.numbers(look, *self.explorer.filters(site, latent)),
+        }
+        folder = Path(mkdtemp(dir=self.folder))
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        return [str(folder / name) for name in contents]
+
+    def pick(self, event: gr.SelectData) -> int:
+        """The number of a thumbnail."""
+        return self.first[event.index]
+
+    def any_image(self) -> int:
+        """The number of some image."""
+        return random.randrange(len(self.explorer.test))
+
+    def choose(self, number: int | None) -> tuple[None, str, None]:
+        """A test image in the place of the visitor's own."""
+        return None, self._named(number or 0), None
+
+    def take(self, content: bytes | None) -> tuple[np.ndarray | None, str]:
+        """A visitor's own image."""
+        try:
+            image, told = uploads.read_upload(
+                content or b"", self.explorer.shape, self.explorer.interpolation
+            )
+        except UserError as error:
+            return None, _status(f"{error} The test image is shown instead.", bad=True)
+        return image.numpy(), _status(told)
+
+    def _named(self, number: int) -> str:
+        label = self.explorer.classes[int(self.explorer.test.labels[number])]
+        return _status(f"Test image {number}, of class {label}.")
+
+    def _image(self, number: int | None, own: np.ndarray | None) -> Tensor:
+        return self.explorer.image(number or 0) if own is None else torch.from_numpy(own)
+
+    def _latent(self, site: str, z: Sequence[float]) -> Tensor:
+        return torch.tensor(z[: self.explorer.latent(site)], dtype=torch.float32)
+
+
+def _status(told: str, bad: bool = False) -> str:
+    mark = " fg-bad" if bad else ""
+    return f'<p class="fg-told{mark}" role="status">{escape(told)}</p>'

@@ -1,0 +1,81 @@
+"""Images of a visitor's own: read within bounds, and brought to what the network takes."""
+
+import io
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from filtergan.config.fields import Interpolation
+from filtergan.errors import UserError
+from filtergan.images.dataset import COLOUR_MODES, GREY_MODES
+
+MOST_BYTES = 8 * 2**20
+MOST_PIXELS = 16 * 2**20
+"""Refused before anything is decoded: what Pillow calls a decompression bomb is ten times more."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+
+
+def read_upload(
+    content: bytes, shape: tuple[int, int, int], interpolation: Interpolation = "bilinear"
+) -> tuple[Float[Tensor, "c h w"], str]:
+    """The middle of a picture, as an image of the network's size and channels.
+
+    Args:
+        content: The file.
+        shape: Channels (1: grey, 3: RGB), height and width.
+        interpolation: Pillow's filter to bring it to that size.
+
+    Returns:
+        Pixels in [0, 1], and a sentence that says what was done to the picture.
+
+    Raises:
+        UserError: It is too large, no picture, damaged, or has pixels of more than 8 bits.
+    """
+    if len(content) > MOST_BYTES:
+        raise UserError(f"The file is larger than {MOST_BYTES // 2**20} MiB; choose a smaller one.")
+    try:
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
+        width, height = picture.size
+        if width * height > MOST_PIXELS:
+            raise UserError(
+                f"The picture has {width} x {height} pixels, more than {MOST_PIXELS // 2**20} "
+                "million; make it smaller first."
+            )
+        if picture.mode not in GREY_MODES | COLOUR_MODES:
+            raise UserError(
+                f"The picture has pixels of more than 8 bits (mode {picture.mode}); convert it to "
+                "8 bits first."
+            )
+        picture.load()
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"The file is no picture in one of the formats {', '.join(FORMATS)}."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError("The picture has far too many pixels; make it smaller first.") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UserError("The picture is damaged and cannot be read.") from error
+    return _fitted(picture, shape, interpolation)
+
+
+def _fitted(
+    picture: Image.Image, shape: tuple[int, int, int], interpolation: Interpolation
+) -> tuple[Float[Tensor, "c h w"], str]:
+    channels, height, width = shape
+    was, colour = picture.size, picture.mode not in GREY_MODES
+    if picture.mode in ("P", "PA"):
+        picture = picture.convert("RGBA")  # Pillow warns of a transparent palette otherwise
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    resampling = Image.Resampling[interpolation.upper()]
+    picture = ImageOps.fit(picture, (width, height), resampling)
+    pixels = np.asarray(picture, dtype=np.float32) / 255
+    pixels = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+    done = [] if was == (width, height) else [f"its middle was brought to {width} x {height}"]
+    if colour and channels == 1:
+        done.append("its colours became grey")
+    told = f"Your picture: {' and '.join(done)}." if done else "Your picture, as it is."
+    return torch.from_numpy(np.ascontiguousarray(pixels)), told

@@ -1,0 +1,230 @@
+"""The live page in a browser: pick, move, upload, search, cancel, keep; dark, and on a phone."""
+
+import io
+import json
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from explored import NATURAL, PAPER, made, served
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+PATIENCE = 60_000  # milliseconds, on a busy machine
+MOVED = "figure img[alt^=moved]"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("explored")
+
+
+@pytest.fixture(scope="module")
+def address(place: Path) -> Iterator[str]:
+    before = made(place / "run")
+    files = {path: path.read_bytes() for path in before.rglob("*") if path.is_file()}
+    with served(before, place / "slowly") as found:
+        yield found
+    after = {path: path.read_bytes() for path in before.rglob("*") if path.is_file()}
+    assert after == files, "nothing in the run is written"
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page, which loads nothing from elsewhere and has no error."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector(MOVED)
+    yield page
+    page.close()
+    assert errors == []
+    assert all(url.startswith((address, "data:", "blob:")) for url in asked)
+
+
+def seen(page: Page) -> str:
+    return str(page.locator(MOVED).first.get_attribute("src"))
+
+
+def changed(page: Page, before: str) -> str:
+    """What is seen once it is something else."""
+    expect(page.locator(MOVED).first).not_to_have_attribute("src", before)
+    return seen(page)
+
+
+def move(page: Page, latent: int, to: float) -> None:
+    page.get_by_label(f"number input for z{latent}").fill(str(to))
+    page.keyboard.press("Enter")
+
+
+def png(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, format="png")
+    return content.getvalue()
+
+
+def test_pick_move_and_keep(page: Page) -> None:
+    first = seen(page)
+    page.locator(".fg-thumbnails button.thumbnail-item").nth(3).click()
+    picked = changed(page, first)
+    page.get_by_label("Any test image").fill("31")
+    page.keyboard.press("Enter")
+    expect(page.locator("#fg-note")).to_contain_text("Test image 31")
+    picked = changed(page, picked)
+    slider = page.get_by_label("range slider for z0")
+    slider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    changed(page, picked)
+    expect(page.locator("text=Profile residual").first).to_be_visible()
+    expect(page.locator(".fg-opinions tbody tr")).to_have_count(4)
+
+    page.get_by_role("tab", name="Grid").click()
+    page.get_by_label("Latent across").click()
+    page.get_by_role("option", name="2").click()
+    page.get_by_role("button", name="Show the grid").click()
+    expect(page.locator(".fg-grid img")).to_have_count(25)
+    expect(page.locator(".fg-grid")).to_contain_text("z0 downwards and z2 across")
+
+    page.get_by_role("tab", name="Keep").click()
+    page.get_by_role("button", name="Make the files").click()
+    links = page.locator("a[download]")
+    expect(links).to_have_count(3)
+    kept: dict[str, bytes] = {}
+    for i in range(3):
+        with page.expect_download() as coming:
+            links.nth(i).click()
+        kept[coming.value.suggested_filename] = Path(coming.value.path()).read_bytes()
+    assert set(kept) == {"image.png", "walk_z0.gif", "arrays.npz"}
+    Image.open(io.BytesIO(kept["image.png"])).load()
+    assert getattr(Image.open(io.BytesIO(kept["walk_z0.gif"])), "n_frames", 0) > 20
+    arrays = np.load(io.BytesIO(kept["arrays.npz"]))
+    assert arrays["site"] == NATURAL
+    assert arrays["z"][0] == pytest.approx(1.0)
+    assert arrays["moved"].shape == (1, 8, 8)
+
+
+def test_a_search_is_cancelled_and_another_ends(page: Page, place: Path) -> None:
+    before = seen(page)
+    move(page, 1, 2.5)
+    changed(page, before)
+    page.get_by_role("tab", name="Search").click()
+    (place / "slowly").touch()
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator(".progress-text").first).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#fg-found")).to_contain_text("The search was cancelled.")
+    (place / "slowly").unlink()
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator("#fg-found img[alt^='by the search']")).to_be_visible()
+    expect(page.locator("#fg-found")).to_contain_text("is left by T")
+
+
+def test_uploads_good_and_bad(page: Page) -> None:
+    note, first = page.locator("#fg-note"), seen(page)
+    box = page.locator("input[type=file]").first
+    noise = np.random.default_rng(0).integers(256, size=(20, 30, 3), dtype=np.uint8)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("a", bytes(50 * 2**20))
+    deep = Image.fromarray(np.zeros((8, 8), dtype=np.uint16))
+    bad = {
+        "no.png": (b"no image at all", "is no picture"),
+        "huge.png": (png(Image.new("1", (10_000, 5_000))), "10000 x 5000 pixels"),
+        "deep.png": (png(deep), "more than 8 bits"),
+        "zip.png": (archive.getvalue(), "is no picture"),
+    }
+    for name, (content, said) in bad.items():
+        box.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
+        expect(note).to_contain_text(said)
+        assert seen(page) == first
+        page.get_by_label("Clear").first.click()
+        expect(note).to_contain_text("Test image")
+    good = png(Image.fromarray(noise))
+    box.set_input_files({"name": "good.png", "mimeType": "image/png", "buffer": good})
+    expect(note).to_contain_text("its middle was brought to 8 x 8 and its colours became grey")
+    changed(page, first)
+
+
+def test_two_people_at_once(page: Page, browser: Browser, address: str) -> None:
+    other = browser.new_page()
+    other.set_default_timeout(PATIENCE)
+    other.goto(address)
+    other.wait_for_selector(MOVED)
+    mine, theirs = seen(page), seen(other)
+    assert mine == theirs
+    move(page, 0, 3)
+    move(other, 0, -3)
+    assert changed(page, mine) != changed(other, theirs)
+    other.close()
+
+
+def test_a_site_of_the_papers_recipe(page: Page) -> None:
+    page.get_by_label("Site").click()
+    page.get_by_role("option", name=PAPER, exact=True).click()
+    expect(page.locator("text=This site has no transformer")).to_be_visible()
+    expect(page.locator(".fg-grids img")).to_have_count(9)
+    drawn = page.locator("img[alt^='filters of the draw']")
+    before = str(drawn.get_attribute("src"))
+    move(page, 0, 3)
+    expect(drawn).not_to_have_attribute("src", before)
+
+
+def test_dark_and_on_a_phone(browser: Browser, address: str) -> None:
+    page = browser.new_page(color_scheme="dark", viewport={"width": 390, "height": 800})
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    page.wait_for_selector(MOVED)
+    colours = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert sum(map(int, colours.removeprefix("rgb(").rstrip(")").split(","))) < 3 * 64
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+def test_what_is_not_served(address: str) -> None:
+    """Files outside of what visitors keep, a forged upload, names that lead here from elsewhere."""
+
+    def status(path: str, host: str | None = None, body: object = None) -> int:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json"} | ({} if host is None else {"host": host})
+        try:
+            asked = urllib.request.Request(address + path, data, headers)
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                assert "default-src 'self'" in answer.headers["content-security-policy"]
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert status("/") == 200
+    assert status("/", host="evil.example") == 400
+    assert status("/gradio_api/file=/etc/passwd") == 403
+    assert status(f"/gradio_api/file={Path(__file__)}") == 403
+    assert status("/docs") == 404
+
+
+def test_a_password(place: Path, browser: Browser) -> None:
+    run = place / "run"
+    with served(run, place / "slowly", FILTERGAN_PASSWORD="open sesame") as address:
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(address)
+        for password in ("wrong words", "open sesame"):
+            page.get_by_label("username").fill("anybody")
+            page.get_by_label("password").fill(password)
+            page.get_by_role("button", name="Login").click()
+            if password == "wrong words":
+                expect(page.locator("text=Incorrect Credentials")).to_be_visible()
+        page.wait_for_selector(MOVED)
+        page.close()
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{address}/config", timeout=60)
