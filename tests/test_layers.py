@@ -267,6 +267,7 @@ def test_the_command_on_one_s_own_network(
         "    return nn.Sequential(conv, conv, last, nn.Flatten(), nn.Linear(144, 10))\n"
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")  # so that no reason is wrapped
     text = printed(capsys, "--model", "layersnet:make", "--threads", "1")
     assert "runs 2 times" in text
     assert "4x6x6" in text

@@ -13,6 +13,7 @@ import pytest
 import torch
 from commands import command, told
 from configs import micro
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image, ImageSequence
 from pypdf import PdfReader
@@ -91,6 +92,17 @@ def test_what_is_measured_has_figures_and_captions(run: OpenedRun) -> None:
         assert figure.get_figwidth() == pytest.approx(85 / 25.4)
         assert fg.plot.caption(run, name).endswith("Data: digits, seed 0.")
     assert set(FIGURES) | {"animate", "caption", "save"} == set(dir(fg.plot))
+
+
+def outside_of_view(figure: Figure) -> list[Text]:
+    """Labels of ticks beyond the limits of their axis, which are not drawn."""
+    found = []
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        away = [tick for tick in ticks if not low <= tick.get_loc() <= high]
+        found += [label for tick in away for label in (tick.label1, tick.label2)]
+    return found
 
 
 @pytest.mark.parametrize("width", ["60mm", "250mm"])

@@ -111,7 +111,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # so that no name is wrapped
     said = command("ask", run, "--family", "rotation", "--response", "activation", "bn2")
     assert said.count("rotation 20 deg") == 2
     assert "at conv2 read at bn2?" in said

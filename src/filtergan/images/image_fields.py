@@ -21,6 +21,7 @@ from filtergan.families.transformations import displace
 
 KINDS: tuple[FieldKind, ...] = get_args(FieldKind)
 SQUARINGS = 4  # of an exponential: from a sixteenth of the flow
+SLOPE = 0.75  # of torch's bicubic interpolation at a pixel, over the step between its neighbours
 PIXEL = 28  # sides of an image on which a flow of 1 is a pixel
 
 
@@ -116,7 +117,7 @@ class FieldSpace:
             right, down = (F.pad(x, sides) for sides in ((1, 1, 0, 0), (0, 0, 1, 1)))
             slopes = right[..., 2:] - right[..., :-2], down[..., 2:, :] - down[..., :-2, :]
             flows = fields["flow"].split(1, dim=1)
-            parts += [f[:, None] * slope / 2 for f, slope in zip(flows, slopes, strict=True)]
+            parts += [SLOPE * f[:, None] * slope for f, slope in zip(flows, slopes, strict=True)]
         if "gain" in fields:
             parts.append(fields["gain"][:, None] * x)
         if "offset" in fields:
