@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filtergan.config.fields import StudyConfig
@@ -38,19 +39,22 @@ def made(path: Path) -> Path:
 
 @contextmanager
 def served(run: Path, slowly: Path, *options: str, **more: str) -> Iterator[str]:
-    """The address of a run's page, at a port that is free."""
+    """The address of a run's page, at a free port; what visitors sent is gone afterwards."""
     command = [sys.executable, __file__, "explore", str(run), "--port", "0", *options]
-    environment = {**os.environ, "SLOWLY": str(slowly), **more}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("The page: "), "the page is served"
-            yield line.split()[2]
-        finally:
-            process.terminate()
+    with TemporaryDirectory() as folder:
+        environment = {**os.environ, "SLOWLY": str(slowly), "TMPDIR": folder, **more}
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                assert line.startswith("The page: "), "the page is served"
+                yield line.split()[2]
+            finally:
+                process.terminate()
+        assert process.returncode == 0
+        assert os.listdir(folder) == []
 
 
 def _main() -> int:

@@ -115,6 +115,9 @@ def test_a_search_is_cancelled_or_takes_too_long(explorer: Explorer) -> None:
     assert searches.run("somebody", NATURAL, image, Z, show) is None
     assert steps == [(1, EVALUATIONS), (2, EVALUATIONS), (3, EVALUATIONS)]
     assert not searches.cancel("somebody")
+    searches.begin("somebody")
+    assert searches.cancel("somebody")
+    assert searches.run("somebody", NATURAL, image, Z, lambda done, of: None) is None
     with explorer._searching:  # of somebody else; one that waits can be cancelled as well
         threading.Timer(0.5, searches.cancel, ["somebody"]).start()
         assert searches.run("somebody", NATURAL, image, Z, lambda done, of: None) is None

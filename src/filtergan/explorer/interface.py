@@ -223,11 +223,15 @@ class _Page:
         grid = (self.show_points, [*self.everything, self.down, self.across], self.grid)
         self.show_grid.click(*grid, **private)
         self.start.click(
+            self.begin,
+            queue=False,
+            trigger_mode="multiple",  # right after one was cancelled, too
+            **private,
+        ).then(
             self.search,
             self.everything,
             self.found,
             concurrency_limit=None,  # they wait for each other below, where they can be cancelled
-            trigger_mode="multiple",  # right after one was cancelled, too
             **private,
         )
         self.stop.click(self.cancel, None, None, queue=False, **private)
@@ -301,6 +305,10 @@ class _Page:
         judged = self.explorer.judges is not None
         opinions = panels.opinions(found, self.explorer.classes, judged)
         return _status(told) + panels.panels([moved, *ours]) + opinions
+
+    def begin(self, request: gr.Request) -> None:
+        """Note that the visitor wants a search."""
+        self.searches.begin(str(request.session_hash))
 
     def cancel(self, request: gr.Request) -> None:
         """End the visitor's search, which then says so itself."""

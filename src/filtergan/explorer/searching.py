@@ -28,6 +28,11 @@ class Searches:
         self._explorer, self._longest = explorer, longest
         self._stops: dict[str, threading.Event] = {}
 
+    def begin(self, visitor: str) -> None:
+        """Say that a visitor wants a search, which can be cancelled from now on."""
+        self.cancel(visitor)
+        self._stops[visitor] = threading.Event()
+
     def run(
         self,
         visitor: str,
@@ -36,7 +41,7 @@ class Searches:
         z: Float[Tensor, " latent"],
         show: Callable[[int, int], object],
     ) -> Look | None:
-        """Search for an image; None where the visitor cancelled it.
+        """Search for an image, as was begun; None where the visitor cancelled it.
 
         Args:
             visitor: Whose search it is.
@@ -48,8 +53,7 @@ class Searches:
         Raises:
             UserError: It took too long.
         """
-        self.cancel(visitor)
-        stop = self._stops[visitor] = threading.Event()
+        stop = self._stops.setdefault(visitor, threading.Event())
         end, done = time.monotonic() + self._longest, 0
 
         def tick(points: int) -> None:
