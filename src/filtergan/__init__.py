@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filtergan import plot
+    from filtergan.augmentation.augment import InvarianceAugment
     from filtergan.ceilings.ceiling import ceilings_of
     from filtergan.ceilings.question import ask
     from filtergan.ceilings.spectrum import spectrum_of
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from filtergan.walks.walk import walk, walk_grid
 
 _PLACES = {
+    "augmentation.augment": ("InvarianceAugment",),
     "ceilings.ceiling": ("ceilings_of",),
     "ceilings.question": ("ask",),
     "ceilings.spectrum": ("spectrum_of",),
@@ -97,6 +99,7 @@ __all__ = [
     "FilterPool2d",
     "GanConfig",
     "Generator",
+    "InvarianceAugment",
     "MeasureConfig",
     "Measures",
     "NaturalConfig",

@@ -1,0 +1,1 @@
+"""What a network ignores, as an augmentation of its training images."""

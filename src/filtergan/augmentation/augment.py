@@ -1,0 +1,116 @@
+"""Augmentation by what a network ignores: x -> T(x, z, z') with random latents."""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from filtergan.errors import UserError
+from filtergan.images.domain import as_pixels
+from filtergan.natural.natural_gan import NaturalGAN
+
+
+class InvarianceAugment(nn.Module):
+    """Changes images as a change of the filters would have to be undone: T(x, z, z').
+
+    Every image gets latents of its own. At a strength of 1, z and z' are two independent draws of
+    the generator; below, the way between them is shorter, and at 0 images stay exactly as they are.
+
+    A module like any other transform of images: behind or before those of kornia, or torchvision's
+    v2, on batches at once or on the single images of a `Dataset`, on any device. It takes pixels,
+    so it comes before a normalisation. It holds T only, neither network nor generator.
+
+    Args:
+        gan: Whose transformer moves the images.
+        strength: Length of the way from z to z', in that of two independent draws; more than 1
+            goes further than what the transformer was trained for.
+        latents: Which latents move; None: all.
+        generator: Of the latents, on the device of the images; None: torch's own, of which every
+            worker of a `DataLoader` has another.
+
+    Raises:
+        UserError: The strength is negative, or there is no such latent.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+        >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        >>> augment = fg.InvarianceAugment(gan, strength=0.5)
+        >>> augment(images).shape
+        torch.Size([32, 1, 8, 8])
+    """
+
+    moving: Tensor
+
+    def __init__(
+        self,
+        gan: NaturalGAN,
+        strength: float = 1.0,
+        latents: Sequence[int] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= strength < math.inf:
+            raise UserError(f"The strength is {strength:g}; give a number from 0 on.")
+        own = range(gan.config.latent)
+        chosen = own if latents is None else latents
+        unknown = [str(j) for j in chosen if j not in own]
+        if unknown or not len(chosen):
+            raise UserError(
+                f"There is no latent {', '.join(unknown) or 'to move'}; the generator of "
+                f"{gan.name} has 0 to {len(own) - 1}."
+            )
+        self.transformer = copy.deepcopy(gan.transformer).requires_grad_(False)
+        self.strength, self.generator = strength, generator
+        moving = torch.zeros(len(own), device=gan.site.filters.device)
+        moving[list(chosen)] = 1
+        self.register_buffer("moving", moving)
+
+    def latents(self, n: int) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
+        """Latents z and z' of so many images.
+
+        Their middle and their difference are drawn, so that at a strength of 1, with all latents
+        moving, both are standard normal and independent.
+        """
+        drawn = torch.randn(
+            2, n, len(self.moving), generator=self.generator, device=self.moving.device
+        )
+        middle, way = drawn * math.sqrt(0.5)
+        way = way * self.strength * self.moving
+        return middle - way, middle + way
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images moved, each along a way of its own.
+
+        Args:
+            images: A batch [n, c, h, w] or one image [c, h, w]: pixels in [0, 1], or bytes.
+
+        Returns:
+            As many, of the same kind.
+
+        Raises:
+            UserError: They have another size than the images the transformer was trained on, or
+                are neither pixels nor bytes.
+        """
+        shape = self.transformer.space.shape
+        if images.shape[-3:] != shape or images.ndim not in (3, 4):
+            wanted = "x".join(map(str, shape))
+            raise UserError(
+                f"The images are {'x'.join(map(str, images.shape))}, but the transformer moves "
+                f"images of {wanted} (channels, height, width), one or a batch of them."
+            )
+        batch = images if images.ndim == 4 else images[None]
+        moved = self.transformer(as_pixels(batch), *self.latents(len(batch)))
+        if images.dtype == torch.uint8:
+            moved = moved * 255 + 0.5  # rounded
+        return moved.to(images.dtype).reshape(images.shape)
+
+    def extra_repr(self) -> str:
+        """What `print` shows in the brackets."""
+        moving = self.moving.nonzero().flatten().tolist()
+        return f"strength={self.strength:g}, latents={moving}"
