@@ -15,6 +15,7 @@ from typing import Any
 import convolutions
 import growth
 import inversions
+import pooled
 import programme
 import steps
 import subject
@@ -54,6 +55,7 @@ def main() -> None:
     alike = ("--device", device.type, "--threads", str(threads))
     parts: dict[str, Callable[[Machine], Any]] = {
         "convolutions": lambda machine: convolutions.run(device, machine),
+        "pooling": lambda _: pooled.run(device),
         "step": lambda machine: steps.run(studied(), machine),
         "traversal": lambda machine: inversions.traversal(studied(), machine),
         "evaluations": lambda _: inversions.evaluations(studied()),

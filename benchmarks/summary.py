@@ -65,6 +65,24 @@ def _convolutions(found: Record) -> list[Line]:
     ]
 
 
+def _pooling(found: Record) -> list[Line]:
+    lines = []
+    for way, words in (("forwards", "forwards"), ("both_ways", "both ways")):
+        ratios = {row["shape"]: row[way]["over_apart"] for row in found["rows"]}
+        worst = max(ratios, key=lambda shape: ratios[shape][0])
+        mean = math.exp(sum(math.log(r[0]) for r in ratios.values()) / len(ratios))
+        lines.append(
+            _row(
+                f"`FilterPool2d` over {found['draws']} sets of filters, {words}",
+                "as many passes with one set each",
+                "≤ 1x in the geometric mean",
+                f"{mean:.2f}; worst {_spread(ratios[worst])} ({worst})",
+                mean <= 1,
+            )
+        )
+    return lines
+
+
 def _step(found: Record) -> list[Line]:
     faster = 1 / found["over_plain"][0]
     after = found["accuracies"]
@@ -198,6 +216,7 @@ def _mnist(found: Record) -> list[Line]:
 
 ROWS = {
     "convolutions": _convolutions,
+    "pooling": _pooling,
     "step": _step,
     "traversal": _traversal,
     "metamer": _metamer,

@@ -23,7 +23,7 @@ from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state, machine, now, versions
 from filtergan.measures.filters import filter_spread, nearest_real_distance
 from filtergan.measures.latents import latent_r2
-from filtergan.pooling.pool import draw_accuracy
+from filtergan.pooling.retraining import draw_accuracy
 from filtergan.study.materials import Materials
 
 DRAWS = 30

@@ -19,7 +19,7 @@ from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures.explained import explained_all
 from filtergan.natural.joint import JointGame
 from filtergan.natural.natural_gan import NaturalGAN, joint_config
-from filtergan.pooling.pool import draw_accuracy
+from filtergan.pooling.retraining import draw_accuracy
 from filtergan.sites.site import Site
 from filtergan.walks.points import points_around
 from filtergan.walks.prior import NaturalImagePrior

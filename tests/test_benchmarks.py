@@ -2,6 +2,7 @@
 
 import growth
 import plain
+import pooled
 import pytest
 import torch
 from convolutions import Shape
@@ -76,3 +77,10 @@ def test_the_plain_game_plays_the_same_game() -> None:
     game.play()
     after = [*game.of_g, *game.of_d, *game.of_q]
     assert not any(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_pooled_passes_compute_the_same(groups: int) -> None:
+    shape = Shape(5, 4, 6, stride=2, groups=groups)
+    for works in pooled.works_of(shape, torch.device("cpu"), batch=3).values():
+        torch.testing.assert_close(works["pool"](), works["apart"]())

@@ -16,7 +16,8 @@ from filtergan.classifiers.loading import check_fits
 from filtergan.errors import UserError
 from filtergan.game.gan import FilterGAN
 from filtergan.images.domain import Domain, as_pixels
-from filtergan.pooling.pool import FilterPool2d, later_parameters, retrain
+from filtergan.pooling.pool import FilterPool2d
+from filtergan.pooling.retraining import later_parameters, retrain
 from filtergan.sites.convolution import convolutions
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from filtergan.config.fields import GanConfig, TraversalConfig
 from filtergan.game.training import train
-from filtergan.pooling.pool import FilterPool2d, later_parameters
+from filtergan.pooling.pool import FilterPool2d
+from filtergan.pooling.retraining import later_parameters
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import output_of
 from filtergan.walks.points import points_around

@@ -10,14 +10,8 @@ from filtergan.classifiers.fitting import predict
 from filtergan.config.fields import MeasureConfig
 from filtergan.errors import UserError
 from filtergan.images.domain import to_float
-from filtergan.pooling.pool import (
-    FilterPool2d,
-    draw_accuracy,
-    later_parameters,
-    pooled_response,
-    retrain,
-    retraining,
-)
+from filtergan.pooling.pool import FilterPool2d, pooled_response
+from filtergan.pooling.retraining import draw_accuracy, later_parameters, retrain, retraining
 from filtergan.sites.convolution import convolve
 from filtergan.sites.site import Site
 

@@ -44,6 +44,17 @@ def test_the_page_on_python_runs() -> None:
     assert len(getattr(names["found"], "images", ())) == 32
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of ONNX
+def test_the_page_on_pooling_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript", reason="extra `dev` is not installed")
+    monkeypatch.chdir(tmp_path)
+    names = run_with_fewer((ROOT / "docs" / "howto" / "pooling.md").read_text())
+    assert getattr(names["logits"], "shape", [0])[1] == 10
+    assert (tmp_path / "pooled.pt2").exists()
+    assert (tmp_path / "pooled.onnx").exists()
+
+
 def test_the_list_of_folders_and_modules_is_complete() -> None:
     (tree,) = re.findall(r"^src/filtergan/\n(.*?)```", README, re.DOTALL | re.MULTILINE)
     package = ROOT / "src" / "filtergan"

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from filtergan.natural.natural_gan import NaturalGAN, joint_config
     from filtergan.natural.random_directions import random_directions
     from filtergan.natural.recovering import FieldSearch, Transformation
-    from filtergan.pooling.pool import FilterPool2d, retrain
+    from filtergan.pooling.pool import FilterPool2d
+    from filtergan.pooling.retraining import retrain
     from filtergan.sites.site import Site
     from filtergan.sites.wrappers import Classifier
     from filtergan.study.opened import open_run
@@ -74,7 +75,8 @@ _PLACES = {
     "natural.natural_gan": ("NaturalGAN", "joint_config"),
     "natural.random_directions": ("random_directions",),
     "natural.recovering": ("FieldSearch", "Transformation"),
-    "pooling.pool": ("FilterPool2d", "retrain"),
+    "pooling.pool": ("FilterPool2d",),
+    "pooling.retraining": ("retrain",),
     "config.presets": ("cifar10", "digits", "mnist", "tiny"),
     "walks.prior": ("NaturalImagePrior",),
     "sites.site": ("Site",),

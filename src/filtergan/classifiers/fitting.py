@@ -83,7 +83,7 @@ def fit(
 
     Args:
         network: Maps prepared inputs to logits [n, classes].
-        parameters: Those to train; all others stay as they are.
+        parameters: Those to train, where they require gradients; all others stay as they are.
         inputs: Training inputs [n, ...], as `prepare` takes them and as `rows_of` makes rows.
         labels: Their classes.
         epochs: Passes over the inputs.
@@ -108,7 +108,7 @@ def fit(
     """
     inputs = rows_of(inputs)
     assert len(inputs) == len(labels) > 0
-    trained = list(parameters)
+    trained = [p for p in parameters if p.requires_grad]
     network.to(device)
     steps, batch = steps_of(len(inputs), epochs, batch), min(batch, len(inputs))
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)

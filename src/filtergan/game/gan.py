@@ -16,7 +16,7 @@ from filtergan.config.site_names import PAPER, Recipe, SiteName
 from filtergan.errors import UserError
 from filtergan.game.description import FILE, Description
 from filtergan.game.discriminator import Discriminator
-from filtergan.game.generator import Generator
+from filtergan.game.generator import Generator, paired
 from filtergan.game.sharing import Shared
 from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors, remedy, save_tensors, sha256
@@ -133,10 +133,23 @@ class FilterGAN(Shared):
         """Sets of filters to work on at once, so that a large site stays within some GiB."""
         return max(1, AT_ONCE // self.site.filters.numel())
 
-    def latents(self, n: int, seed: int = 0, *parts: str | int) -> Float[Tensor, "n latent"]:
-        """Draw n latents from the standard normal, the same for the same seed and parts."""
+    def latents(
+        self, n: int, seed: int = 0, *parts: str | int, antithetic: bool = False
+    ) -> Float[Tensor, "n latent"]:
+        """Draw n latents from the standard normal, the same for the same seed and parts.
+
+        Args:
+            n: How many.
+            seed: Of the draws.
+            *parts: What they are for.
+            antithetic: In pairs: behind the first half stand their negatives, so that the mean
+                over all is zero.
+
+        Raises:
+            UserError: An odd number is to be in pairs.
+        """
         z = torch.randn(n, self.latent, generator=random_generator(seed, "latents", *parts))
-        return z.to(self.site.filters.device)
+        return (paired(z) if antithetic else z).to(self.site.filters.device)
 
     @torch.no_grad()
     def draw(self, z: Float[Tensor, "n latent"] | int, seed: int = 0) -> Float[Tensor, "n o i *k"]:

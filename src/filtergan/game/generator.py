@@ -6,7 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from filtergan.errors import UserError
+
 FIRST = 0.03  # length of a direction at the start, over that of the mean filters
+
+
+def paired(z: Float[Tensor, "n latent"]) -> Float[Tensor, "n latent"]:
+    """Antithetic latents: the first half of some, and their negatives.
+
+    Raises:
+        UserError: Their number is odd.
+    """
+    if len(z) % 2:
+        raise UserError(f"Antithetic draws come in pairs, z and -z; {len(z)} is odd.")
+    half = z[: len(z) // 2]
+    return torch.cat([half, -half])
 
 
 class Generator(nn.Module):

@@ -1,28 +1,22 @@
-"""Pooling over draws: the averaged response of eq. 9 as a module for any network."""
+"""Pooling over draws: the responses to several sets of filters as one layer of any network."""
 
 import copy
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from filtergan.classifiers.fitting import fit, predict, steps_of
-from filtergan.config.fields import MeasureConfig
 from filtergan.errors import UserError
-from filtergan.images.domain import to_float
-from filtergan.machine.distributed import pace, spread
-from filtergan.machine.storage import Rows, RowsLike, batches, rows_of
-from filtergan.machine.telling import Tick
-from filtergan.sites.convolution import Geometry, convolve
+from filtergan.game.gan import FilterGAN
+from filtergan.pooling.draws import FreshDraws
+from filtergan.sites.convolution import Geometry, convolve_each
 from filtergan.sites.site import Site
-from filtergan.sites.tracing import LAYOUTS, RELU
-from filtergan.sites.wrappers import unwrapped
+from filtergan.sites.tracing import LAYOUTS, RELU, channels_first
 
-BATCH = 100  # images in a pass: ten times as many fall out of a processor's caches, half the speed
-TRAINED = 128  # images in a minibatch of a re-training
+Reduction = Literal["mean", "max", "attention"]
 
 
 def pooled_response(
@@ -38,15 +32,27 @@ def pooled_response(
 class FilterPool2d(nn.Module):
     """Takes the place of a convolution, its normalisation and its activation function (eq. 9).
 
-    It convolves with each of K sets of filters, applies the rest of the site to each, and averages.
-    Averaging before a nonlinearity would be one convolution with the mean filters, so the
-    activation is part of it. `FilterPool2d.into` drops it into a copy of a network.
+    It convolves with each of K sets of filters, all in one convolution, applies the rest of the
+    site to each, and reduces over the sets. Averaging before a nonlinearity would be one
+    convolution with the mean filters, so the activation is part of it. `FilterPool2d.into` drops
+    it into a copy of a network. One class serves one, two and three dimensions.
+
+    Reductions: "mean" (eq. 9); "max", of each number of the response; "attention", a mean whose
+    weights are the softmax over the sets of a learned linear score of each response, averaged over
+    positions. The score begins at zero, where this is the mean. It is learned also where all else
+    is frozen.
 
     Args:
-        filters: K sets, kept as a buffer: they are drawn, not trained.
+        filters: K sets, which stay fixed; or draws that are fresh in each step of training.
         bias: The convolution's.
         geometry: Its stride, padding, dilation, groups and padding mode.
-        tail: Copies of the modules that follow it within the site.
+        tail: Copies of the modules that follow it within the site; they keep its channels.
+        reduction: Over the sets.
+        freeze: Whether filters (or their generator), bias and tail stay as they are. If not, they
+            are trained, but for the statistics of the tail's normalisation.
+
+    Raises:
+        UserError: There is no such reduction.
 
     Examples:
         >>> import torch
@@ -54,26 +60,54 @@ class FilterPool2d(nn.Module):
         >>> images = torch.rand(32, 1, 8, 8)
         >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
         >>> gan = fg.train(site, site.input(images), fg.GanConfig(latent=3, steps=2))
-        >>> pooled = fg.FilterPool2d.into(site, gan.draw(10))
+        >>> pooled = fg.FilterPool2d.into(site, gan.draw(10))  # fixed
         >>> pooled(images).shape
+        torch.Size([32, 10])
+        >>> fresh = fg.FilterPool2d.into(site, gan, 10, antithetic=True, reduction="attention")
+        >>> fresh.train()(images).shape
         torch.Size([32, 10])
     """
 
-    filters: Tensor
+    filters: Tensor | FreshDraws
     bias: Tensor | None
 
     def __init__(
         self,
-        filters: Float[Tensor, "k o i *d"],
+        filters: Float[Tensor, "k o i *d"] | FreshDraws,
         bias: Float[Tensor, " o"] | None,
         geometry: Geometry,
         tail: nn.Module,
+        *,
+        reduction: Reduction = "mean",
+        freeze: bool = True,
     ) -> None:
         super().__init__()
-        self.register_buffer("filters", filters.detach().clone())
-        self.register_buffer("bias", None if bias is None else bias.detach().clone())
-        self.geometry, self.tail = geometry, tail
+        if reduction not in get_args(Reduction):
+            known = ", ".join(get_args(Reduction))
+            raise UserError(f"There is no reduction {reduction!r} over draws; use {known}.")
+        self.geometry, self.tail, self.reduction = geometry, tail, reduction
+        self._hold("filters", filters, freeze)
+        self._hold("bias", bias, freeze)
+        tail.requires_grad_(not freeze)
+        if reduction == "attention":
+            one = filters[0] if isinstance(filters, Tensor) else filters.generator.mean
+            self.score = nn.Parameter(one.new_zeros(len(one)))
         self.train(self.training)
+
+    def _hold(self, name: str, value: Tensor | nn.Module | None, freeze: bool) -> None:
+        """Keep a part as a buffer, or as what is trained."""
+        if isinstance(value, nn.Module):
+            self.add_module(name, value.requires_grad_(not freeze))
+            return
+        value = None if value is None else value.detach().clone()
+        if freeze or value is None:
+            self.register_buffer(name, value)
+        else:
+            self.register_parameter(name, nn.Parameter(value))
+
+    def extra_repr(self) -> str:
+        """What is printed beside its parts."""
+        return f"reduction={self.reduction}"
 
     def train(self, mode: bool = True) -> "FilterPool2d":
         """As any module's, but the site's normalisation stays as it was studied."""
@@ -82,52 +116,124 @@ class FilterPool2d(nn.Module):
         return self
 
     def forward(self, input: Float[Tensor, "n c *d"]) -> Float[Tensor, "n o *e"]:
-        """The averaged response; the name of its argument is the convolution's."""
-        responses = [self.tail(convolve(input, f, self.bias, self.geometry)) for f in self.filters]
-        return torch.stack(responses).mean(0)
+        """The pooled response; the name of its argument is the convolution's."""
+        filters = self.filters if isinstance(self.filters, Tensor) else self.filters()
+        responses = self._ended(convolve_each(input, filters, self.bias, self.geometry))
+        if self.reduction == "mean":
+            return responses.mean(1)
+        if self.reduction == "max":
+            return responses.amax(1)
+        weights = (responses.flatten(3).mean(3) @ self.score).softmax(1)
+        return torch.einsum("nk,nk...->n...", weights, responses)
+
+    def _ended(self, convolved: Float[Tensor, "n k o *e"]) -> Float[Tensor, "n k o *f"]:
+        """What the rest of the site makes of each set's output."""
+        if any(_of_the_batch(module) for module in self.tail.modules()):
+            return torch.stack([self.tail(one) for one in convolved.unbind(1)], dim=1)
+        return self.tail(convolved.flatten(0, 1)).unflatten(0, (-1, convolved.shape[1]))
 
     @staticmethod
-    def into(site: Site, filters: Float[Tensor, "k o i *d"]) -> nn.Module:
-        """A copy of the site's network in which its convolution pools over these filters.
+    def into(
+        site: Site,
+        filters: Float[Tensor, "k o i *d"] | FilterGAN,
+        draws: int | None = None,
+        *,
+        antithetic: bool = False,
+        reduction: Reduction = "mean",
+        freeze: bool = True,
+    ) -> nn.Module:
+        """A copy of the site's network in which its convolution pools over sets of filters.
 
         The site's normalisation, and an activation that is a module of its own, move into the
-        pooling; a ReLU may stay where it is, since it leaves averaged ReLUs as they are. Of a site
+        pooling; a ReLU may stay where it is, since it leaves pooled ReLUs as they are. Of a site
         in a `Classifier`, which takes pixels, the copy comes in one too.
+
+        Args:
+            site: The site; its network stays as it is.
+            filters: K sets, which stay fixed; or a generator, which draws fresh ones in each step
+                of training. In evaluation mode these are always those of `gan.latents(draws)`.
+            draws: How many a generator draws.
+            antithetic: Whether it draws them in pairs, z and -z. Fixed pairs are
+                `gan.draw(gan.latents(10, antithetic=True))`.
+            reduction: Over the sets: "mean", "max" or "attention".
+            freeze: Whether all but the score of the attention stays as it is. If not, the filters
+                are trained, or a copy of the generator, with the site's bias and normalisation.
 
         Raises:
             UserError: The response is read behind the activation, or the site cannot be taken out
-                because its normalisation or activation is no module used once.
+                because its normalisation or activation is no module used once; the filters do not
+                fit the site; a generator is given without a number of draws, filters with one, or
+                an odd number is to be in pairs; there is no such reduction.
         """
         if site.point not in ("conv", "activation"):
             raise UserError(
                 f"Pooling takes the place of a site; the response point {site.point!r} lies "
                 "beyond it. Use `activation` or `conv`."
             )
+        drawn = _drawn(site, filters, draws, antithetic)
         network = copy.deepcopy(site.network)
-        tail: list[nn.Module] = []
-        taken: list[str] = []
-        for operation in site.tail:
-            if operation.func in RELU:
-                tail.append(nn.ReLU())
-            elif operation.func in LAYOUTS and operation.module is None:
-                tail.append(_Apply(operation))  # it stays in the network, and does no harm there
-            elif operation.module in taken:
-                continue  # one module may do several operations
-            elif operation.module is None:
-                raise UserError(
-                    f"{site.layer!r} cannot be pooled: {operation.func.__name__} behind it is not "
-                    "a module of its own that is used once. Make it one, or read the response "
-                    "at `conv`."
-                )
-            else:
-                taken.append(operation.module)
-                tail.append(network.get_submodule(operation.module))
-                _exchange(network, operation.module, nn.Identity())
-        if site.order:
-            tail.append(_Apply(site.restored))
-        pool = FilterPool2d(filters, site.bias, site.geometry, nn.Sequential(*tail))
-        _exchange(network, site.layer, pool.to(site.filters.device))
+        tail = _tail_out_of(network, site)
+        pool = FilterPool2d(
+            drawn, site.bias, site.geometry, tail, reduction=reduction, freeze=freeze
+        )
+        pool.to(site.filters.device).train(network.get_submodule(site.layer).training)
+        _exchange(network, site.layer, pool)
         return network if site.classifier is None else site.classifier.around(network)
+
+
+def _of_the_batch(module: nn.Module) -> bool:
+    """Whether a normalisation goes by the batch at hand even in evaluation mode."""
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
+
+
+def _drawn(
+    site: Site, filters: Tensor | FilterGAN, draws: int | None, antithetic: bool
+) -> Tensor | FreshDraws:
+    """What a site's pooling draws from."""
+    fixed = isinstance(filters, Tensor)
+    found, wanted = filters.shape[1:] if fixed else filters.generator.shape, site.filters.shape
+    if tuple(found) != tuple(wanted):
+        raise UserError(
+            f"Filters of {site.layer!r} are {list(wanted)} each; these are {list(found)}."
+        )
+    if fixed:
+        if draws is not None or antithetic:
+            raise UserError(
+                "Filters that are given stay as they are, so neither their number nor pairs can be "
+                "chosen here: choose them as in gan.draw(gan.latents(10, antithetic=True)), or "
+                "hand over the generator."
+            )
+        return filters
+    if draws is None or draws < 1:
+        raise UserError("Say how many sets of filters the generator is to draw, as in draws=10.")
+    latents = filters.latents(draws, antithetic=antithetic)
+    return FreshDraws(filters.generator, latents, antithetic).to(site.filters)
+
+
+def _tail_out_of(network: nn.Module, site: Site) -> nn.Sequential:
+    """Take the site's normalisation and activation out of a copy of its network."""
+    tail: list[nn.Module] = []
+    taken: list[str] = []
+    for operation in site.tail:
+        if operation.func in RELU:
+            tail.append(nn.ReLU())
+        elif operation.func in LAYOUTS and operation.module is None:
+            tail.append(_Apply(operation))  # it stays in the network, and does no harm there
+        elif operation.module in taken:
+            continue  # one module may do several operations
+        elif operation.module is None:
+            raise UserError(
+                f"{site.layer!r} cannot be pooled: {operation.func.__name__} behind it is not "
+                "a module of its own that is used once. Make it one, or read the response "
+                "at `conv`."
+            )
+        else:
+            taken.append(operation.module)
+            tail.append(network.get_submodule(operation.module))
+            _exchange(network, operation.module, nn.Identity())
+    if site.order:
+        tail.append(_Apply(partial(channels_first, order=site.order)))
+    return nn.Sequential(*tail)
 
 
 class _Apply(nn.Module):
@@ -144,198 +250,3 @@ class _Apply(nn.Module):
 def _exchange(network: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
     setattr(network.get_submodule(parent), child, module)
-
-
-def later_parameters(site: Site, example: Float[Tensor, "n c h w"]) -> list[str]:
-    """Names of the parameters downstream of the response in the computation, not in its order.
-
-    They are the parameters of every module that receives something which depends on the response:
-    a response of NaN is sent through the network, and what it reaches is downstream.
-    """
-    reached: set[int] = set()
-    with ExitStack() as stack, torch.no_grad():
-        for module in site.network.modules():
-            own = {
-                id(p)
-                for name, p in module.named_parameters()
-                if "." not in name or name.startswith("parametrizations.")
-            }
-
-            def look(
-                _: nn.Module,
-                args: tuple[object, ...],
-                kwargs: dict[str, object],
-                own: set[int] = own,
-            ) -> None:
-                given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-                # `.data`: the site follows its tensor, and must not take this for a use of it.
-                if any(bool(a.data.isnan().any()) for a in given):
-                    reached.update(own)
-
-            if own:
-                stack.callback(module.register_forward_pre_hook(look, with_kwargs=True).remove)
-        response = site.respond(site.input(example))
-        site.output(example, response=torch.full_like(response, torch.nan))
-    return [name for name, p in site.network.named_parameters() if id(p) in reached]
-
-
-@dataclass(frozen=True)
-class DrawAccuracy:
-    """Which test images are classified correctly when generated filters take the site's place.
-
-    Attributes:
-        single: For each set of filters and image, with that set alone.
-        pooled: For each K and image, with the responses of the first K sets averaged (eq. 9).
-    """
-
-    single: Bool[Tensor, "draws n"]
-    pooled: dict[int, Bool[Tensor, " n"]]
-
-
-@torch.no_grad()
-def draw_accuracy(
-    site: Site,
-    images: Rows,
-    labels: Int64[Tensor, " n"],
-    filters: Float[Tensor, "draws o j *k"],
-    sizes: tuple[int, ...] = (),
-    *,
-    device: torch.device,
-    batch: int = BATCH,
-    tick: Tick = lambda n: None,
-) -> DrawAccuracy:
-    """Classify test images with each set of filters, and with the first K pooled; no training.
-
-    Several processes share the passes.
-
-    Args:
-        site: The site.
-        images: Test images, bytes [n, c, h, w].
-        labels: Their classes.
-        filters: Sets of filters.
-        sizes: The Ks of eq. 9; those larger than the number of sets are left out.
-        device: Where to compute.
-        batch: Images in a pass.
-        tick: Called with the number of images times sets classified.
-    """
-    sizes = tuple(k for k in sizes if k <= len(filters))
-    tick = pace(tick)
-
-    def classify(part: slice) -> tuple[Tensor, dict[int, Tensor]]:
-        x, right = to_float(images[part].to(device)), labels[part].to(device)
-        inputs = site.input(x)
-        rows, total = [], torch.zeros(())
-        pooled: dict[int, Tensor] = {}
-        for k, one in enumerate(filters, start=1):
-            response = site.respond(inputs, one)
-            rows.append(site.output(x, response=response).argmax(1) == right)
-            if k <= max(sizes, default=0):
-                total = response if k == 1 else total + response
-            if k in sizes:
-                pooled[k] = (site.output(x, response=total / k).argmax(1) == right).cpu()
-            tick(len(x))
-        return torch.stack(rows).cpu(), pooled
-
-    parts = spread(classify, batches(len(images), batch))
-    return DrawAccuracy(
-        torch.cat([single for single, _ in parts], dim=1),
-        {k: torch.cat([pooled[k] for _, pooled in parts]) for k in sizes},
-    )
-
-
-def retraining(site: Site, train: int, test: int, config: MeasureConfig) -> int:
-    """What `retrain` has to do with so many images: those pooled, trained on, and classified."""
-    shown = steps_of(train, config.retrain_epochs, TRAINED) * min(TRAINED, train)
-    return shown + test + (train if site.suffix is not None else 0)
-
-
-def retrain(
-    site: Site,
-    filters: Float[Tensor, "k o j *d"],
-    train: tuple[RowsLike, Int64[Tensor, " n"]],
-    test: RowsLike,
-    config: MeasureConfig,
-    *,
-    seed: int,
-    device: torch.device,
-    tick: Tick = lambda n: None,
-) -> Float[Tensor, "m classes"]:
-    """Pool over sets of filters, re-train the later layers of a copy, and classify (eq. 9).
-
-    Where the site is straight, the pooled responses are computed once and kept in half precision;
-    else the whole network runs, with `FilterPool2d` in the site's place.
-
-    Args:
-        site: The site; its network stays as it is.
-        filters: K sets; one, for the real filters.
-        train: Training images [n, c, h, w], bytes or from 0 to 1, and labels.
-        test: Test images. All as `rows_of` makes rows.
-        config: Epochs and rate.
-        seed: Of the shuffles; the same for all that are to be compared.
-        device: Where to compute.
-        tick: Called with the number of images done, of those that `retraining` counts.
-
-    Returns:
-        Logits of the test images.
-
-    Examples:
-        >>> import torch
-        >>> import filtergan as fg
-        >>> images = torch.rand(32, 1, 8, 8)
-        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
-        >>> gan = fg.train(site, site.input(images), fg.GanConfig(latent=3, steps=2))
-        >>> train, config = (images, torch.randint(10, (32,))), fg.MeasureConfig(retrain_epochs=1)
-        >>> where = torch.device("cpu")
-        >>> fg.retrain(site, gan.draw(3), train, images, config, seed=0, device=where).shape
-        torch.Size([32, 10])
-    """
-    inputs, labels, test = rows_of(train[0]), train[1], rows_of(test)
-    if site.suffix is not None:
-        network = copy.deepcopy(site.suffix)
-        parameters = list(network.parameters())
-        inputs = _pooled_responses(site, inputs, filters, device, tick)
-    else:
-        network = FilterPool2d.into(site, filters)
-        later = later_parameters(site, to_float(test[:2].to(device)))
-        parameters = [p for name, p in unwrapped(network).named_parameters() if name in later]
-    if parameters:
-        for p in parameters:
-            p.requires_grad_(True)
-        fit(
-            network,
-            parameters,
-            inputs,
-            labels,
-            epochs=config.retrain_epochs,
-            batch=TRAINED,
-            rate=config.retrain_rate,
-            weight_decay=1e-2,
-            seed=seed,
-            device=device,
-            on_step=lambda *_: tick(min(TRAINED, len(inputs))),
-        )
-    else:
-        tick(steps_of(len(inputs), config.retrain_epochs, TRAINED) * min(TRAINED, len(inputs)))
-    if site.suffix is None:
-        logits = predict(network, test, device=device)
-        tick(len(test))
-        return logits
-    parts = (test[part] for part in batches(len(test), 1000))
-    return torch.cat(
-        [
-            predict(network, _pooled_responses(site, x, filters, device, tick), device=device)
-            for x in parts
-        ]
-    )
-
-
-@torch.no_grad()
-def _pooled_responses(
-    site: Site, images: Rows, filters: Tensor, device: torch.device, tick: Tick
-) -> Tensor:
-    kept: list[Tensor] = []
-    for part in batches(len(images), BATCH):
-        inputs = site.input(to_float(images[part].to(device)))
-        kept.append(pooled_response(site, inputs, filters).half().cpu())
-        tick(len(inputs))
-    return torch.cat(kept)

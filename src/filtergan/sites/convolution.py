@@ -123,6 +123,29 @@ def convolve(
     return out if bias is None else out + bias.reshape(-1, *[1] * (out.ndim - 2))
 
 
+def convolve_each(
+    inputs: Float[Tensor, "n c *d"],
+    filters: Float[Tensor, "k o i *f"],
+    bias: Float[Tensor, " o"] | None = None,
+    geometry: Geometry = Geometry(),
+) -> Float[Tensor, "n k o *e"]:
+    """Convolve every sample with each of K sets of filters, as one convolution with K o filters.
+
+    Args:
+        inputs: A batch, as for `convolve`.
+        filters: The sets; i is c / groups.
+        bias: One number per filter, the same in all sets.
+        geometry: Stride, padding, dilation, groups and padding mode.
+    """
+    k, groups = len(filters), geometry.groups
+    # The filters of a group stand side by side, of whichever set they are.
+    stacked = filters.unflatten(1, (groups, -1)).transpose(0, 1).flatten(0, 2)
+    if bias is not None:
+        bias = bias.reshape(groups, 1, -1).expand(-1, k, -1).flatten()
+    out = convolve(inputs, stacked, bias, geometry)
+    return out.unflatten(1, (groups, k, -1)).transpose(1, 2).flatten(2, 3)
+
+
 def _unfolded(
     inputs: Tensor,
     filters: Tensor,

@@ -24,7 +24,7 @@ from filtergan.sites.convolution import (
     convolve,
     fastest,
 )
-from filtergan.sites.tracing import Follower, Operation, behind, cut, settled
+from filtergan.sites.tracing import Follower, Operation, behind, channels_first, cut, settled
 from filtergan.sites.wrappers import classifier_in, output_of, uncompiled, unwrapped
 
 Part = Callable[[Tensor], Tensor]
@@ -209,9 +209,7 @@ class Site:
 
     def restored(self, response: Tensor) -> Tensor:
         """A response in the network's own layout, permuted to channels first."""
-        if not self.order:
-            return response
-        return response.permute([self.order.index(dim) for dim in range(len(self.order))])
+        return channels_first(response, self.order)
 
     @property
     def suffix(self) -> nn.Module | None:

@@ -139,6 +139,11 @@ def _order(operations: list[Operation], dims: int) -> tuple[int, ...]:
     return tuple(tensor.shape)
 
 
+def channels_first(response: Tensor, order: tuple[int, ...]) -> Tensor:
+    """Undo the order that `settled` gives."""
+    return response.permute([order.index(dim) for dim in range(len(order))]) if order else response
+
+
 def cut(
     network: nn.Module,
     start: str,

@@ -23,7 +23,7 @@ from filtergan.machine import runtime
 from filtergan.machine.outlook import Part
 from filtergan.natural.joint_cost import joint_estimate
 from filtergan.natural.natural_gan import joint_config
-from filtergan.pooling.pool import retraining
+from filtergan.pooling.retraining import retraining
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_filters import RANDOM_SETS

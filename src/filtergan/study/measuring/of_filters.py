@@ -29,7 +29,7 @@ from filtergan.measures.latents import (
 )
 from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval, quantiles, two_way_interval
-from filtergan.pooling.pool import draw_accuracy, retrain, retraining
+from filtergan.pooling.retraining import draw_accuracy, retrain, retraining
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Found, MeasureRecord
 from filtergan.study.materials import Materials
