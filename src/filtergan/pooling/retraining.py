@@ -193,7 +193,7 @@ def retrain(
     else:
         tick(steps_of(len(inputs), config.retrain_epochs, TRAINED) * min(TRAINED, len(inputs)))
     if site.suffix is None:
-        logits = predict(network, test, device=device)
+        logits = predict(network, test, batch=BATCH, device=device)
         tick(len(test))
         return logits
     parts = (test[part] for part in batches(len(test), 1000))
