@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from filtergan.ablations.variants import VARIANTS
-from filtergan.cli.options import add_config
+from filtergan.cli.benchmarking import add_benchmark
+from filtergan.cli.options import add_config, add_output
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import SiteName, folder_of, named
 from filtergan.errors import UserError
@@ -115,6 +116,7 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
     _add_share(commands)
     _add_figure(commands)
     _add_explore(commands)
+    add_benchmark(commands)
     for name, declared in STAGES.items():
         if name == "ceilings":
             _add_ceilings(commands, base, everything)
@@ -125,7 +127,7 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
         stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
         stage.add_argument("--device", help="another device than its config says")
         _add_processes(stage)
-        _add_output(stage)
+        add_output(stage)
     return whole
 
 
@@ -165,15 +167,8 @@ def _add_study(commands: Any, base: StudyConfig, everything: bool) -> None:
     _add_processes(study, everything)
     meaning = "print the config, with an estimate of the time it takes, and stop"
     study.add_argument("--dry-run", action="store_true", help=meaning)
-    _add_output(study)
+    add_output(study)
     add_config(study, base, everything)
-
-
-def _add_output(command: Any) -> None:
-    meaning = "tell nothing on the way; warnings and errors remain"
-    command.add_argument("-q", "--quiet", action="store_true", help=meaning)
-    meaning = "print one JSON document instead of tables"
-    command.add_argument("--json", action="store_true", help=meaning)
 
 
 def _add_processes(command: Any, everything: bool = True) -> None:
@@ -216,14 +211,14 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--measures", nargs="+", metavar="NAME", help="compare these only")
     meaning = "write it to a file as well: .json, .csv, .md or .tex (booktabs)"
     compare.add_argument("-o", "--out", metavar="FILE", help=meaning)
-    _add_output(compare)
+    add_output(compare)
 
 
 def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:
     meaning = "The convolutions of a network that can be studied, and what that would cost."
     usage = "filtergan layers (PRESET | --config FILE | --model FACTORY) [options]"
     layers = _with_a_config(commands, "layers", meaning, meaning + "\n" + LAYERS, usage)
-    _add_output(layers)
+    add_output(layers)
     add_config(layers, base, everything, without=("layer",))
 
 
@@ -245,7 +240,7 @@ def _add_ask(commands: Any) -> None:
     )
     ask.add_argument("--data", help="its images, where they have moved")
     ask.add_argument("--device", help="another device than its config says")
-    _add_output(ask)
+    add_output(ask)
 
 
 def _add_share(commands: Any) -> None:
@@ -311,7 +306,7 @@ def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
     usage = "filtergan ceilings (RUN | --model FACTORY) [options]"
     ceilings = _with_a_config(commands, "ceilings", meaning, meaning + "\n" + CEILINGS, usage)
     _add_processes(ceilings, everything)
-    _add_output(ceilings)
+    add_output(ceilings)
     add_config(ceilings, base, everything)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli import launcher
 from filtergan.cli.arguments import HUB, asked_sites, commands_of, figure_path, parser, refuse
+from filtergan.cli.benchmarking import benchmark
 from filtergan.cli.options import FIELD, base_of, override
 from filtergan.config.fields import StudyConfig
 from filtergan.config.presets import PRESETS
@@ -70,6 +71,8 @@ def _perform(arguments: argparse.Namespace, argv: list[str]) -> None:
         _figure(arguments)
     elif arguments.command == "explore":
         _explore(arguments)
+    elif arguments.command == "benchmark":
+        benchmark(arguments)
     elif arguments.command == "ceilings":
         _ceilings(arguments, argv)
     else:

@@ -38,6 +38,14 @@ def add_config(
             _add_fields(command, name, part, f"{name}.", everything)
 
 
+def add_output(command: Any) -> None:
+    """Give a command the options that say what is told, and how."""
+    meaning = "tell nothing on the way; warnings and errors remain"
+    command.add_argument("-q", "--quiet", action="store_true", help=meaning)
+    meaning = "print one JSON document instead of tables"
+    command.add_argument("--json", action="store_true", help=meaning)
+
+
 def _add_fields(
     command: Any,
     title: str,

@@ -107,3 +107,47 @@ def put_plan(config: Any, out: Path, parts: Sequence[Any] | str, as_json: bool) 
         for stage, each in seconds.items():
             print(f"#   {stage:<13} {duration(each):>11}")
     print(dump(config), end="")
+
+
+def put_trials(seconds: Mapping[str, float], trials: Sequence[Any], as_json: bool) -> None:
+    """The trainings of a comparison of augmentations, and what they should take.
+
+    Args:
+        seconds: By method.
+        trials: All that are wanted.
+        as_json: Whether as a document.
+    """
+    from filtergan.machine.wording import count_of, duration
+
+    rows = []
+    for name, each in seconds.items():
+        own = [trial for trial in trials if trial.method == name]
+        strengths = dict.fromkeys(trial.strength for trial in own)
+        rows.append({"method": name, "strengths": list(strengths), "trainings": len(own)})
+        rows[-1]["seconds"] = each
+    total = sum(seconds.values())
+    if as_json:
+        return put({"trainings": len(trials), "seconds": total, "methods": rows})
+    cells = [
+        [
+            row["method"],
+            ", ".join(f"{s:g}" for s in row["strengths"]),
+            f"{row['trainings']:,}",
+            duration(row["seconds"]),
+        ]
+        for row in rows
+    ]
+    head = ("method", "strengths", "trainings", "takes")
+    caption = f"About {duration(total)} in all on this machine, as busy as it is now."
+    show(Sheet(count_of(len(trials), "training"), head, cells, caption, words=(1,)))
+
+
+def put_standings(record: Mapping[str, Any], path: Path, as_json: bool) -> None:
+    """What a comparison of augmentations came to, and where its record lies."""
+    from filtergan.benchmark.standings import sheets
+
+    if as_json:
+        parts = ("schema", "settings", "methods", "results")
+        return put({part: record[part] for part in parts} | {"record": str(path)})
+    show(*sheets(record["results"]))
+    print(f"The record: {path}")
