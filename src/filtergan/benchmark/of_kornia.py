@@ -10,8 +10,8 @@ from filtergan.errors import UserError
 
 OPERATIONS = 2  # of RandAugment, one after the other, as Cubuk et al. mostly have them
 MAGNITUDE = 30  # the end of kornia's scale, which it leaves out
-SIGMA, ALPHA = 1 / 7, 2 * 34 / 14
-"""Twice the distortion of Simard et al. (2003) at a strength of 1: a Gaussian of 4 pixels in 28,
+SIGMA, ALPHA = 1 / 7, 34 / 14
+"""The distortion of Simard et al. (2003) at a strength of 1: a Gaussian of 4 pixels in 28,
 displacements of 34 before it; in sides of the image, and in half sides as kornia has them."""
 
 
