@@ -103,7 +103,7 @@ def test_copies_are_averaged(grey: Subject) -> None:
     with torch.no_grad():
         x = grey.test.pixels()
         logs = [net(transform(x)).softmax(1).log() for _ in range(3)]
-    assert torch.equal(found, (sum(logs) / 3).argmax(1) == grey.test.labels)
+    assert torch.equal(found, torch.stack(logs).mean(0).argmax(1) == grey.test.labels)
     alone = trials.correct(net, nn.Identity(), *test, grey.device, 7)
     assert torch.equal(alone, net(grey.test.pixels()).argmax(1) == grey.test.labels)
 
