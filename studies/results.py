@@ -204,13 +204,19 @@ def _large_layers(_: str) -> str:
     return _table(head, lines)
 
 
-def _likeness(_: str) -> str:
-    """`likeness`: what of the changes at a site those of another seed or site could have made."""
-    import likeness
+def _likeness(name: str) -> str:
+    """`likeness`: what of the changes at a site those of another network or site could have made.
 
-    path = likeness.RECORD
-    found = json.loads(path.read_bytes()) if path.exists() else {"pairs": []}
-    return _table(*likeness.rows_of(found))
+    `likeness/whose`: how many latents of each site are whose invariance.
+    """
+    from filtergan.likeness import likeness_files, likeness_sheets
+
+    path = ROOT / "results" / "likeness" / "record.json"
+    found = likeness_files.read(path) if path.exists() else None
+    if name == "likeness/whose":
+        sheet = likeness_sheets.count_sheet(found) if found else None
+        return _table(list(sheet.head), [list(row) for row in sheet.rows]) if sheet else ""
+    return _table(*likeness_sheets.over_pairs(found.shares if found else []))
 
 
 def _error_sets(_: str) -> str:

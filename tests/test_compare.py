@@ -17,10 +17,10 @@ from scipy import stats
 
 from filtergan import cli
 from filtergan.compare import Comparison, compare, heading, sheets, write
-from filtergan.compare.export import _escaped
 from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
 from filtergan.machine.sheets import fitted
+from filtergan.machine.typeset import escaped
 from filtergan.measures.contrasts import difference, holm, pool
 from filtergan.measures.registry import lookup, result
 from filtergan.runs.record import TOO_SHORT, Found, MeasureRecord, SiteRecord, Verdict
@@ -369,7 +369,7 @@ def test_latex_rows_say_what_json_says(tmp_path: Path) -> None:
 
 @given(st.text("\\&%$#_{}~^<>|ab1-. ", max_size=30))
 def test_every_character_is_shown_by_latex_as_itself(text: str) -> None:
-    written = _escaped(text)
+    written = escaped(text)
     # Scanned once from the left, as LaTeX reads it.
     known = sorted(SHOWN, key=len, reverse=True)
     shown = re.sub("|".join(map(re.escape, known)), lambda m: SHOWN[m.group()], written)

@@ -22,7 +22,7 @@ from filtergan.ceilings.ceiling import Asked, Ceiling, as_large, chosen_of
 from filtergan.ceilings.undoing import CHUNK, PLAIN, left
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
-from filtergan.families.family import Family
+from filtergan.families.family import Family, Fixed
 from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike
 from filtergan.measures.ratios import jackknife_reach
@@ -108,20 +108,66 @@ def ask(
         >>> fg.ask(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
         {'brightness x0.7': Answer('brightness x0.7': ...)}
     """
-    asked = Asked.of(site, train, test, config, seed)
-    fixed = chosen_of(families, asked.train.shape[1])
-    plain = _logits(site, asked.test, None)
-    if plain.ndim != 2 or plain.shape[1] < 2:
-        raise UserError(
-            f"What the network ignores is asked of its logits [n, classes]; it puts out "
-            f"{list(plain.shape)}."
-        )
+    questions = Questions.of(site, train, test, config, seed)
+    fixed = chosen_of(families, questions.asked.train.shape[1])
     found = {}
     with telling.progress(len(fixed), f"questions to {site.name}", "families") as advance:
         for name, (family, one) in fixed.items():
-            found[name] = _answer(asked, plain, asked.ceiling(family.name, one, config))
+            found[name] = questions.answer(family.name, one)
             advance()
     return found
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A network that is asked at one site, of one change of images after another.
+
+    Attributes:
+        asked: The site and the images that it is asked with.
+        plain: The logits of the held-out images.
+        config: Of the search for filters.
+    """
+
+    asked: Asked
+    plain: Float[Tensor, "m classes"]
+    config: CeilingConfig
+
+    @classmethod
+    def of(
+        cls, site: Site, train: RowsLike, test: RowsLike, config: CeilingConfig, seed: int
+    ) -> "Questions":
+        """Choose images, and see what the network makes of them.
+
+        Raises:
+            UserError: As for `ask`.
+        """
+        asked = Asked.of(site, train, test, config, seed)
+        plain = _logits(site, asked.test, None)
+        if plain.ndim != 2 or plain.shape[1] < 2:
+            raise UserError(
+                f"What the network ignores is asked of its logits [n, classes]; it puts out "
+                f"{list(plain.shape)}."
+            )
+        return cls(asked, plain, config)
+
+    def answer(self, family: str, one: Fixed) -> Answer:
+        """What becomes of one change of images."""
+        asked, plain = self.asked, self.plain
+        ceiling = asked.ceiling(family, one, self.config)
+        own = _passage(asked, plain, ceiling.filters)
+        site, held = asked.site, asked.held_out
+        sets = [exchanged_filters(site, held, ceiling.filters, asked.seed, i) for i in range(DRAWS)]
+        drawn = [_passage(asked, plain, filters) for filters in sets]
+        layer = torch.stack([one.layer for one in drawn]).mean(0)
+        logits = torch.stack([one.logits for one in drawn]).mean(0)
+        value, ends = _ratio(own, layer, logits)
+        null = max(float(_ratio(one, layer, logits)[0]) for one in drawn)
+        kept = float(own.kept.float().mean())
+        others = float(torch.stack([d.kept for d in drawn]).float().mean())
+        n = len(held)
+        passed = MeasureRecord(value=value, ci95=ends, n=n, null=null, better="neither")
+        labels = MeasureRecord(value=kept, ci95=(None, None), n=n, null=others, better="higher")
+        return Answer(ceiling.name, ceiling, passed, labels)
 
 
 def exchanged_filters(
@@ -148,23 +194,6 @@ class _Passage:
     layer: Float[Tensor, " n"]
     logits: Float[Tensor, " n"]
     kept: Bool[Tensor, " n"]
-
-
-def _answer(asked: Asked, plain: Tensor, ceiling: Ceiling) -> Answer:
-    own = _passage(asked, plain, ceiling.filters)
-    site, held = asked.site, asked.held_out
-    sets = [exchanged_filters(site, held, ceiling.filters, asked.seed, i) for i in range(DRAWS)]
-    drawn = [_passage(asked, plain, filters) for filters in sets]
-    layer = torch.stack([one.layer for one in drawn]).mean(0)
-    logits = torch.stack([one.logits for one in drawn]).mean(0)
-    value, ends = _ratio(own, layer, logits)
-    null = max(float(_ratio(one, layer, logits)[0]) for one in drawn)
-    kept = float(own.kept.float().mean())
-    others = float(torch.stack([d.kept for d in drawn]).float().mean())
-    n = len(held)
-    passed = MeasureRecord(value=value, ci95=ends, n=n, null=null, better="neither")
-    labels = MeasureRecord(value=kept, ci95=(None, None), n=n, null=others, better="higher")
-    return Answer(ceiling.name, ceiling, passed, labels)
 
 
 def _ratio(own: _Passage, layer: Tensor, logits: Tensor) -> tuple[float, tuple[float, float]]:

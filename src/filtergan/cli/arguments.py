@@ -46,6 +46,16 @@ there and what they change reaches the logits hardly more than the same changes 
 filters; no, where it does; and where no filters undo it, the question cannot be asked.
   filtergan ask RUN --family rotation --layer conv4 --response activation
 """
+COMPARE = """
+Runs side by side. Runs whose configs differ in nothing but the seed are pooled; every other
+configuration is tested against the first (Welch's t, Holm's correction over all tests made).
+  filtergan compare RUN RUN RUN -o table.csv
+Or whose invariances they found. What the image transformer of one network does along a latent is
+asked of the others: can their filters undo it, and do they then ignore it? Architectures and
+layers may differ, the images must be the same. Beside it, how much of the image changes of one
+site the latents of another could have made.
+  filtergan compare --directions RUN RUN RUN -o record.json -o matrix.pdf
+"""
 HUB = "hf://"
 """What the name of a repository of the Hugging Face Hub begins with, so that none is meant by
 mistake."""
@@ -201,17 +211,35 @@ def _add_ablate(commands: Any, base: StudyConfig, everything: bool) -> None:
 def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
-        help="Runs side by side, differences tested.",
-        description="Runs side by side. Runs whose configs differ in nothing but the seed are "
-        "pooled; every other configuration is tested against the first (Welch's t, Holm's "
-        "correction over all tests made).",
+        help="Runs side by side, differences tested; or whose invariances they found.",
+        description=COMPARE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     compare.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     compare.add_argument("--measures", nargs="+", metavar="NAME", help="compare these only")
-    meaning = "write it to a file as well: .json, .csv, .md or .tex (booktabs)"
-    compare.add_argument("-o", "--out", metavar="FILE", help=meaning)
+    meaning = "write it to a file as well: .json, .csv, .md or .tex (booktabs); may be repeated"
+    compare.add_argument("-o", "--out", metavar="FILE", action="append", default=[], help=meaning)
     add_output(compare)
+    meaning = "compare what the latents of natural sites do to images"
+    directions = compare.add_argument_group("directions", "-o takes .pdf, .svg and .png as well.")
+    directions.add_argument("--directions", action="store_true", help=meaning)
+    meaning = "as in conv4@bn5 [default: all natural ones]"
+    directions.add_argument("--site", nargs="+", metavar="SITE", help=meaning)
+    meaning = "test images [default: 256]"
+    directions.add_argument("--images", metavar="N", type=_count, help=meaning)
+    meaning = "of all that is random [default: 0]"
+    directions.add_argument("--seed", metavar="N", type=int, help=meaning)
+    directions.add_argument("--data", help="their images, where they have moved")
+    directions.add_argument("--device", help="another device than their configs say")
+
+
+def _count(text: str) -> int:
+    """A number of images from which an interval can be told."""
+    number = int(text)
+    if number < 2:
+        raise argparse.ArgumentTypeError(f"{number} images are too few; take 2 or more")
+    return number
 
 
 def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:

@@ -128,20 +128,49 @@ def _ablate(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
+    if arguments.directions:
+        return _directions(arguments)
+    for option in ("site", "images", "seed", "data", "device"):
+        if getattr(arguments, option) is not None:
+            raise UserError(f"--{option} is an option of --directions; leave it out, or add that.")
     from filtergan import compare
     from filtergan.cli import output
 
-    out = None if arguments.out is None else Path(arguments.out)
-    if out is not None:
-        compare.check_ending(out)
+    files = [Path(one) for one in arguments.out]
+    for file in files:
+        compare.check_ending(file)
     found = compare.compare([Path(run) for run in arguments.runs], arguments.measures)
-    if out is not None:
-        compare.write(found, out)
+    for file in files:
+        compare.write(found, file)
     if arguments.json:
         return output.put(compare.document(found))
     output.put_sheets(compare.heading(found), compare.sheets(found))
-    if out is not None:
-        print(f"The comparison: {out}")
+    for file in files:
+        print(f"The comparison: {file}")
+
+
+def _directions(arguments: argparse.Namespace) -> None:
+    if arguments.measures is not None:
+        raise UserError("--directions compares no measures; leave out --measures.")
+    files, paths = ([Path(one) for one in some] for some in (arguments.out, arguments.runs))
+    from filtergan.cli import output
+    from filtergan.likeness import likeness_files, likeness_sheets
+    from filtergan.likeness.likening import IMAGES, liken
+    from filtergan.likeness.trained import trained_in
+    from filtergan.machine import runtime
+
+    for file in files:
+        likeness_files.check_ending(file)
+    networks, data = trained_in(paths, arguments.site, arguments.data, arguments.device)
+    runtime.set_threads(networks[0].threads)
+    found = liken(networks, data, arguments.images or IMAGES, arguments.seed or 0)
+    for file in files:
+        likeness_files.write(found, file)
+    if arguments.json:
+        return output.put(likeness_files.document(found))
+    output.put_sheets(likeness_sheets.heading(found), likeness_sheets.sheets(found))
+    for file in files:
+        print(f"The comparison: {file}")
 
 
 def _layers(arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from filtergan.config.older import renewed
 from filtergan.errors import UserError
+from filtergan.machine.wording import letter
 from filtergan.measures.contrasts import Difference, Estimate, difference, holm, pool
 from filtergan.measures.definition import Measure
 from filtergan.measures.registry import REGISTRY, lookup, order
@@ -144,9 +145,9 @@ def _configurations(
     made = []
     for place, (fields, members) in enumerate(zip(settings, groups.values(), strict=True)):
         runs = dict(sorted(members.items()))
-        name = chr(ord("A") + place) if place < 26 else f"C{place}"
         shown = {field: fields.get(field) for field in differing}
-        made.append(Configuration(name, shown, runs, {s: records[p] for s, p in runs.items()}))
+        each = {seed: records[path] for seed, path in runs.items()}
+        made.append(Configuration(letter(place), shown, runs, each))
     return tuple(made)
 
 

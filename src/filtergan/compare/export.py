@@ -5,26 +5,17 @@ import dataclasses
 import io
 import json
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from filtergan.compare.comparison import Comparison
 from filtergan.compare.printed import heading, sheets
-from filtergan.errors import UserError
-from filtergan.machine.files import json_safe, write_atomic
-from filtergan.machine.sheets import Sheet
+from filtergan.machine.files import json_safe, require_ending, write_atomic
+from filtergan.machine.typeset import latex, markdown
 from filtergan.measures.contrasts import Difference, Estimate
 
 SCHEMA = "filtergan-comparison-1"
-_ESCAPED = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-        **{"<": "$<$", ">": "$>$", "|": r"\textbar{}"},
-    }
-)
 
 
 def write(comparison: Comparison, path: Path) -> None:
@@ -43,12 +34,7 @@ def check_ending(path: Path) -> None:
     Raises:
         UserError: It has none of the endings.
     """
-    if path.suffix not in FORMS:
-        *others, last = FORMS
-        raise UserError(
-            f"A comparison is written as {', '.join(others)} or {last}, not to {path}; name such "
-            "a file."
-        )
+    require_ending(path, FORMS, "A comparison")
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
@@ -110,55 +96,10 @@ def _csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
-def _markdown(comparison: Comparison) -> str:
-    lines = ["# Runs compared", "", *(f"- {line}" for line in heading(comparison)), ""]
-    for sheet in sheets(comparison):
-        lines += [f"## {sheet.title}", ""]
-        lines += [_line(sheet.head), _line(["---"] * len(sheet.head)), *map(_line, sheet.rows), ""]
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |".replace("\n", " ")
-
-
-def _latex(comparison: Comparison) -> str:
-    told = " ".join(f"{line.rstrip('.')}." for line in heading(comparison))
-    head = "% Wants \\usepackage{booktabs}.\n"
-    return head + "\n".join(_tabular(sheet, told) for sheet in sheets(comparison))
-
-
-def _tabular(sheet: Sheet, told: str) -> str:
-    lines = [
-        r"\begin{table}",
-        r"  \centering",
-        rf"  \caption{{{_escaped(f'{sheet.title}. {told}')}}}",
-        rf"  \begin{{tabular}}{{l{'r' * (len(sheet.head) - 1)}}}",
-        r"    \toprule",
-        _row(sheet.head),
-        r"    \midrule",
-        *map(_row, sheet.rows),
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"    {' & '.join(map(_escaped, cells))} \\\\"
-
-
-def _escaped(text: str) -> str:
-    """Text as LaTeX sets it, with minus signs before numbers."""
-    plain = text.replace("\n", " ").translate(_ESCAPED)
-    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", plain)
-
-
 FORMS: dict[str, Callable[[Comparison], str]] = {
     ".json": _json,
-    ".md": _markdown,
+    ".md": lambda found: markdown("Runs compared", heading(found), sheets(found)),
     ".csv": _csv,
-    ".tex": _latex,
+    ".tex": lambda found: latex(heading(found), sheets(found)),
 }
 """What a comparison is written as, by the ending of the file."""

@@ -5,6 +5,7 @@ from filtergan.figures.depth import depth_figure
 from filtergan.figures.directions import directions_figure
 from filtergan.figures.filter_sets import filters_figure, mds_figure
 from filtergan.figures.grids import grid_figure, grids_figure
+from filtergan.figures.ignored import ignored_figure
 from filtergan.figures.shares import distances_figure, latents_figure, shares_figure
 from filtergan.figures.strips import walk_figure, walk_frames
 from filtergan.figures.style import Figure, at_width, html, png, save, short
@@ -24,6 +25,7 @@ __all__ = [
     "grid_figure",
     "grids_figure",
     "html",
+    "ignored_figure",
     "inches",
     "intervals_figure",
     "latents_figure",

@@ -1,7 +1,7 @@
 """Figure of ceilings: what filters can undo of known families, over the depth of the reading."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,22 +59,34 @@ def _cell(axes: Axes, column: int, row: int, entry: MeasureRecord, numbers: bool
     if entry.value is None:
         axes.text(column, row, DASH, ha="center", va="center", color=GREY)
         return
-    depth = float(np.clip(entry.value, 0, 1))
-    corner, size = (column - 0.48, row - 0.46), (0.96, 0.92)
-    shade = (1 - 0.84 * depth, 1 - 0.5 * depth, 1 - 0.15 * depth)
-    axes.add_patch(Rectangle(corner, *size, facecolor=shade, edgecolor="none"))
+    axes.add_patch(cell(column, row, facecolor=shade(entry.value), edgecolor="none"))
     if not numbers:
         return
+    ink = "white" if entry.value > 0.6 else INK
+    value = GREY if ink == INK and not beyond_null(entry) else ink
+    axes.text(column, row - 0.14, near_two(entry.value), ha="center", va="center", color=value)
+    if entry.null is not None:
+        below = near_two(entry.null)
+        axes.text(column, row + 0.27, below, ha="center", va="center", color=ink, fontsize=4.5)
+
+
+def cell(column: int, row: int, **look: Any) -> Rectangle:
+    """The rectangle of a cell, with a little room to its neighbours."""
+    return Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, **look)
+
+
+def shade(share: float) -> tuple[float, float, float]:
+    """The colour of a share, the darker the larger it is."""
+    depth = float(np.clip(share, 0, 1))
+    return 1 - 0.84 * depth, 1 - 0.5 * depth, 1 - 0.15 * depth
+
+
+def beyond_null(entry: MeasureRecord) -> bool:
+    """Whether a measure with its interval lies above its null, where there are both."""
     low, null = entry.ci95[0], entry.null
-    sure = low is None or null is None or low > null
-    ink = "white" if depth > 0.6 else INK if sure else GREY
-    axes.text(column, row - 0.14, _short(entry.value), ha="center", va="center", color=ink)
-    if null is not None:
-        ink = "white" if depth > 0.6 else INK
-        axes.text(
-            column, row + 0.27, _short(null), ha="center", va="center", color=ink, fontsize=4.5
-        )
+    return low is None or null is None or low > null
 
 
-def _short(value: float) -> str:
-    return short(round(value, 2) + 0.0)  # no minus before a zero
+def near_two(value: float) -> str:
+    """Two decimals, without a minus before a zero."""
+    return short(round(value, 2) + 0.0)

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,24 @@ def write_atomic(path: Path, data: bytes) -> None:
         UserError: The file could not be written (exit code 1); what was there before still is.
     """
     lead(lambda: _write(path, data))
+
+
+def require_ending(path: Path, endings: Collection[str], what: str) -> None:
+    """Refuse a file that nothing knows how to write, before the work.
+
+    Args:
+        path: The file.
+        endings: Those known, two or more, in the order in which they are told.
+        what: Is to be written, at the beginning of a sentence.
+
+    Raises:
+        UserError: It has none of the endings.
+    """
+    if path.suffix not in endings:
+        *others, last = endings
+        raise UserError(
+            f"{what} is written as {', '.join(others)} or {last}, not to {path}; name such a file."
+        )
 
 
 def _write(path: Path, data: bytes) -> None:

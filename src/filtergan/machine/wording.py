@@ -14,3 +14,8 @@ def duration(seconds: float | int) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
     hours, minutes_left = divmod(minutes, 60)
     return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def letter(place: int) -> str:
+    """What one of several things beside each other is called: A to Z, then C26, C27, ..."""
+    return chr(ord("A") + place) if place < 26 else f"C{place}"

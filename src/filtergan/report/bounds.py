@@ -36,8 +36,8 @@ def ceiling_rows(ceilings: Mapping[str, CeilingRecord]) -> list[dict[str, Any]]:
         {
             "name": name,
             "changes": (brief(one.image_change), brief(one.response_change)),
-            "compensation": _told(one.compensation),
-            "share": _told(one.share),
+            "compensation": told(one.compensation),
+            "share": told(one.share),
         }
         for name, one in ceilings.items()
     ]
@@ -52,7 +52,7 @@ def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
     """
     rows = [
         [
-            *(key, one.verdict, *_told(one.ceiling.compensation), *_told(one.passed)),
+            *(key, one.verdict, *told(one.ceiling.compensation), *told(one.passed)),
             *(brief(one.labels_kept.value), brief(one.labels_kept.null)),
         ]
         for key, one in answers.items()
@@ -87,7 +87,7 @@ def best_known(ceilings: Mapping[str, CeilingRecord]) -> str | None:
     return said + (f"; {worst} least: {_sentence(known[worst])}." if worst != best else ".")
 
 
-def _told(one: MeasureRecord) -> tuple[str, str]:
+def told(one: MeasureRecord) -> tuple[str, str]:
     """Value with interval, which the terminal may put on a line of its own; and null."""
     low, high = one.ci95
     ends = "" if low is None else f"\n[{brief(low)}, {brief(high)}]"
@@ -95,5 +95,5 @@ def _told(one: MeasureRecord) -> tuple[str, str]:
 
 
 def _sentence(one: MeasureRecord) -> str:
-    value, null = (told.replace("\n", " ") for told in _told(one))
+    value, null = (told.replace("\n", " ") for told in told(one))
     return f"compensation {value} (random filters {null})"

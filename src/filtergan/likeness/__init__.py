@@ -1,0 +1,1 @@
+"""Whose invariance it is: latents of several networks (`filtergan compare --directions`)."""
