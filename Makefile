@@ -11,7 +11,7 @@ cd runs/$(1) && for record in */seed*/record.json; do \
   mkdir -p $$folder && cp $$record $$folder/ || exit; done
 endef
 
-.PHONY: demo test stress lint docs hooks variants ablations planted large-layers bench results clean
+.PHONY: demo test stress lint docs examples hooks variants ablations planted large-layers bench results clean
 
 demo: .venv/installed  ## a whole study of the bundled digits
 	$(BIN)/filtergan study digits --out runs/digits --overwrite
@@ -27,6 +27,9 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --project pyproject.toml --level error
 	$(BIN)/lint-imports
+
+examples: .venv/installed  ## runs the notebooks, and keeps what they show
+	$(BIN)/python examples/run_notebooks.py
 
 docs: .venv/installed  ## the pages, into site/; any warning ends it
 	$(BIN)/mkdocs build --strict

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import augmenting
 import convolutions
 import growth
 import inversions
@@ -61,6 +62,7 @@ def main() -> None:
         "evaluations": lambda _: inversions.evaluations(studied()),
         "metamer": lambda _: inversions.metamer(studied()),
         "natural": lambda _: transformations.run(studied()),
+        "augmentation": lambda _: augmenting.run(device),
         "growth": lambda _: growth.run(studied()),
         "start_up": lambda _: programme.start_up(),
         "demo": lambda _: programme.study("digits", *alike),

@@ -154,6 +154,13 @@ def _natural(found: Record) -> list[Line]:
     ]
 
 
+def _augmentation(found: Record) -> list[Line]:
+    each = found["batch"] / found["seconds"][0]
+    measured = f"{each:,.0f}; {_spread(found['over_pass'])} of a pass"
+    goal = "≥ 5,000 a second"
+    return [_row("`InvarianceAugment` of digits", "a pass of T", goal, measured, each >= 5000)]
+
+
 def _evaluations(found: Record) -> list[Line]:
     smoothing = found["adam"][0]["smoothing"]  # the inversion's own
     adam = min(
@@ -221,6 +228,7 @@ ROWS = {
     "traversal": _traversal,
     "metamer": _metamer,
     "natural": _natural,
+    "augmentation": _augmentation,
     "evaluations": _evaluations,
     "mnist": _mnist,
     "demo": _demo,

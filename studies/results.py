@@ -1,4 +1,4 @@
-"""Fill the tables of RESULTS.md and docs/results from the committed records (`make results`).
+"""Fill the tables of README.md, RESULTS.md and docs/results from the records (`make results`).
 
 Text between `<!-- table: NAME -->` and `<!-- end -->` is replaced; everything else is written by
 hand. `--check` changes nothing and fails if a table is not what the records say.
@@ -14,7 +14,7 @@ from filtergan.runs.reading import read_record
 from filtergan.runs.record import MeasureRecord, Record
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "RESULTS.md", *sorted((ROOT / "docs" / "results").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "RESULTS.md", *sorted((ROOT / "docs" / "results").glob("*.md"))]
 
 # measure, what it is, and on MNIST the paper's number and what was to be reached
 ROWS = (
@@ -98,6 +98,14 @@ def _undone(name: str) -> str:
 
     table, study, *site = name.split("/", 2)
     return _table(*getattr(undone, table)(_records(study), *site, _shown))
+
+
+def _found(name: str) -> str:
+    """`found/STUDY,STUDY`: a line for every site, means over seeds."""
+    import undone
+
+    studies = name.partition("/")[2].split(",")
+    return _table(*undone.found([_records(study) for study in studies]))
 
 
 def _shown(found: MeasureRecord | None, measure: str) -> str:
@@ -269,6 +277,7 @@ def _line(cells: Any) -> str:
 TABLES = {
     "site": _site,
     "natural": _undone,
+    "found": _found,
     "ceilings": _undone,
     "cost": _cost,
     "variants": _variants,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from filtergan.config.site_names import SiteName
 from filtergan.runs.record import LatentRecord, MeasureRecord, Record
 
 Rows = tuple[list[str], list[list[str]]]
@@ -72,3 +73,36 @@ def ceilings(records: Sequence[Record], shown: Shown) -> Rows:
         ]
         lines.append([kind, f"{first.image_change:.2f}", *cells])
     return ["change of images", "its size", *sites], lines
+
+
+# measure, and the head of its column
+SUMMARY = (
+    ("compensation", "undone"),
+    ("search_compensation", "undone by a search"),
+    ("image_change", "change of image"),
+    ("labels_kept_judges", "labels kept by judges"),
+    ("on_manifold_share", "on the manifold"),
+)
+
+
+def found(studies: Sequence[Sequence[Record]]) -> Rows:
+    """A line for every site of some studies, means over their seeds."""
+    lines = []
+    for records in studies:
+        for name in records[0].sites:
+            sites = [record.sites[name] for record in records if name in record.sites]
+            each = ([site.measures.get(measure) for site in sites] for measure, _ in SUMMARY)
+            passed = sum(all(gate.passed for gate in site.gates) for site in sites)
+            words = SiteName.parse(name).prose
+            lines.append([words, *map(_mean, each), f"{passed} of {len(sites)}"])
+    head = ["site", *(words for _, words in SUMMARY), "seeds that pass all gates"]
+    return head, lines
+
+
+def _mean(found: Sequence[MeasureRecord | None]) -> str:
+    values = [one.value for one in found if one is not None and one.value is not None]
+    if not values:
+        return "-"
+    nulls = [one.null for one in found if one is not None and one.null is not None]
+    chance = f" ({sum(nulls) / len(nulls):.2f})" if nulls else ""
+    return f"{sum(values) / len(values):.2f}{chance}"

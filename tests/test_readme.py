@@ -55,6 +55,12 @@ def test_the_page_on_pooling_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (tmp_path / "pooled.onnx").exists()
 
 
+@pytest.mark.slow
+def test_the_page_on_augmentation_runs() -> None:
+    names = run_with_fewer((ROOT / "docs" / "augmentation.md").read_text())
+    assert getattr(names["batch"], "shape", None) == (64, 1, 8, 8)
+
+
 def test_the_list_of_folders_and_modules_is_complete() -> None:
     (tree,) = re.findall(r"^src/filtergan/\n(.*?)```", README, re.DOTALL | re.MULTILINE)
     package = ROOT / "src" / "filtergan"

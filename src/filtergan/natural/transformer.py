@@ -1,6 +1,7 @@
 """The image transformer T(x, z, z') -> x': what undoes, in the image, a change of the filters."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -31,7 +32,6 @@ class Transformer(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(channels, wide, 5, stride=2, padding=2),
             nn.LeakyReLU(0.2),
-            nn.AdaptiveAvgPool2d(space.grid),
         )
         self.place = nn.Linear(latent, 2 * wide)
         self.mix = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1), nn.LeakyReLU(0.2))
@@ -39,6 +39,7 @@ class Transformer(nn.Module):
         self.common = nn.Parameter(STEEPNESS * torch.randn(latent, *space.size))
         with torch.no_grad():
             self.decode.weight.normal_(std=STEEPNESS)
+        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)  # a fifth faster
 
     def fields(
         self, x: Float[Tensor, "n c h w"], middle: Float[Tensor, "n latent"]
@@ -50,7 +51,10 @@ class Transformer(nn.Module):
             middle: (z + z') / 2, so that a step and the step back have the same fields.
         """
         scale, shift = self.place(middle)[..., None, None].chunk(2, dim=1)
-        code = self.mix(self.encode(x) * (1 + scale) + shift)
+        seen, grid = self.encode(x), self.space.size[1:]
+        if seen.shape[2:] != grid:  # else it changes nothing, and takes a sixth of all time
+            seen = F.adaptive_avg_pool2d(seen, grid)
+        code = self.mix(seen * (1 + scale) + shift)
         own = self.decode(code).unflatten(1, (self.latent, self.space.count))
         return own + self.common
 
