@@ -66,6 +66,7 @@ class InvarianceAugment(nn.Module):
                 f"{gan.name} has 0 to {len(own) - 1}."
             )
         self.transformer = copy.deepcopy(gan.transformer).requires_grad_(False)
+        nn.utils.convert_conv2d_weight_memory_format(self.transformer, torch.channels_last)  # fast
         self.strength, self.generator = strength, generator
         moving = torch.zeros(len(own), device=gan.site.filters.device)
         moving[list(chosen)] = 1
