@@ -1,5 +1,6 @@
 """The queue of trainings, and its record: interrupted at any time, it goes on."""
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def opened(path: Path, settings: Mapping[str, Any], device: str = "cpu") -> dict
         }
     try:
         record = json.loads(path.read_bytes())
-        there = {Trial(**{key: one[key] for key in _KEYS}) for one in record["trials"]}
+        there = _trials_of(record)
         known = record["schema"] == SCHEMA and len(there) == len(record["trials"])
         before = record["settings"]
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -108,7 +109,7 @@ def run(
     Returns:
         The record, with the `results` of all trainings in it.
     """
-    done = {Trial(**{key: one[key] for key in _KEYS}) for one in record["trials"]}
+    done = _trials_of(record)
     missing = [trial for trial in trials if trial not in done]
     largest = record["settings"]["largest"]
     with telling.progress(len(trials), "augmented trainings", "trainings") as advance:
@@ -118,10 +119,16 @@ def run(
             record["trials"].append(found)
             _write(path, record)
             advance()
-    record["results"] = standings(_ordered(record["trials"]), record["settings"]["budget"])
     record["trials"] = _ordered(record["trials"])
+    record["results"] = standings(record["trials"], record["settings"]["budget"])
     _write(path, record)
     return record
+
+
+def _trials_of(record: Mapping[str, Any]) -> set[Trial]:
+    """The trainings that a record has."""
+    names = [field.name for field in dataclasses.fields(Trial)]
+    return {Trial(**{name: one[name] for name in names}) for one in record["trials"]}
 
 
 def _ordered(trials: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -136,6 +143,3 @@ def _ordered(trials: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _write(path: Path, record: dict[str, Any]) -> None:
     text = json.dumps(json_safe(record), indent=1, allow_nan=False)
     write_atomic(path, text.encode() + b"\n")
-
-
-_KEYS = ("method", "size", "seed", "strength")

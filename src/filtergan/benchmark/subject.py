@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from filtergan.benchmark.methods import METHODS
 from filtergan.config.fields import CnnConfig
-from filtergan.config.site_names import NATURAL, SiteName
+from filtergan.config.site_names import NATURAL
 from filtergan.errors import UserError
 from filtergan.images.dataset import Split
 from filtergan.machine import runtime
@@ -144,7 +144,7 @@ def subject_of(run: OpenedRun, site: str | None, steps: int) -> Subject:
     Raises:
         UserError: It has no such site, or there is no transformer; or it lacks a part.
     """
-    natural = [name for name in run.sites if SiteName.parse(name).recipe == NATURAL]
+    natural = run.config.sites_of(NATURAL)
     if (site is None and not natural) or site in set(run.sites) - set(natural):
         raise UserError(
             f"The run in {run.path} has no transformer at {site or 'any site'}, so nothing of it "

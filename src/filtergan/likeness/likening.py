@@ -8,9 +8,9 @@ from filtergan.likeness.likeness_record import DirectionRecord, Likeness, whose
 from filtergan.likeness.spanned import shares_of
 from filtergan.likeness.trained import Pixels, Trained
 from filtergan.machine.provenance import git_state
+from filtergan.natural.terms import STEP
 
 IMAGES = 256
-STEP = 4.0  # along each latent: the radius of a study's traversals
 
 
 def liken(

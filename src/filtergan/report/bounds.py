@@ -95,5 +95,5 @@ def told(one: MeasureRecord) -> tuple[str, str]:
 
 
 def _sentence(one: MeasureRecord) -> str:
-    value, null = (told.replace("\n", " ") for told in told(one))
+    value, null = (part.replace("\n", " ") for part in told(one))
     return f"compensation {value} (random filters {null})"
