@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from filtergan.ceilings.spectrum import spectrum_of
     from filtergan.classifiers.fitting import fit, predict
     from filtergan.classifiers.loading import load_model
-    from filtergan.classifiers.networks import PaperCNN, ResNet
+    from filtergan.classifiers.networks import PaperCNN, ResNet, WhitenedCNN
     from filtergan.config.fields import (
         CnnConfig,
         GanConfig,
@@ -65,7 +65,7 @@ _PLACES = {
     "game.gan": ("FilterGAN",),
     "game.generator": ("Generator",),
     "classifiers.loading": ("load_model",),
-    "classifiers.networks": ("PaperCNN", "ResNet"),
+    "classifiers.networks": ("PaperCNN", "ResNet", "WhitenedCNN"),
     "config.natural_fields": ("NaturalConfig",),
     "measures.table": ("Measures",),
     "natural.learning": ("learn",),
@@ -117,6 +117,7 @@ __all__ = [
     "Traversal",
     "TraversalConfig",
     "UserError",
+    "WhitenedCNN",
     "ask",
     "ceilings_of",
     "cifar10",

@@ -48,9 +48,16 @@ def augmented(images: Float[Tensor, "n c h w"], flip: bool, shift: int) -> Float
     if flip:
         mirrored = torch.rand(n, 1, device=images.device) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    wide = F.pad(images, (shift,) * 4).movedim(1, 3)
-    which = torch.arange(n, device=images.device)[:, None, None]
-    return wide[which, rows[:, :, None], columns[:, None, :]].movedim(3, 1).contiguous()
+    return taken(F.pad(images, (shift,) * 4), rows, columns)
+
+
+def taken(
+    images: Float[Tensor, "n c h w"], rows: Int64[Tensor, "n r"], columns: Int64[Tensor, "n k"]
+) -> Float[Tensor, "n c r k"]:
+    """Rows and columns of each image."""
+    which = torch.arange(len(images), device=images.device)[:, None, None]
+    last = images.movedim(1, 3)[which, rows[:, :, None], columns[:, None, :]]
+    return last.movedim(3, 1).contiguous()
 
 
 def steps_of(inputs: int, epochs: int, batch: int) -> int:
@@ -113,10 +120,10 @@ def fit(
     steps, batch = steps_of(len(inputs), epochs, batch), min(batch, len(inputs))
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
-    minibatches = _minibatches(len(inputs), batch, epochs, seed)
-    with _mode(network, training=True), _own_randomness(seed), torch.enable_grad():
+    shuffled = minibatches(len(inputs), batch, epochs, seed)
+    with mode(network, training=True), own_randomness(seed), torch.enable_grad():
         _freeze_others(network, trained)
-        for step, index in enumerate(minibatches, start=1):
+        for step, index in enumerate(shuffled, start=1):
             x = prepare(inputs[index].to(device))
             loss = F.cross_entropy(output_of(network, x), labels[index].to(device))
             if not torch.isfinite(loss):
@@ -160,7 +167,7 @@ def predict(
     """
     inputs = rows_of(inputs)
     module = network.to(device) if isinstance(network, nn.Module) else nn.Module()
-    with _mode(module, training=False), torch.no_grad():
+    with mode(module, training=False), torch.no_grad():
         parts = spread(
             lambda part: output_of(network, prepare(inputs[part].to(device))).cpu(),
             batches(len(inputs), batch),
@@ -168,7 +175,8 @@ def predict(
         return torch.cat(parts)
 
 
-def _minibatches(n: int, batch: int, epochs: int, seed: int) -> Iterator[Int64[Tensor, " batch"]]:
+def minibatches(n: int, batch: int, epochs: int, seed: int) -> Iterator[Int64[Tensor, " batch"]]:
+    """Indices of whole minibatches, shuffled anew in every epoch."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         order = torch.randperm(n, generator=generator)
@@ -176,7 +184,7 @@ def _minibatches(n: int, batch: int, epochs: int, seed: int) -> Iterator[Int64[T
 
 
 @contextmanager
-def _mode(network: nn.Module, training: bool) -> Iterator[None]:
+def mode(network: nn.Module, training: bool) -> Iterator[None]:
     """Put every submodule into one mode, and each back into its own afterwards."""
     flags = {module: module.training for module in network.modules()}
     try:
@@ -197,7 +205,7 @@ def _freeze_others(network: nn.Module, trained: list[nn.Parameter]) -> None:
 
 
 @contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
+def own_randomness(seed: int) -> Iterator[None]:
     """Seed torch for what is random inside a network (dropout), and restore its state."""
     cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=cards):

@@ -1,4 +1,4 @@
-"""Networks that a study can train itself: the paper's, and a residual one."""
+"""Networks that a study can train itself: the paper's, a residual and a whitened one."""
 
 from typing import no_type_check
 
@@ -147,5 +147,87 @@ class Block(nn.Module):
         return F.relu(inside + self.around(x))
 
 
-ARCHITECTURES = {"paper": PaperCNN, "resnet": ResNet}
+class WhitenedCNN(nn.Module):
+    """A fixed whitening of patches, then groups of two wide convolutions, and one linear layer.
+
+    The shape of the speed runs on CIFAR-10 (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a
+    single GPU"). Groups are called group1, group2, ..., each with conv1, bn1, conv2 and bn2, and a
+    pooling behind its conv1. `fit_fast` trains it, and whitens first; `made_of` keeps the
+    arguments.
+
+    Args:
+        config: Channels of each group.
+        shape: Channels, height and width of an image.
+        classes: Number of classes.
+
+    Raises:
+        UserError: The groups shrink the image to nothing.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> network = fg.WhitenedCNN(fg.CnnConfig(channels=(8, 16)), (3, 16, 16), 10)
+        >>> network(torch.rand(2, 3, 16, 16)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, config: CnnConfig, shape: tuple[int, int, int], classes: int) -> None:
+        """Make the layers, their weights drawn from torch's global generator."""
+        super().__init__()
+        self.made_of = config, shape, classes
+        if (min(shape[1:]) - 1) >> len(config.channels) < 1:
+            raise UserError(
+                f"Images of {shape[1]}x{shape[2]} are too small for {len(config.channels)} groups, "
+                "each of which halves them; give cnn.channels fewer entries."
+            )
+        before = 2 * shape[0] * WHITENED**2
+        self.whiten = nn.Conv2d(shape[0], before, WHITENED)
+        self.groups: list[str] = []
+        for i, channels in enumerate(config.channels, start=1):
+            self.groups.append(f"group{i}")
+            setattr(self, self.groups[-1], Group(before, channels))
+            before = channels
+        self.fc = nn.Linear(before, classes, bias=False)
+
+    @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1."""
+        x = F.gelu(self.whiten(images))
+        for group in self.groups:
+            x = getattr(self, group)(x)
+        return self.fc(x.amax((2, 3))) / COOLED
+
+
+class Group(nn.Module):
+    """Two 3x3 convolutions with batch norm and GELU, and max-pooling behind the first."""
+
+    def __init__(self, before: int, after: int) -> None:
+        """Make the layers; as far as there are channels, they begin by passing each on."""
+        super().__init__()
+        self.conv1, self.bn1 = _passing(before, after), _unscaled(after)
+        self.conv2, self.bn2 = _passing(after, after), _unscaled(after)
+
+    @no_type_check  # as above
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what leaves the group."""
+        x = F.gelu(self.bn1(F.max_pool2d(self.conv1(x), 2)))
+        return F.gelu(self.bn2(self.conv2(x)))
+
+
+def _passing(before: int, after: int) -> nn.Conv2d:
+    conv = nn.Conv2d(before, after, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight[: min(before, after)].data)
+    return conv
+
+
+def _unscaled(channels: int) -> nn.BatchNorm2d:
+    """Batch norm whose scale remains 1; its statistics are mostly those of the last minibatches."""
+    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+WHITENED = 2  # sides of the patches that are whitened
+COOLED = 9  # what logits are divided by
+ARCHITECTURES = {"paper": PaperCNN, "resnet": ResNet, "whitened": WhitenedCNN}
 """By the name that a config has for them."""

@@ -47,7 +47,7 @@ def save_network(path: Path, network: nn.Module) -> None:
         UserError: The file could not be written (exit code 1).
     """
     own, classifier = unwrapped(network), classifier_in(network)
-    assert isinstance(own, networks.PaperCNN | networks.ResNet)
+    assert isinstance(own, networks.PaperCNN | networks.ResNet | networks.WhitenedCNN)
     (config, image, outputs), kinds = own.made_of, networks.ARCHITECTURES
     (kind,) = (name for name, made in kinds.items() if made is type(own))
     domain = Domain() if classifier is None else classifier.domain

@@ -58,7 +58,7 @@ class DatasetConfig(Frozen):
 
 
 class CnnConfig(Frozen):
-    """The studied network, where the study trains it itself: the paper's, or a residual one.
+    """The studied network, where the study trains it itself: the paper's, or one for colour.
 
     The paper names five convolutions with batch norm, ReLU and max-pooling, and 10 epochs; widths,
     the places of the pooling and the optimiser are ours.
@@ -69,10 +69,12 @@ class CnnConfig(Frozen):
         (16, 32)
     """
 
-    architecture: Literal["paper", "resnet"] = "paper"
-    """The paper's convolutions in a row, or stages of residual blocks, for images in colour."""
+    architecture: Literal["paper", "resnet", "whitened"] = "paper"
+    """The paper's convolutions in a row; for images in colour stages of residual blocks, or groups
+    of wide convolutions behind a fixed whitening, which learn most in a given time."""
     channels: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 32, 64, 64, 64)
-    """Filters (3x3, padding 1) of conv1, conv2, ...; of a residual network those of each stage."""
+    """Filters (3x3, padding 1) of conv1, conv2, ...; of a residual network those of each stage,
+    of a whitened one those of each group."""
     pool_after: tuple[Count, ...] = (1, 2, 4)
     """Convolutions of the paper's network after whose ReLU a 2x2 max-pooling stands."""
     blocks: Count = 1
@@ -82,9 +84,10 @@ class CnnConfig(Frozen):
     batch: Count = 128
     """Images in a minibatch."""
     rate: Positive = 4e-3
-    """Peak learning rate of AdamW under a one-cycle schedule."""
+    """Peak learning rate of AdamW under a one-cycle schedule; of a whitened network that of SGD,
+    for 1,024 images, as if there were no momentum."""
     weight_decay: NonNegative = 1e-2
-    """Weight decay of AdamW."""
+    """Weight decay of AdamW; of a whitened network as its rate."""
     flip: bool = False
     """Show every second training image mirrored, drawn anew in every epoch."""
     shift: Annotated[int, Field(ge=0)] = 0

@@ -93,40 +93,53 @@ def digits() -> StudyConfig:
 
 
 def cifar10() -> StudyConfig:
-    """Colour: an early and a late layer of a residual network on CIFAR-10; wants a GPU.
+    """Colour: an early, a middle and a late layer of a good network on CIFAR-10.
+
+    Training the network takes three quarters of an hour on two cores that compute in bfloat16, and
+    a minute on a card, which is wanted for the rest.
 
     Examples:
         >>> import filtergan as fg
         >>> fg.cifar10().layer
-        ('stage3.1.conv1', 'stage1.0.conv1')
+        ('group1.conv2', 'group2.conv2', 'group3.conv2')
     """
     return StudyConfig(
         preset="cifar10",
         data="uoft-cs/cifar10",
-        layer=("stage3.1.conv1", "stage1.0.conv1"),
+        layer=("group1.conv2", "group2.conv2", "group3.conv2"),
+        recipe=("natural",),
         cnn=CnnConfig(
-            architecture="resnet",
-            channels=(64, 128, 256),
-            blocks=2,
-            epochs=30,
-            weight_decay=5e-2,
+            architecture="whitened",
+            channels=(64, 256, 256),
+            epochs=20,
+            batch=1024,
+            rate=11.5,
+            weight_decay=0.0153,
             flip=True,
-            shift=4,
+            shift=2,
         ),
         judges=JudgeConfig(epochs=10),
         gan=GanConfig(steps=3000),
+        # Of images without black ground, moderate changes are a smaller share of the norm.
+        natural=NaturalConfig(size=0.2),
     )
 
 
 def cifar10_small() -> StudyConfig:
-    """The same with a network and measures small enough for two cores: about an hour."""
+    """A residual network and measures small enough for two cores: about an hour and a half."""
     base = cifar10()
     return base.model_copy(
         update={
             "preset": "cifar10_small",
             "layer": ("stage3.0.conv1", "stage1.0.conv1"),
-            "cnn": base.cnn.model_copy(
-                update={"channels": (16, 64, 128), "blocks": 1, "epochs": 10}
+            "recipe": ("paper", "natural"),
+            "cnn": CnnConfig(
+                architecture="resnet",
+                channels=(16, 64, 128),
+                epochs=10,
+                weight_decay=5e-2,
+                flip=True,
+                shift=4,
             ),
             "judges": JudgeConfig(epochs=5),
             "gan": GanConfig(),

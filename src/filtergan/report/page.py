@@ -169,6 +169,8 @@ def _done(config: StudyConfig, record: Record) -> tuple[list[str], list[str]]:
 def _network(cnn: CnnConfig) -> str:
     if cnn.architecture == "paper":
         return f"A network of {count_of(len(cnn.channels), 'convolution')}"
+    if cnn.architecture == "whitened":
+        return f"A network of {count_of(len(cnn.channels), 'group')} of two convolutions"
     stages, blocks = count_of(len(cnn.channels), "stage"), count_of(cnn.blocks, "block")
     return f"A residual network of {stages} with {blocks} each"
 

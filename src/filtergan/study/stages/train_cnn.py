@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from filtergan.classifiers.fast_fitting import fit_fast
 from filtergan.classifiers.fitting import augmented, fit, predict, steps_of
+from filtergan.classifiers.networks import WhitenedCNN
 from filtergan.figures import curves_figure, save
 from filtergan.images.domain import to_float
 from filtergan.machine import distributed, runtime, telling
@@ -104,7 +106,12 @@ def _train(run: RunDirectory, materials: Materials) -> None:
             changed = config.flip or config.shift > 0
             return augmented(images, config.flip, config.shift) if changed else images
 
+        seed, network = runtime.derive_seed(run.config.seed, STAGE), unwrapped(materials.network)
         materials.network.requires_grad_(True)
+        if isinstance(network, WhitenedCNN):
+            images, labels, device = train.images, train.labels, materials.device
+            fit_fast(network, images, labels, config, seed=seed, device=device, on_step=on_step)
+            return distributed.agree(materials.network)
         fit(
             materials.network,
             materials.network.parameters(),
@@ -114,7 +121,7 @@ def _train(run: RunDirectory, materials: Materials) -> None:
             batch=config.batch,
             rate=config.rate,
             weight_decay=config.weight_decay,
-            seed=runtime.derive_seed(run.config.seed, STAGE),
+            seed=seed,
             device=materials.device,
             prepare=prepare,
             on_step=on_step,
