@@ -111,7 +111,7 @@ def cifar10() -> StudyConfig:
         cnn=CnnConfig(
             architecture="whitened",
             channels=(64, 256, 256),
-            epochs=20,
+            epochs=25,
             batch=1024,
             rate=11.5,
             weight_decay=0.0153,
