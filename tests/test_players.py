@@ -11,7 +11,7 @@ from filtergan.errors import UserError
 from filtergan.game import training
 from filtergan.game.gan import FilterGAN
 from filtergan.game.minibatch import Minibatch
-from filtergan.game.players import Player, Players, players_of
+from filtergan.game.players import Player, Players, adam, players_of
 from filtergan.game.training import Diverged, Game, train
 from filtergan.machine import distributed
 from filtergan.machine.files import load_tensors
@@ -175,3 +175,41 @@ def test_shares_of_a_minibatch_make_it_up(processes: int, monkeypatch: pytest.Mo
     assert sum(part.weight for part in parts) == pytest.approx(1)
     after = [torch.rand(3, generator=part.rng) for part in (whole, *parts)]
     assert all(torch.equal(one, after[0]) for one in after)
+
+
+def test_a_steady_adam_is_adam_until_gradients_jump():
+    """Until then step for step; then as Adam with that gradient cut to twice the usual norm."""
+    rng = torch.Generator().manual_seed(0)
+    gradients = torch.randn(12, 40, generator=rng)
+    gradients[10:] *= 50
+    weights = [torch.nn.Parameter(torch.zeros(40)) for _ in range(2)]
+    steady, plain = adam([weights[0]], 0.1), torch.optim.Adam([weights[1]], 0.1, betas=(0.5, 0.99))
+    for step, gradient in enumerate(gradients):
+        cut = gradient.clone()
+        if step >= 10:
+            mean = plain.state[weights[1]]["exp_avg_sq"] / (1 - 0.99**step)
+            cut *= 2 * mean.sum().sqrt() / gradient.norm()
+        weights[0].grad, weights[1].grad = gradient.clone(), cut
+        steady.step()
+        plain.step()
+        assert torch.allclose(weights[0], weights[1], atol=1e-6)
+
+
+def test_a_steady_adam_goes_on_from_its_state():
+    rng = torch.Generator().manual_seed(0)
+    gradients = torch.randn(8, 5, generator=rng) * torch.arange(1, 9)[:, None] ** 2
+    whole, halves = (torch.nn.Parameter(torch.zeros(5)) for _ in range(2))
+    optimiser = adam([whole], 0.1)
+    for gradient in gradients:
+        whole.grad = gradient.clone()
+        optimiser.step()
+    state = None
+    for part in gradients.split(4):
+        optimiser = adam([halves], 0.1)
+        if state is not None:
+            optimiser.load_state_dict(state)
+        for gradient in part:
+            halves.grad = gradient.clone()
+            optimiser.step()
+        state = optimiser.state_dict()
+    assert torch.equal(whole, halves)

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from filtergan.game.minibatch import Minibatch
 from filtergan.machine import distributed
 
 Make = Callable[[list[nn.Parameter], float], Optimizer]
+SURPRISE = 2.0  # norm of the largest gradient that `SteadyAdam` takes, over what it is used to
 
 
 def rmsprop(weights: list[nn.Parameter], rate: float) -> Optimizer:
@@ -25,7 +27,31 @@ def rmsprop(weights: list[nn.Parameter], rate: float) -> Optimizer:
 
 def adam(weights: list[nn.Parameter], rate: float) -> Optimizer:
     """With hardly a memory of directions: the others move as well."""
-    return Adam(weights, rate, betas=(0.5, 0.99))
+    return SteadyAdam(weights, rate, betas=(0.5, 0.99))
+
+
+class SteadyAdam(Adam):
+    """Adam that cuts gradients down to twice the norm it is used to, by its mean of squares.
+
+    So short a memory of directions lets a gradient that grows from step to step move weights by
+    five times the rate, and so grow further: in a few steps images were black, and with them all
+    gradients zero.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Make a step; the first takes gradients as they come."""
+        weights = [w for group in self.param_groups for w in group["params"] if w.grad is not None]
+        states = [self.state[w] for w in weights if self.state[w]]
+        if weights and len(states) == len(weights):
+            _, memory = self.param_groups[0]["betas"]
+            mean = torch.stack([state["exp_avg_sq"].sum() for state in states]).sum()
+            usual = mean / (1 - memory ** float(states[0]["step"]))
+            now = torch.stack([w.grad.square().sum() for w in weights]).sum()
+            share = (SURPRISE * (usual / now).sqrt()).clamp(max=1).nan_to_num(1.0)
+            for w in weights:
+                w.grad *= share
+        return super().step(closure)
 
 
 @dataclass(eq=False)
