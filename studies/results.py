@@ -227,6 +227,20 @@ def _likeness(name: str) -> str:
     return _table(*likeness_sheets.over_pairs(found.shares if found else []))
 
 
+def _augment(name: str) -> str:
+    """`augment/accuracies` or `augment/differences`: augmentations side by side."""
+    import augmentations
+
+    return _table(*getattr(augmentations, name.partition("/")[2])(augmentations.results()))
+
+
+def _layers(_: str) -> str:
+    """`layers`: what filters of every layer of the CIFAR-10 network can undo."""
+    import layers
+
+    return _table(*layers.rows_of(layers.found()))
+
+
 def _error_sets(_: str) -> str:
     """`error_sets`: accuracy and overlap of error sets, by what filters are made of."""
     import error_sets
@@ -285,6 +299,8 @@ TABLES = {
     "planted": _planted,
     "large_layers": _large_layers,
     "error_sets": _error_sets,
+    "augment": _augment,
+    "layers": _layers,
     "likeness": _likeness,
     "bench": _bench,
     "families": _evidence,

@@ -368,3 +368,13 @@ def test_help_does_not_wait_for_torch() -> None:
         "assert not {'torch', 'datasets', 'matplotlib'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_reader_that_has_gone_is_no_mistake():
+    """As in `filtergan study tiny --dry-run | head -1`."""
+    command = [sys.executable, "-m", "filtergan.cli", "study", "tiny", "--dry-run", "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # before anything is written
+        assert process.stderr.read() == b""

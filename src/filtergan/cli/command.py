@@ -1,6 +1,7 @@
 """The command `filtergan`: what each of its commands does, and errors as one sentence."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the command's name; by default those of the process.
 
     Returns:
-        0; 1 for a misfortune of the world's; 2 for a mistake of the user's; 130 if interrupted.
+        0; 1 for a misfortune of the world's, or where nobody reads on; 2 for a mistake of the
+        user's; 130 if interrupted.
     """
     try:
         with launcher.serving():
@@ -35,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("filtergan: interrupted; continue with --resume", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who read the output has gone, as `head` does; so has what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -143,6 +143,7 @@ def cifar10_small() -> StudyConfig:
             ),
             "judges": JudgeConfig(epochs=5),
             "gan": GanConfig(),
+            "natural": base.natural.model_copy(update={"steps": 800, "null_steps": 300}),
             "traversal": TraversalConfig(
                 measured_images=128,
                 measured_points=4,
