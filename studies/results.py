@@ -234,6 +234,14 @@ def _augment(name: str) -> str:
     return _table(*getattr(augmentations, name.partition("/")[2])(augmentations.results()))
 
 
+def _symmetries(_: str) -> str:
+    """`symmetries`: what of the affine fields is found on a plain and on a rotated network."""
+    import symmetries
+
+    path = symmetries.RECORD
+    return _table(*symmetries.rows_of(json.loads(path.read_bytes()) if path.exists() else {}))
+
+
 def _layers(_: str) -> str:
     """`layers`: what filters of every layer of the CIFAR-10 network can undo."""
     import layers
@@ -301,6 +309,7 @@ TABLES = {
     "error_sets": _error_sets,
     "augment": _augment,
     "layers": _layers,
+    "symmetries": _symmetries,
     "likeness": _likeness,
     "bench": _bench,
     "families": _evidence,

@@ -95,8 +95,7 @@ def digits() -> StudyConfig:
 def cifar10() -> StudyConfig:
     """Colour: an early, a middle and a late layer of a good network on CIFAR-10.
 
-    Training the network takes three quarters of an hour on two cores that compute in bfloat16, and
-    a minute on a card, which is wanted for the rest.
+    Wants a card, on which the network is trained in half a minute.
 
     Examples:
         >>> import filtergan as fg
