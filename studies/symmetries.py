@@ -56,6 +56,7 @@ def measured(path: Path) -> dict[str, Any]:
     """What each method finds of every affine field on one run's network."""
     run = fg.open_run(path)
     gan, network = run.gan(SITE), run.network
+    assert isinstance(gan, fg.NaturalGAN)  # by its recipe
     x = run.dataset.test.pixels(torch.arange(IMAGES))
     places = coordinates(x.shape[2:])
     weights = lig.place_weights(network, x[:64], places)
