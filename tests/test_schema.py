@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 COMMITTED = [
     path.parent
     for path in sorted(RESULTS.rglob("record.json"))
-    if '"schema"' in path.read_text()[:100]  # the others are no studies
+    if '"schema": "filtergan-record-' in path.read_text()[:100]  # the others are no studies
 ]
 
 
