@@ -5,10 +5,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from filtergan.classifiers.fitting import OnStep, minibatches, mode, own_randomness, steps_of, taken
+from filtergan.classifiers.fitting import (
+    OnStep,
+    augmented,
+    minibatches,
+    mode,
+    own_randomness,
+    require_finite,
+    steps_of,
+)
 from filtergan.classifiers.networks import WHITENED, WhitenedCNN
 from filtergan.config.fields import CnnConfig
-from filtergan.errors import UserError
 from filtergan.images.domain import to_float
 from filtergan.machine.storage import RowsLike, rows_of
 
@@ -61,7 +68,7 @@ def fit_fast(
     _, bias = network.whiten.parameters()
     kept = {k: v.clone() for k, v in network.state_dict().items() if v.is_floating_point()}
     rng = torch.Generator().manual_seed(seed)
-    mirrored = torch.rand(len(rows), generator=rng) < 0.5 if config.flip else None
+    mirrored = torch.rand(len(rows), generator=rng) < 0.5
     shuffled = minibatches(len(rows), batch, config.epochs, seed)
     kind = torch.device(device).type
     mixed = torch.autocast(kind, torch.bfloat16, enabled=_is_native(kind))
@@ -70,17 +77,13 @@ def fit_fast(
             epoch = (step - 1) * config.epochs // steps
             bias.requires_grad_(epoch < SETTLED)
             x = to_float(rows[index].to(device))
-            x = _varied(x, None if mirrored is None else mirrored[index] ^ (epoch % 2 == 1), config)
+            flip = config.flip and mirrored[index] ^ (epoch % 2 == 1)
+            x = augmented(x, flip, config.shift, outside="reflect")
             with mixed:
                 logits = network(x)
             known = labels[index].to(device)
             loss = F.cross_entropy(logits.float(), known, label_smoothing=SMOOTHED)
-            if not torch.isfinite(loss):
-                raise UserError(
-                    f"The loss of the network turned to {loss.item()} at step {step} of {steps}; "
-                    "lower the learning rate.",
-                    exit_code=1,
-                )
+            require_finite(loss, step, steps)
             optimizer.zero_grad()
             (loss * batch).backward()
             optimizer.step()
@@ -138,19 +141,6 @@ def _optimizer(
         return 1 + (LAST - 1) * (done - PEAK) / (1 - PEAK)
 
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, triangle)
-
-
-def _varied(
-    images: Float[Tensor, "n c h w"], mirrored: Tensor | None, config: CnnConfig
-) -> Float[Tensor, "n c h w"]:
-    """Mirror the chosen images, and shift all at random; what comes in mirrors the inside."""
-    (n, _, height, width), shift, where = images.shape, config.shift, images.device
-    offsets = torch.randint(2 * shift + 1, (2, n, 1), device=where)
-    rows = offsets[0] + torch.arange(height, device=where)
-    columns = offsets[1] + torch.arange(width, device=where)
-    if mirrored is not None:
-        columns = torch.where(mirrored[:, None].to(where), columns.flip(1), columns)
-    return taken(F.pad(images, (shift,) * 4, mode="reflect"), rows, columns)
 
 
 @torch.no_grad()

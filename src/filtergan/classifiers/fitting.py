@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from filtergan.errors import UserError
@@ -33,31 +33,45 @@ def channels_last(network: nn.Module) -> nn.Module:
     return network
 
 
-def augmented(images: Float[Tensor, "n c h w"], flip: bool, shift: int) -> Float[Tensor, "n c h w"]:
-    """Images mirrored (every second, at random) and shifted, what comes in from outside black.
+def augmented(
+    images: Float[Tensor, "n c h w"],
+    flip: bool | Bool[Tensor, " n"],
+    shift: int,
+    outside: str = "constant",
+) -> Float[Tensor, "n c h w"]:
+    """Images mirrored and shifted at random.
 
     Args:
         images: A minibatch.
-        flip: Whether to mirror any.
+        flip: Whether to mirror every second, at random; or which are mirrored.
         shift: The largest shift in each direction, in pixels.
+        outside: What comes in from there, as `torch.nn.functional.pad` has it; by default black.
     """
     n, _, height, width = images.shape
     where = torch.randint(2 * shift + 1, (2, n, 1), device=images.device)
     rows = where[0] + torch.arange(height, device=images.device)
     columns = where[1] + torch.arange(width, device=images.device)
-    if flip:
-        mirrored = torch.rand(n, 1, device=images.device) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    return taken(F.pad(images, (shift,) * 4), rows, columns)
+    if flip is True:
+        flip = torch.rand(n, device=images.device) < 0.5
+    if flip is not False:
+        columns = torch.where(flip[:, None].to(images.device), columns.flip(1), columns)
+    wide = F.pad(images, (shift,) * 4, mode=outside).movedim(1, 3)
+    which = torch.arange(n, device=images.device)[:, None, None]
+    return wide[which, rows[:, :, None], columns[:, None, :]].movedim(3, 1).contiguous()
 
 
-def taken(
-    images: Float[Tensor, "n c h w"], rows: Int64[Tensor, "n r"], columns: Int64[Tensor, "n k"]
-) -> Float[Tensor, "n c r k"]:
-    """Rows and columns of each image."""
-    which = torch.arange(len(images), device=images.device)[:, None, None]
-    last = images.movedim(1, 3)[which, rows[:, :, None], columns[:, None, :]]
-    return last.movedim(3, 1).contiguous()
+def require_finite(loss: Tensor, step: int, steps: int) -> None:
+    """See that a training may go on.
+
+    Raises:
+        UserError: The loss is not finite (exit code 1).
+    """
+    if not torch.isfinite(loss):
+        raise UserError(
+            f"The loss of the network turned to {loss.item()} at step {step} of {steps}; "
+            "lower the learning rate.",
+            exit_code=1,
+        )
 
 
 def steps_of(inputs: int, epochs: int, batch: int) -> int:
@@ -126,12 +140,7 @@ def fit(
         for step, index in enumerate(shuffled, start=1):
             x = prepare(inputs[index].to(device))
             loss = F.cross_entropy(output_of(network, x), labels[index].to(device))
-            if not torch.isfinite(loss):
-                raise UserError(
-                    f"The loss of the network turned to {loss.item()} at step {step} of {steps}; "
-                    "lower the learning rate.",
-                    exit_code=1,
-                )
+            require_finite(loss, step, steps)
             loss.backward(inputs=trained)
             optimizer.step()
             optimizer.zero_grad()
