@@ -13,7 +13,7 @@ from filtergan.sites.site import Site
 from filtergan.study.materials import Materials
 from filtergan.walks.search import PixelSearch
 
-LAYER = "conv4"
+SITE = "conv4@activation"
 KEPT = 5000  # training images, and at most as many test images
 
 
@@ -44,4 +44,4 @@ def subject(data: str, out: Path, device: torch.device) -> Subject:
     train, test = (s.pixels(slice(KEPT)).to(device) for s in (images.train, images.test))
     search = PixelSearch.measured(train, config.traversal)
     labels = images.test.labels[:KEPT].to(device)
-    return Subject(materials.network, materials.gan(LAYER, run), search, train, test, labels)
+    return Subject(materials.network, materials.gan(SITE, run), search, train, test, labels)
