@@ -31,7 +31,7 @@ def start_up() -> dict[str, Any]:
 
 def study(preset: str, *words: str) -> dict[str, Any]:
     """Minutes and memory of a whole `filtergan study`, nothing cached before; the run is kept."""
-    out = Path("runs") / f"bench-{preset}"
+    out = kept(preset)
     with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
         subprocess.run(
@@ -41,6 +41,11 @@ def study(preset: str, *words: str) -> dict[str, Any]:
         )
         minutes = (time.perf_counter() - start) / 60
         return {"minutes": minutes} | costs(read_record(out))
+
+
+def kept(preset: str) -> Path:
+    """Where the run of a whole study stays."""
+    return Path("runs") / f"bench-{preset}"
 
 
 def costs(record: Record) -> dict[str, Any]:

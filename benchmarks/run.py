@@ -16,6 +16,7 @@ import augmenting
 import convolutions
 import growth
 import inversions
+import pages
 import pooled
 import programme
 import steps
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as there are cores")
     parser.add_argument("--subject", type=Path, help="folder of the study that is timed")
+    parser.add_argument("--finished", type=Path, help="a whole study, whose pages are timed")
     parser.add_argument("--out", type=Path, help="folder of the record")
     parser.add_argument("parts", nargs="*", metavar="PART", help="some of them; by default all")
     options = parser.parse_args()
@@ -67,6 +69,7 @@ def main() -> None:
         "start_up": lambda _: programme.start_up(),
         "demo": lambda _: programme.study("digits", *alike),
         "mnist": lambda _: programme.study("mnist", "--data", options.data, *alike),
+        "pages": lambda _: pages.run(options.finished or programme.kept("mnist"), options.data),
     }
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")

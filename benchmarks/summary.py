@@ -221,6 +221,33 @@ def _mnist(found: Record) -> list[Line]:
     ]
 
 
+def _pages(found: Record) -> list[Line]:
+    scrubber, page = found["scrubber"], found["explorer"]
+    drawn, labels = (
+        _spread([1000 * v for v in scrubber[f"{part}_seconds"]], 0) for part in ("drawn", "labels")
+    )
+    first, rate = scrubber["first_seconds"], scrubber["images_per_second"]
+    opened, grid = page["served_seconds"], page["grid_seconds"]
+    return [
+        _row(
+            "scrubber: first moved image",
+            "-",
+            "≤ 100 ms",
+            f"{1000 * first:.0f} ms; later {drawn} ms; labels {labels} ms",
+            first <= 0.1,
+        ),
+        _row("scrubber: while dragging", "-", "≥ 30 images a second", f"{rate:.0f}", rate >= 30),
+        _row(
+            "`filtergan explore` opens",
+            "-",
+            "≤ 5 s",
+            f"{opened:.1f} s; {page['shown_seconds']:.1f} s until an image is moved",
+            opened <= 5,
+        ),
+        _row("its 5x5 grid", "-", "≤ 1 s", f"{_spread(grid)} s", grid[0] <= 1),
+    ]
+
+
 ROWS = {
     "convolutions": _convolutions,
     "pooling": _pooling,
@@ -229,6 +256,7 @@ ROWS = {
     "metamer": _metamer,
     "natural": _natural,
     "augmentation": _augmentation,
+    "pages": _pages,
     "evaluations": _evaluations,
     "mnist": _mnist,
     "demo": _demo,

@@ -36,6 +36,14 @@ def test_a_believable_traversal_passes_all() -> None:
     assert gates.is_invariance(believable())
 
 
+def test_a_null_that_does_worse_than_nothing_is_no_bar() -> None:
+    """One of which transformers turn all images black undoes -4; to beat it proves nothing."""
+    dead = {"compensation_null": entry(-4.0, -4.5, -3.5)}
+    worse = believable(compensation=entry(-0.1, -0.2, 0.0), **dead)
+    assert gates.failures(worse) == ("inversion no better than leaving images as they are",)
+    assert gates.failures(believable(**dead)) == ()
+
+
 @pytest.mark.parametrize(
     ("changed", "failure"),
     [

@@ -17,7 +17,8 @@ def gates(found: Found) -> list[CheckRecord]:
 
     Returns:
         Inversion (the residual beats random pairs of images, and compensation beats
-        norm-matched random changes of the filters), repeatability, naturalness.
+        norm-matched random changes of the filters and images left as they are), repeatability,
+        naturalness.
     """
     share, ours, null = (
         value_of(found, name)
@@ -26,9 +27,12 @@ def gates(found: Found) -> list[CheckRecord]:
     low, high = ends_of(found, "compensation")[0], ends_of(found, "compensation_null")[1]
     inverted, failure = None, "inversion no better than chance"
     if share is not None and low is not None and high is not None:
-        inverted = share >= INVERTED and low > high
-        if low > high:
+        # A null may do worse than nothing, if its training went wrong; nothing is then the bar.
+        inverted = share >= INVERTED and low > max(high, 0.0)
+        if low > max(high, 0.0):
             failure = "inversion fails at too many points"
+        elif low > high:
+            failure = "inversion no better than leaving images as they are"
     repeatable, natural = value_of(found, "repeatability"), value_of(found, "on_manifold_share")
     return [
         CheckRecord(
