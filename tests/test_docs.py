@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from playwright.sync_api import Browser, expect
 
 import filtergan
 from filtergan.cli.arguments import commands_of, parser
@@ -68,6 +69,18 @@ def test_pages_fetch_nothing_from_elsewhere_and_miss_nothing(site: Path) -> None
             assert "//" not in address, (page.name, address)
             place = unquote(re.sub(r"[?#].*", "", address))
             assert (page.parent / place).exists(), (page.name, address)
+
+
+@BUILT
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_search_runs_from_files(site: Path, browser: Browser) -> None:
+    page = browser.new_page(offline=True)
+    page.goto((site / "index.html").as_uri())
+    page.get_by_label("Search", exact=True).fill("repeatability")
+    found = page.locator(".md-search-result__item").first
+    expect(found).to_contain_text("repeatability", ignore_case=True)
+    page.close()
 
 
 @BUILT
