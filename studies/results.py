@@ -242,6 +242,13 @@ def _symmetries(_: str) -> str:
     return _table(*symmetries.rows_of(json.loads(path.read_bytes()) if path.exists() else {}))
 
 
+def _fibers(name: str) -> str:
+    """`fibers`, `fibers/pair_rows` or `fibers/asked_rows`: samples of fibers, and the pair."""
+    import fibers
+
+    return _table(*getattr(fibers, name.partition("/")[2] or "rows_of")(fibers.recorded()))
+
+
 def _layers(_: str) -> str:
     """`layers`: what filters of every layer of the CIFAR-10 network can undo."""
     import layers
@@ -310,6 +317,7 @@ TABLES = {
     "augment": _augment,
     "layers": _layers,
     "symmetries": _symmetries,
+    "fibers": _fibers,
     "likeness": _likeness,
     "bench": _bench,
     "families": _evidence,
