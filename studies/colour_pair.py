@@ -23,6 +23,7 @@ from filtergan.families.family import Family, Fixed
 from filtergan.machine import runtime
 
 EARLY, LATE = "conv1", "conv3"
+STARTS = 2  # of searches for each image
 KINDS = {"relies on colour": True, "does not": False}
 """Kinds of networks, and whether every class has its own colour in training."""
 
@@ -60,7 +61,8 @@ def judged(
         train: Digits.
         test: Held-out ones.
         seed: Of the network and of all else.
-        options: Sizes: `epochs`, `steps`, `null_steps`, `evaluations`, `each` and `asked`.
+        options: Sizes: `epochs`, `steps`, `null_steps`, `images`, `evaluations` and
+            `asked`.
         runs: Where networks and generators are kept.
     """
     network = trained_one(own, train, seed, options.epochs, runs)
@@ -172,15 +174,15 @@ def less(rest: Tensor, whole: Tensor) -> Value:
 def colour_left(network: ColourCNN, x: Tensor, seed: int, options: Any) -> dict[str, Value]:
     """How much of a random change of colour a search for the same code leaves standing."""
     rng = runtime.generator(seed, "fields")
-    many = x.repeat_interleave(options.each, 0)
+    many = x.repeat_interleave(STARTS, 0)
     start = random_fields(len(many), rng)
     found = of_fields(network, many, start, options.evaluations)
     wanted = background_of(many)
     begun, left = (
-        (background_of(images) - wanted).square().sum(1).unflatten(0, (-1, options.each)).sum(1)
+        (background_of(images) - wanted).square().sum(1).unflatten(0, (-1, STARTS)).sum(1)
         for images in (SPACE.apply(many, start), found)
     )
-    codes = codes_of(network, found).unflatten(0, (-1, options.each))
+    codes = codes_of(network, found).unflatten(0, (-1, STARTS))
     own = codes_of(network, x)
     unit = float(errors_of(own[:, None], own.roll(1, 0)).mean())
     return {

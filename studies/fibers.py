@@ -86,9 +86,9 @@ def parsed() -> argparse.Namespace:
         "each": (5, "samples of an image"),
         "evaluations": (30, "of every search"),
         "epochs": (3, "of every network"),
-        "steps": (400, "of a generator with its transformer"),
-        "null-steps": (200, "of the null's transformer"),
-        "asked": (300, "held-out images of a question"),
+        "steps": (300, "of a generator with its transformer"),
+        "null-steps": (150, "of the null's transformer"),
+        "asked": (200, "held-out images of a question"),
         "seeds": (2, "of the pair of networks"),
         "threads": (1, "of the processor"),
     }

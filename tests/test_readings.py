@@ -125,6 +125,18 @@ def test_all_readings_that_are_named_can_be_reached() -> None:
             Site(network, first, images(2), name)
 
 
+def test_a_layer_may_be_called_as_what_fx_has_itself() -> None:
+    network = nn.Sequential()
+    network.add_module("conv", nn.Conv2d(1, 4, 3))
+    network.add_module("code", nn.Conv2d(4, 5, 3))
+    network.add_module("graph", nn.Conv2d(5, 6, 3))
+    x = images(3)
+    for point, wanted in (("code", network[:2](x)), ("graph", network(x))):
+        site = Site(network, "conv", x, point)
+        torch.testing.assert_close(site.respond(site.input(x)), wanted)
+        torch.testing.assert_close(site.output(response=wanted), network(x))
+
+
 def test_depths_leave_the_network_as_it_was() -> None:
     network = in_disorder(make("plain"))
     before = traces(network)

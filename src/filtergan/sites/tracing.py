@@ -259,9 +259,19 @@ def _subgraph(
             copies[needed] = new.node_copy(needed)
         if node.op == "output":
             new.output(copies[node.args[0]] if isinstance(node.args[0], fx.Node) else None)
-            return fx.GraphModule(network, new) if target is None else None
+            return _module(network, new) if target is None else None
         copies[node] = new.node_copy(node, lambda n: copies[n])
         if target is not None and node.op == "call_module" and node.target == target:
             new.output(copies[node])
-            return fx.GraphModule(network, new)
+            return _module(network, new)
     return None
+
+
+def _module(network: nn.Module, graph: fx.Graph) -> fx.GraphModule:
+    """A part as a module. The network has a name in it, since `code`, for one, is fx's own."""
+    whole = nn.Module()
+    whole.network = network
+    for node in graph.nodes:
+        if node.op in ("call_module", "get_attr"):
+            node.target = f"network.{node.target}"
+    return fx.GraphModule(whole, graph)
