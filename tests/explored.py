@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 from filtergan.config.fields import StudyConfig
@@ -39,12 +39,15 @@ def made(path: Path) -> Path:
 
 @contextmanager
 def served(run: Path, slowly: Path, *options: str, **more: str) -> Iterator[str]:
-    """The address of a run's page, at a free port; what visitors sent is gone afterwards."""
+    """The address of a run's page, at a free port; what visitors sent is gone afterwards.
+
+    Its end is no traceback, even where a page is still open.
+    """
     command = [sys.executable, __file__, "explore", str(run), "--port", "0", *options]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, TemporaryFile("w+") as said:
         environment = {**os.environ, "SLOWLY": str(slowly), "TMPDIR": folder, **more}
         with subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
         ) as process:
             try:
                 assert process.stdout is not None
@@ -55,6 +58,8 @@ def served(run: Path, slowly: Path, *options: str, **more: str) -> Iterator[str]
                 process.terminate()
         assert process.returncode == 0
         assert os.listdir(folder) == []
+        said.seek(0)
+        assert "Traceback" not in said.read()
 
 
 def _main() -> int:

@@ -77,7 +77,7 @@ def test_pages_fetch_nothing_from_elsewhere_and_miss_nothing(site: Path) -> None
 def test_the_search_runs_from_files(site: Path, browser: Browser) -> None:
     page = browser.new_page(offline=True)
     page.goto((site / "index.html").as_uri())
-    page.get_by_label("Search", exact=True).fill("repeatability")
+    page.get_by_role("textbox", name="Search").fill("repeatability")
     found = page.locator(".md-search-result__item").first
     expect(found).to_contain_text("repeatability", ignore_case=True)
     page.close()

@@ -212,6 +212,7 @@ def test_what_is_not_served(address: str) -> None:
     assert status("/docs") == 404
 
 
+@pytest.mark.usefixtures("address")  # which makes the run
 def test_a_password(place: Path, browser: Browser) -> None:
     run = place / "run"
     with served(run, place / "slowly", FILTERGAN_PASSWORD="open sesame") as address:
@@ -225,6 +226,6 @@ def test_a_password(place: Path, browser: Browser) -> None:
             if password == "wrong words":
                 expect(page.locator("text=Incorrect Credentials")).to_be_visible()
         page.wait_for_selector(MOVED)
-        page.close()
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{address}/config", timeout=60)
+    page.close()  # it was still open when the server ended

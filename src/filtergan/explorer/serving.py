@@ -3,6 +3,7 @@
 import hmac
 import importlib.util
 import ipaddress
+import logging
 import os
 import shutil
 import signal
@@ -109,9 +110,17 @@ def served(
     listener = _listen(host, port)
     folder = Path(tempfile.mkdtemp(prefix="filtergan-explorer-"))
     with listener, _settings(folder):
+        server, log = _server(explorer, folder, host, password), logging.getLogger("uvicorn.error")
+
+        def wanted(_: logging.LogRecord) -> bool:
+            """Once it was told to end, not that pages still open are cut off, with tracebacks."""
+            return not server.should_exit
+
+        log.addFilter(wanted)
         try:
-            yield _server(explorer, folder, host, password), listener
+            yield server, listener
         finally:
+            log.removeFilter(wanted)
             shutil.rmtree(folder, ignore_errors=True)
 
 
