@@ -67,4 +67,6 @@ clean:  ## removes what was installed and cached; studies in runs/ stay
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,docs]"
 	# An oracle of one test. Of what it asks for, one package replaces numpy's types by wrong ones.
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps tmeasures
+	# Weights of a network of others; what it asks for is older than what is here.
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps facenet-pytorch
 	touch $@

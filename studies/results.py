@@ -256,6 +256,14 @@ def _layers(_: str) -> str:
     return _table(*layers.rows_of(layers.found()))
 
 
+def _others(name: str) -> str:
+    """`others`: networks of others, at one reading each; `others/ceilings`: at several."""
+    import others
+
+    rows = others.ceiling_rows if name.endswith("/ceilings") else others.rows_of
+    return _table(*rows(others.recorded()))
+
+
 def _error_sets(_: str) -> str:
     """`error_sets`: accuracy and overlap of error sets, by what filters are made of."""
     import error_sets
@@ -318,6 +326,7 @@ TABLES = {
     "layers": _layers,
     "symmetries": _symmetries,
     "fibers": _fibers,
+    "others": _others,
     "likeness": _likeness,
     "bench": _bench,
     "families": _evidence,

@@ -121,6 +121,45 @@ def test_what_is_read_and_exchanged(
     torch.testing.assert_close(returned, want)
 
 
+@pytest.mark.parametrize(
+    ("make", "layer", "point", "module", "straight"),
+    [
+        ("resnet", SITES[0][1], f"{RESNET}.1.layers.1", None, True),  # a whole block
+        (
+            "resnet",  # its second convolution, with nothing but a normalisation
+            f"{RESNET}.1.layers.1.layer.0.convolution",
+            "+1",
+            f"{RESNET}.1.layers.1.layer.1.normalization",
+            False,
+        ),
+        ("convnext", "convnext.embeddings.patch_embeddings", "convnext.layernorm", None, True),
+        ("convnext", f"{CONVNEXT}.1.downsampling_layer.1", f"{CONVNEXT}.1.layers.0", None, True),
+        ("convnext", f"{CONVNEXT}.1.layers.0.dwconv", f"{CONVNEXT}.1.layers.0.act", None, False),
+    ],
+)
+def test_readings_further_on(
+    make: str, layer: str, point: str, module: str | None, straight: bool
+) -> None:
+    """They check the number of channels, which a trace must know."""
+    network, x = MAKE[make](), images(3)
+    before = traces(network)
+    site = Site(network, layer, x, point)
+    assert site.point == (module or point)
+    assert site.straight == straight
+    noise = torch.randn(3, *site.filters.shape, generator=torch.Generator().manual_seed(1))
+    filters = site.filters + 0.3 * noise
+    with torch.no_grad():
+        response, each = site.respond(site.input(x)), site.respond(site.input(x), filters)
+        returned = site.output(x, response=each)
+    torch.testing.assert_close(response, seen(network, (site.point,), x)[site.point])
+    others = [with_filters(network, layer, f) for f in filters]
+    wants = [seen(o, (site.point,), x)[site.point][i] for i, o in enumerate(others)]
+    torch.testing.assert_close(each, torch.stack(wants))
+    logits = [other(x).logits[i] for i, other in enumerate(others)]
+    torch.testing.assert_close(returned, torch.stack(logits))
+    assert traces(network) == before
+
+
 @pytest.mark.parametrize(("make", "layer", "behind", "last"), SITES)
 def test_game_inversion_and_pooling(
     make: str, layer: str, behind: tuple[str, ...], last: bool

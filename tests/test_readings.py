@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from configs import micro
-from networks import images, in_disorder, make, traces
+from networks import SHAPE, images, in_disorder, make, traces
 from records import begun
 from torch import Tensor, nn
 
@@ -119,7 +119,7 @@ def test_an_unreachable_module_names_the_readings_that_are_there() -> None:
 def test_all_readings_that_are_named_can_be_reached() -> None:
     for network in (paper(), residual(), nameless(), Around().eval()):
         first = next(name for name, m in network.named_modules() if isinstance(m, nn.Conv2d))
-        found = behind(network, first)
+        found = behind(network, SHAPE, first)
         assert found
         for name, _ in found:
             Site(network, first, images(2), name)

@@ -115,17 +115,33 @@ class Poolings(nn.Module):
         return self.fc(F.adaptive_avg_pool2d(y, (3, 2)).view(len(x), -1))
 
 
+class Slopes(nn.Module):
+    """Of one number and of one for each channel, and dimensions in another order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.slope = nn.Conv2d(1, 3, (3, 2)), nn.PReLU(init=0.3)
+        self.slopes, self.fc = nn.PReLU(3), nn.Linear(126, 3)
+        nn.init.uniform_(self.slopes.weight, -1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.slopes(self.slope(self.conv(x)))
+        y = torch.permute(y, (0, 3, 1, 2)).permute(0, 2, 1, -1).contiguous()
+        return self.fc(y.view(len(x), -1))
+
+
 KNOWN = (
     *("plain", "in place", "no norm", "spectral", "functional", "method in place", "residual"),
-    *("untraceable", "poolings"),
+    *("untraceable", "poolings", "slopes"),
 )
+OWN = {"poolings": Poolings, "slopes": Slopes}
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("name", KNOWN)
 def test_networks_of_many_makes_give_their_logits(name: str) -> None:
     torch.manual_seed(0)
-    network = Poolings().eval() if name == "poolings" else networks.make(name)
+    network = OWN[name]().eval() if name in OWN else networks.make(name)
     x = networks.images(5)
     operations = operations_of(network, x[:1])
     asked = {"program": program(operations, 32) | {"domain": None}, "shape": networks.SHAPE}

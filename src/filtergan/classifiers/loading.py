@@ -46,12 +46,27 @@ def check_fits(network: nn.Module, shape: tuple[int, int, int], classes: int) ->
             f"The network cannot take the dataset's images of {size} (channels, height, width): "
             f"{_reason(unwrapped(network), shape[0], running, error)}."
         ) from error
-    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
-        given = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    _check_logits(logits, classes)
+
+
+def _check_logits(logits: Any, classes: int) -> None:
+    """Refuse what a network has put out for two images, where it is no logit for each class."""
+    if not isinstance(logits, Tensor):
         raise UserError(
-            f"The network gives {given} for 2 images, but the dataset has {classes} classes: "
-            f"[2, {classes}] is needed, or an object with these as `logits`. Use the network's "
-            "own dataset, or another last layer."
+            f"The network gives a {type(logits).__name__} for 2 images, but [2, {classes}] is "
+            "needed, or an object with these as `logits`: wrap it in a module whose forward "
+            "returns the logits alone."
+        )
+    if logits.shape != (2, classes):
+        raise UserError(
+            f"The network gives {list(logits.shape)} for 2 images, but the dataset has {classes} "
+            f"classes: [2, {classes}] is needed, or an object with these as `logits`. Use the "
+            "network's own dataset, or another last layer."
+        )
+    if (logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-5:
+        raise UserError(
+            "The network gives probabilities, which add up to 1, but logits are needed: leave out "
+            "its last softmax."
         )
 
 

@@ -265,6 +265,17 @@ def _relu(out: Tensor, tracked: list[Tensor], x: Tensor, inplace: bool = False) 
     return "relu", (), {}
 
 
+def _prelu(out: Tensor, tracked: list[Tensor], x: Tensor, weight: Tensor) -> Reading:
+    _only(len(tracked) == 1 and x.ndim > 1)
+    return "prelu", (weight.expand(x.shape[1]),), {}
+
+
+def _permute(out: Tensor, tracked: list[Tensor], x: Tensor, *dims: Any) -> Reading:
+    order = [d % x.ndim for d in (dims[0] if isinstance(dims[0], tuple | list) else dims)]
+    _only(order[0] == 0)
+    return "permute", (), {"order": [d - 1 for d in order[1:]]}
+
+
 def _max_pool(
     out: Tensor,
     tracked: list[Tensor],
@@ -344,6 +355,8 @@ READINGS: dict[str, Callable[..., Reading]] = {
     "conv2d": _convolution,
     "batch_norm": _batch_norm,
     "relu": _relu,
+    "prelu": _prelu,
+    "permute": _permute,
     "max_pool2d": _max_pool,
     "avg_pool2d": _mean_pool,
     "adaptive_avg_pool2d": _adaptive,

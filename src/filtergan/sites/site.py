@@ -317,7 +317,7 @@ class Site:
 
     def _later(self, example: Tensor) -> Part:
         """What leads to the later module at which the response is read; a depth becomes that."""
-        given, there = self.point, behind(self.network, self.layer)
+        given, there = self.point, behind(self.network, self.image_shape, self.layer)
         for point in self._at_depth(example, there) if is_depth(given) else (given,):
             self.point = point
             part = self._cut(example, source="tail", target=self.point)
@@ -358,7 +358,8 @@ class Site:
             start, steps, order = self.layer, len(self.tail), self.order
             if at_later:
                 start, steps, order = self.point, 0, ()
-            part = cut(self.network, start, steps, target, (self.layer, self.point), order)
+            whole = (self.layer, self.point)
+            part = cut(self.network, self.image_shape, start, steps, target, whole, order)
             if part is None:
                 return None
             inputs = self.input(example)

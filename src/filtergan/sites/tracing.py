@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,8 @@ ACTIVATIONS = {
 }
 
 RELU = {F.relu, torch.relu, Tensor.relu}
+
+Shape = tuple[int, ...]
 
 # They move dimensions and change no value; around a normalisation of channels that come last.
 LAYOUTS = {
@@ -146,6 +148,7 @@ def channels_first(response: Tensor, order: tuple[int, ...]) -> Tensor:
 
 def cut(
     network: nn.Module,
+    image: Shape,
     start: str,
     steps: int,
     target: str | None,
@@ -156,6 +159,7 @@ def cut(
 
     Args:
         network: The network; it is traced symbolically.
+        image: Shape of one input of it.
         start: Dotted name of the module.
         steps: So many operations behind its output the part begins.
         target: Dotted name of the module whose output ends the part; None: the network's output.
@@ -165,32 +169,33 @@ def cut(
     Returns:
         None where the network cannot be traced, or where that part needs other inputs as well.
     """
-    traced = _traced(network, start, whole)
+    traced = _traced(network, image, start, whole)
     if traced is None:
         return None
-    network, graph, node = traced
+    root, graph, node = traced
     for _ in range(steps):
         if len(node.users) != 1:
             return None
         node = next(iter(node.users))
-    return _subgraph(network, graph, node, target, order)
+    return _subgraph(root, graph, node, None if target is None else _inside(target), order)
 
 
-def behind(network: nn.Module, layer: str) -> list[tuple[str, int]]:
+def behind(network: nn.Module, image: Shape, layer: str) -> list[tuple[str, int]]:
     """Modules whose output depends on the network's input through a convolution alone.
 
     Args:
         network: The network; it is traced symbolically.
+        image: Shape of one input of it.
         layer: Dotted name of the convolution.
 
     Returns:
         Dotted names in the order in which they run, each with the largest number of convolutions
         on a way to it from the layer's output; none where the network cannot be traced.
     """
-    traced = _traced(network, layer, (layer,))
+    traced = _traced(network, image, layer, (layer,))
     if traced is None:
         return []
-    network, graph, start = traced
+    root, graph, start = traced
     depths, constant, found = {start: 0}, set[fx.Node](), list[tuple[str, int]]()
     for node in graph.nodes:
         inputs = node.all_input_nodes
@@ -201,42 +206,74 @@ def behind(network: nn.Module, layer: str) -> list[tuple[str, int]]:
             continue
         depths[node] = max(ways)
         if node.op == "call_module":
-            module = network.get_submodule(str(node.target))
+            module = root.get_submodule(str(node.target))
             depths[node] += isinstance(module, nn.modules.conv._ConvNd)
             found.append((str(node.target), depths[node]))
     runs = [node.target for node in graph.nodes if node.op == "call_module"]
-    return [(name, depth) for name, depth in found if runs.count(name) == 1]
+    return [(name[len(_inside("")) :], depth) for name, depth in found if runs.count(name) == 1]
 
 
 def _traced(
-    network: nn.Module, start: str, whole: tuple[str, ...]
+    network: nn.Module, image: Shape, start: str, whole: tuple[str, ...]
 ) -> tuple[nn.Module, fx.Graph, fx.Node] | None:
-    """The network's graph and the one call of a module in it; None where there is none such."""
+    """The graph of a network in `_Whole`, and the one call of a module; None: there is none."""
     try:
         # Tracing writes to the module itself: constants, and whatever its forward keeps.
-        network = copy.copy(network)
-        graph = _Tracer(*whole).trace(network)
+        root = _Whole(copy.copy(network))
+        graph = _Tracer(image, *map(_inside, whole)).trace(root)
     except Exception:  # any network may refuse to be traced, in its own way
         return None
-    nodes = [node for node in graph.nodes if node.target == start]
-    return (network, graph, nodes[0]) if len(nodes) == 1 else None
+    nodes = [node for node in graph.nodes if node.target == _inside(start)]
+    return (root, graph, nodes[0]) if len(nodes) == 1 else None
+
+
+class _Whole(nn.Module):
+    """A network as a function of images alone, whatever else it may be given, to logits alone.
+
+    The network has a name in it, since `code`, for one, is fx's own.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
+    def forward(self, images: Tensor) -> Any:
+        output = self.network(images)
+        return output if isinstance(output, fx.Proxy) else getattr(output, "logits", output)
+
+
+def _inside(name: str) -> str:
+    """What `_Whole` calls a module of its network."""
+    return f"network.{name}"
 
 
 class _Tracer(fx.Tracer):
-    """Does not look into the named modules, of whatever kind they are."""
+    """Knows the shape of images, and does not look into the named modules, of whatever kind."""
 
-    def __init__(self, *whole: str) -> None:
+    def __init__(self, image: Shape, *whole: str) -> None:
         super().__init__()
-        self.whole = whole
+        self.image, self.whole = image, whole
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name in self.whole or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        name = module_qualified_name
+        return name in self.whole or (name != "network" and super().is_leaf_module(m, name))
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Images(node, self) if node.op == "placeholder" else super().proxy(node)
+
+
+class _Images(fx.Proxy):
+    """Images whose number is open and whose shape is known: networks of others check that."""
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        assert isinstance(self.tracer, _Tracer)
+        return (self.size(0), *self.tracer.image)
 
 
 def _subgraph(
-    network: nn.Module,
+    root: nn.Module,
     graph: fx.Graph,
     start: fx.Node,
     target: str | None,
@@ -259,19 +296,9 @@ def _subgraph(
             copies[needed] = new.node_copy(needed)
         if node.op == "output":
             new.output(copies[node.args[0]] if isinstance(node.args[0], fx.Node) else None)
-            return _module(network, new) if target is None else None
+            return fx.GraphModule(root, new) if target is None else None
         copies[node] = new.node_copy(node, lambda n: copies[n])
         if target is not None and node.op == "call_module" and node.target == target:
             new.output(copies[node])
-            return _module(network, new)
+            return fx.GraphModule(root, new)
     return None
-
-
-def _module(network: nn.Module, graph: fx.Graph) -> fx.GraphModule:
-    """A part as a module. The network has a name in it, since `code`, for one, is fx's own."""
-    whole = nn.Module()
-    whole.network = network
-    for node in graph.nodes:
-        if node.op in ("call_module", "get_attr"):
-            node.target = f"network.{node.target}"
-    return fx.GraphModule(whole, graph)

@@ -1,4 +1,4 @@
-// The network that is studied, as exported.py has listed its operations, and the generator of the
+// The network that is studied, as operations.py has listed its operations, and the generator of the
 // filters of one of its convolutions, as game/generator.py has it.
 
 function maxPool(x, { kernel, stride, padding, dilation, ceil }) {
@@ -59,10 +59,33 @@ function scaled(x, scale, shift) {
   }));
 }
 
+// x with its dimensions in another order.
+function permuted(x, order) {
+  const out = array(order.map((d) => x.shape[d]));
+  const steps = order.map((d) => x.shape.slice(d + 1).reduce((a, b) => a * b, 1));
+  for (let i = 0; i < out.data.length; i++) {
+    let from = 0, rest = i;
+    for (let d = order.length - 1; d >= 0; d--) {
+      from += (rest % out.shape[d]) * steps[d];
+      rest = Math.floor(rest / out.shape[d]);
+    }
+    out.data[i] = x.data[from];
+  }
+  return out;
+}
+
+// A slope for each channel below 0.
+function prelu(x, slopes) {
+  const places = x.data.length / x.shape[0];
+  return array(x.shape, x.data.map((v, i) => (v < 0 ? slopes.data[Math.floor(i / places)] * v : v)));
+}
+
 const OPERATIONS = {
   convolution: ([x], [weight, bias], geometry) => convolve(x, weight, bias, geometry),
   batch_norm: ([x], [scale, shift]) => scaled(x, scale, shift),
   relu: ([x]) => array(x.shape, x.data.map((v) => Math.max(v, 0))),
+  prelu: ([x], [slopes]) => prelu(x, slopes),
+  permute: ([x], _, { order }) => permuted(x, order),
   max_pool: ([x], _, how) => maxPool(x, how),
   mean_pool: ([x], _, how) => meanPool(x, how),
   mean: ([x], _, { size, shape }) => array(shape, adaptiveMean(x, size).data),
