@@ -141,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="../shared/data/mnist", help="MNIST")
     parser.add_argument("--kept", type=Path, default=ROOT / "runs" / "others")
-    parser.add_argument("--steps", type=int, default=1000, help="of the transformers")
+    parser.add_argument("--steps", type=int, default=600, help="of the transformers")
     arguments = parser.parse_args()
     arguments.kept.mkdir(parents=True, exist_ok=True)
     found = recorded() or {"networks": {}}
