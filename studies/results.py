@@ -249,6 +249,16 @@ def _fibers(name: str) -> str:
     return _table(*getattr(fibers, name.partition("/")[2] or "rows_of")(fibers.recorded()))
 
 
+def _transfer(name: str) -> str:
+    """`transfer`: what carries over; `transfer/use`: fresh networks on few labelled images."""
+    import transfer_tables
+
+    path = transfer_tables.RECORD
+    found = json.loads(path.read_bytes()) if path.exists() else {}
+    rows = transfer_tables.use_of if name.endswith("/use") else transfer_tables.rows_of
+    return _table(*rows(found))
+
+
 def _layers(_: str) -> str:
     """`layers`: what filters of every layer of the CIFAR-10 network can undo."""
     import layers
@@ -327,6 +337,7 @@ TABLES = {
     "symmetries": _symmetries,
     "fibers": _fibers,
     "others": _others,
+    "transfer": _transfer,
     "likeness": _likeness,
     "bench": _bench,
     "families": _evidence,

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import torch
+import torch.nn.functional as F
 from movable import PAPER, gan, images, network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
@@ -126,9 +127,33 @@ def test_batches_of_a_loader_are_moved_at_once(moved_by: NaturalGAN) -> None:
     assert [len(batch) for batch in loader] == [20, 20]
 
 
+def test_images_of_another_size_are_moved_by_as_large_a_part(moved_by: NaturalGAN) -> None:
+    large = F.interpolate(X, scale_factor=4, mode="bicubic").clamp(0, 1)
+    small = F.interpolate(large, (8, 8), mode="bilinear", antialias=True)
+    found = fg.InvarianceAugment(moved_by, 0.3, generator=seeded(), size=(32, 32))(large)
+    wanted = fg.InvarianceAugment(moved_by, 0.3, generator=seeded())(small)
+    found = F.interpolate(found, (8, 8), mode="bilinear", antialias=True)
+    assert (found - wanted).norm() < 0.25 * (wanted - small).norm()  # 8x8 is coarse
+    assert moved_by.transformer.space.shape == (1, 8, 8)
+
+
+def test_what_is_shown_to_the_encoder_has_its_own_size(moved_by: NaturalGAN) -> None:
+    large = F.interpolate(X, scale_factor=4, mode="bicubic").clamp(0, 1)
+    small = F.interpolate(large, (8, 8), mode="bilinear", antialias=True)
+    z, z_k = fg.InvarianceAugment(moved_by, generator=seeded()).latents(len(X))
+    own, other = moved_by.transformer, moved_by.transformer.resized(32, 32)
+    coefficients = own.coefficients(small, z, z_k)
+    assert torch.equal(other.coefficients(large, z, z_k), coefficients)
+    near, far = (one.space.fields(coefficients) for one in (own, other))
+    spread = F.interpolate(near["flow"], (32, 32), mode="bicubic")  # four times as many pixels
+    assert (far["flow"] - 4 * spread).norm() < 0.05 * far["flow"].norm()
+    assert torch.equal(other.resized(8, 8)(small, z, z_k), own(small, z, z_k))
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"size": (8, 9)}, "8x9 have other proportions than those of 8x8"),
         ({"strength": -1.0}, "strength is -1"),
         ({"strength": float("nan")}, "strength is nan"),
         ({"latents": [0, 3]}, "no latent 3; .* has 0 to 2"),

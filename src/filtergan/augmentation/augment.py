@@ -1,6 +1,5 @@
 """Augmentation by what a network ignores: x -> T(x, z, z') with random latents."""
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -30,9 +29,12 @@ class InvarianceAugment(nn.Module):
         latents: Which latents move; None: all.
         generator: Of the latents, on the device of the images; None: torch's own, of which every
             worker of a `DataLoader` has another.
+        size: Height and width of the images; None: of those the transformer was trained on. Others
+            are moved by as large a part of their sides, as `Transformer.resized` says.
 
     Raises:
-        UserError: The strength is negative, or there is no such latent.
+        UserError: The strength is negative, there is no such latent, or images of that size have
+            other proportions.
 
     Examples:
         >>> import torch
@@ -53,6 +55,7 @@ class InvarianceAugment(nn.Module):
         strength: float = 1.0,
         latents: Sequence[int] | None = None,
         generator: torch.Generator | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= strength < math.inf:
@@ -65,7 +68,8 @@ class InvarianceAugment(nn.Module):
                 f"There is no latent {', '.join(unknown) or 'to move'}; the generator of "
                 f"{gan.name} has 0 to {len(own) - 1}."
             )
-        self.transformer = copy.deepcopy(gan.transformer).requires_grad_(False)
+        own_size = gan.transformer.space.shape[1:]
+        self.transformer = gan.transformer.resized(*(size or own_size)).requires_grad_(False)
         nn.utils.convert_conv2d_weight_memory_format(self.transformer, torch.channels_last)  # fast
         self.strength, self.generator = strength, generator
         moving = torch.zeros(len(own), device=gan.site.filters.device)
@@ -95,8 +99,8 @@ class InvarianceAugment(nn.Module):
             As many, of the same kind.
 
         Raises:
-            UserError: They have another size than the images the transformer was trained on, or
-                are neither pixels nor bytes.
+            UserError: They have another size than the transformer moves, or are neither pixels nor
+                bytes.
         """
         shape = self.transformer.space.shape
         if images.shape[-3:] != shape or images.ndim not in (3, 4):

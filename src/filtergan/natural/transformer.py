@@ -1,10 +1,14 @@
 """The image transformer T(x, z, z') -> x': what undoes, in the image, a change of the filters."""
 
+import copy
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from filtergan.errors import UserError
 from filtergan.images.image_fields import FieldSpace
 
 STEEPNESS = 0.01  # of the fields at the start: T begins at nearly nothing
@@ -26,6 +30,7 @@ class Transformer(nn.Module):
     def __init__(self, space: FieldSpace, latent: int, channels: int = 32) -> None:
         super().__init__()
         self.space, self.latent = space, latent
+        self.seen_size = space.shape[1:]
         wide = 2 * channels
         self.encode = nn.Sequential(
             nn.Conv2d(space.shape[0], channels, 5, stride=2, padding=2),
@@ -40,6 +45,31 @@ class Transformer(nn.Module):
         with torch.no_grad():
             self.decode.weight.normal_(std=STEEPNESS)
 
+    def resized(self, height: int, width: int) -> "Transformer":
+        """A copy for images of another size, which moves them by as large a part of their sides.
+
+        A flow of a pixel of 28 is one of 8/28 pixels in images of 8, and the blur is as much
+        narrower; gains and offsets, of the brightness of a pixel, are what they are. The encoder
+        is shown the images brought to the size that it has learned on (bilinearly); they are
+        changed at their own.
+
+        Args:
+            height: Of the images, in pixels.
+            width: The same; the proportions are to be those of the images that it has learned on.
+
+        Raises:
+            UserError: They are others.
+        """
+        channels, (rows, columns) = self.space.shape[0], self.seen_size
+        if min(height, width) < 1 or height * columns != width * rows:
+            raise UserError(
+                f"Images of {height}x{width} have other proportions than those of {rows}x{columns} "
+                "that the transformer has learned on; crop or pad them."
+            )
+        found = copy.deepcopy(self)
+        found.space = replace(self.space, shape=(channels, height, width))
+        return found
+
     def fields(
         self, x: Float[Tensor, "n c h w"], middle: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n latent m g g"]:
@@ -49,6 +79,8 @@ class Transformer(nn.Module):
             x: Images, pixels in [0, 1].
             middle: (z + z') / 2, so that a step and the step back have the same fields.
         """
+        if x.shape[2:] != self.seen_size:
+            x = F.interpolate(x, self.seen_size, mode="bilinear", antialias=True)
         scale, shift = self.place(middle)[..., None, None].chunk(2, dim=1)
         seen, grid = self.encode(x), self.space.size[1:]
         if seen.shape[2:] != grid:  # else it changes nothing, and takes a sixth of all time
