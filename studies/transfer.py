@@ -31,6 +31,7 @@ import filtergan as fg
 from filtergan.benchmark.affine_maps import hand
 from filtergan.ceilings.question import Questions
 from filtergan.config.ceiling_fields import CeilingConfig
+from filtergan.config.fields import StudyConfig
 from filtergan.images.dataset import Dataset, Split
 from filtergan.likeness import likeness_files
 from filtergan.likeness.crossed import moved_by
@@ -126,20 +127,13 @@ class Kept:
         network.load_state_dict(load_tensors(path))
         return network.eval().requires_grad_(False)
 
-    def learned(
-        self,
-        on: str,
-        site: fg.Site,
-        images: RowsLike,
-        natural: fg.NaturalConfig,
-        game: fg.GanConfig,
-    ) -> Learned:
+    def learned(self, on: str, site: fg.Site, images: RowsLike, config: StudyConfig) -> Learned:
         """A generator with its transformer and its null."""
         folder = self.folder / f"{on}, {site.name}"
         done = folder / "done"
         if not done.exists():
             seed = derive_seed(SEED, "transfer", on, str(site.name))
-            fg.learn(site, images, natural, seed, game=game).save(folder)
+            fg.learn(site, images, config.natural, seed, game=config.gan).save(folder)
             done.touch()
             print(f"learned: {folder.name}", flush=True)
         return Learned(on, fg.NaturalGAN.load(folder, site.classifier or site.network))
@@ -184,12 +178,12 @@ def settings() -> dict[str, Any]:
 
 def across_classes(run: OpenedRun, kept: Kept) -> dict[str, Any]:
     """From five of MNIST's digits to the other five, and back, at a network that knows all ten."""
-    game, site = run.config.gan, run.gan(LATE).site
+    site = run.gan(LATE).site
     natural = run.config.natural.model_copy(update={"steps": STEPS, "null_steps": NULL_STEPS})
+    config = run.config.model_copy(update={"natural": natural})
     data = {name: of_classes(run.dataset, name, classes) for name, classes in CLASSES.items()}
     own = {
-        name: kept.learned(name, site, images.train.images, natural, game)
-        for name, images in data.items()
+        name: kept.learned(name, site, images.train.images, config) for name, images in data.items()
     }
     others = {HIGH: LOW, LOW: HIGH}
     parts = [
@@ -207,7 +201,7 @@ def to_digits(run: OpenedRun, kept: Kept) -> dict[str, Any]:
     for name in (LATE, EARLY):
         gan = natural_gan(run, name)
         site = fg.Site(network, gan.name.layer, data.test.images, gan.name.point)
-        own = kept.learned(DIGITS, site, data.train.images, config.natural, config.gan)
+        own = kept.learned(DIGITS, site, data.train.images, config)
         parts.append(measured(kept, Target(DIGITS, site, data), Learned(MNIST, gan), own))
     return joined(parts)
 
