@@ -259,6 +259,16 @@ def _transfer(name: str) -> str:
     return _table(*rows(found))
 
 
+def _metamers(name: str) -> str:
+    """`metamers/SITE`: sets of metamers by way; `/meant`, `/directions`: what else is told."""
+    import metamer_tables
+
+    part, found = name.partition("/")[2], metamer_tables.recorded()
+    if part in ("meant", "directions", "alone"):
+        return _table(*getattr(metamer_tables, f"{part}_rows")(found))
+    return _table(*metamer_tables.rows_of(found, part))
+
+
 def _layers(_: str) -> str:
     """`layers`: what filters of every layer of the CIFAR-10 network can undo."""
     import layers
@@ -338,6 +348,7 @@ TABLES = {
     "fibers": _fibers,
     "others": _others,
     "transfer": _transfer,
+    "metamers": _metamers,
     "likeness": _likeness,
     "bench": _bench,
     "families": _evidence,
