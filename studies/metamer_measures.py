@@ -18,11 +18,13 @@ from filtergan.measures.manifold import judges_agree, manifold_percentile
 from filtergan.measures.statistics import interval
 from filtergan.measures.transformers import independent_directions
 from filtergan.walks.inverter import residual as profile_residual
+from filtergan.walks.search import gaussian_blur
 
 NEIGHBOURS, HELD_OUT = 20000, 2000  # as studies measure the manifold
 ON_MANIFOLD = 0.95  # percentile
 PAIRS = 1000  # of test images
 LOW = 0.125  # cycles a pixel: what is slower than that is smooth
+BLUR = 1.0  # pixels, as searches smooth changes
 RESAMPLES = 2000
 PerImage = dict[str, Float[Tensor, "n p"]]
 
@@ -121,12 +123,14 @@ def diversity(x: Images, sets: Sets) -> dict[str, Float[Tensor, "n 1"]]:
     """How different the images of a set are from each other, in norms of x.
 
     Returns:
-        `change`, mean distance from x; `mean_distance` and `least_distance` of pairs;
+        `change`, mean distance from x; `mean_distance` and `least_distance` of pairs, and
+        `smooth_distance`, the mean of blurred images, which noise hardly moves;
         `independent_directions`, the participation ratio of the set about its mean: one less than
         it has images at most, 1 if all lie on a line, NaN if they are the same.
     """
     size = x.flatten(1).norm(dim=1)[:, None]
     apart = pairwise(sets)[:, 0] / size
+    smooth = gaussian_blur(sets.flatten(0, 1), BLUR).unflatten(0, sets.shape[:2])
     centred = (sets - sets.mean(1, keepdim=True)).flatten(2)
     same = apart.amax(1) < 1e-5
     directions = torch.where(same, torch.nan, independent_directions(centred))
@@ -134,8 +138,18 @@ def diversity(x: Images, sets: Sets) -> dict[str, Float[Tensor, "n 1"]]:
         "change": (sets - x[:, None]).flatten(2).norm(dim=2).mean(1, keepdim=True) / size,
         "mean_distance": apart.mean(1, keepdim=True),
         "least_distance": apart.amin(1, keepdim=True),
+        "smooth_distance": pairwise(smooth).mean(2) / size,
         "independent_directions": directions[:, None],
     }
+
+
+def start_kept(x: Images, starts: Sets, sets: Sets) -> Float[Tensor, "n p"]:
+    """How much of the change from x that a search began with is left at its end.
+
+    1: all of it, whatever was added at right angles; 0: none, as at x itself.
+    """
+    began, ended = ((images - x[:, None]).flatten(2) for images in (starts, sets))
+    return (began * ended).sum(2) / began.square().sum(2)
 
 
 def smooth_share(change: Sets) -> Float[Tensor, "n p"]:

@@ -21,16 +21,16 @@ def rows_of(found: dict[str, Any], site: str) -> Rows:
     head = [
         *("", "residual, over that of random pairs", "metamers", "labels kept: network", "judges"),
         *("on the manifold", "natural metamers", "change", "mean distance", "least distance"),
-        *("independent directions", "smooth share", "seconds an image"),
+        *("of blurred images", "independent directions", "left of the start", "seconds an image"),
     ]
     names = (
         *("residual_over_pairs", "metamers", "labels_kept", "labels_kept_judges", "on_manifold"),
         *("natural_metamers", "change", "mean_distance", "least_distance"),
-        *("independent_directions", "smooth_share"),
+        *("smooth_distance", "independent_directions", "start_kept"),
     )
     lines = []
     for words, one in found.get("sites", {}).get(site, {}).get("ways", {}).items():
-        cells = [_shown(one[name], 4 if name.startswith("residual") else 2) for name in names]
+        cells = [_shown(one.get(name), 4 if name.startswith("residual") else 2) for name in names]
         lines.append([words, *cells, f"{one['seconds']:.4f}"])
     return head, lines
 
@@ -90,8 +90,8 @@ def recorded() -> dict[str, Any]:
     return json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
 
 
-def _shown(one: dict[str, Any], digits: int) -> str:
-    if one["value"] is None:
+def _shown(one: dict[str, Any] | None, digits: int) -> str:
+    if one is None or one["value"] is None:
         return "-"
     low, high = one["ci95"]
     return f"{one['value']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -19,9 +19,9 @@ from typing import Any
 
 import eigendistortions
 import torch
-from metamer_measures import PAIRS, Naturalness, meant, measured, pairs, told
+from metamer_measures import PAIRS, Naturalness, meant, measured, pairs, start_kept, told
 from metamer_pictures import pictured
-from metamer_sets import CAP, DRAWN, SIZE, WAYS, Task, alone, kept, residual
+from metamer_sets import CAP, DRAWN, SIZE, WAYS, Task, Way, alone, kept, residual
 from metamer_tables import RECORD
 
 import filtergan as fg
@@ -81,7 +81,10 @@ def at_site(run: Any, name: str, index: torch.Tensor, natural: Naturalness, fold
         values = measured(task, labels, sets, natural, others)
         if way.search.startswith(("metamer", "pushed")):
             values["residual_unclamped"] = residual(task.site, task.wanted, made.images)
-        if made.z_k is not None and not way.search:
+        if way.search:
+            begun = kept(task, Way(way.start, "", ""), folder).images
+            values["start_kept"] = start_kept(task.x, begun, sets)
+        elif made.z_k is not None:
             values |= meant(task, null_of(gan) if way.start == "null" else gan, sets, made.z_k)
         numbers = told(values, seed)
         print(name, way.words, {k: one["value"] for k, one in numbers.items()}, flush=True)

@@ -9,7 +9,7 @@ import plenoptic
 import pytest
 import torch
 from eigendistortions import along_latents, noticed, of, straight, tangents
-from metamer_measures import diversity, meant, smooth_share, told
+from metamer_measures import diversity, meant, smooth_share, start_kept, told
 from metamer_sets import (
     SIZE,
     Responses,
@@ -142,6 +142,24 @@ def test_diversity_in_closed_form():
     line = x[:, None] + corners[:, :1] * torch.arange(4.0).reshape(1, 4, 1, 1, 1)
     assert float(diversity(x, line)["independent_directions"]) == pytest.approx(1, abs=1e-4)
     assert diversity(x, x[:, None].repeat(1, 3, 1, 1, 1))["independent_directions"].isnan()
+
+
+def test_noise_is_no_smooth_difference():
+    x = torch.ones(1, 1, 32, 32)
+    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2.0 - 1
+    board, flat = (torch.stack([x[0], x[0] + c]) for c in (board[None], torch.ones(1, 32, 32)))
+    found = diversity(x.repeat(2, 1, 1, 1), torch.stack([board, flat]))
+    assert found["mean_distance"].flatten().tolist() == pytest.approx([1, 1], abs=1e-4)
+    noisy, smooth = found["smooth_distance"].flatten().tolist()
+    assert noisy < 0.2
+    assert smooth > 0.9
+
+
+def test_what_is_left_of_a_start_is_a_projection():
+    x = torch.zeros(1, 1, 1, 2)
+    start = torch.tensor([2.0, 0.0]).reshape(1, 1, 1, 1, 2)
+    ends = torch.tensor([[2.0, 0.0], [0.0, 0.0], [1.0, 5.0]]).reshape(1, 3, 1, 1, 2)
+    assert start_kept(x, start.expand(1, 3, 1, 1, 2), ends)[0].tolist() == [1, 0, 0.5]
 
 
 def test_slow_waves_are_smooth_and_fast_ones_are_not():
