@@ -99,9 +99,8 @@ def told(answer: Answer) -> dict[str, Any]:
         "passed": answer.passed,
         "labels_kept": answer.labels_kept,
     }
-    return {"verdict": answer.verdict} | {
-        name: part.model_dump(mode="json") for name, part in parts.items()
-    }
+    arrived = {"verdict": answer.verdict, "response_change": answer.ceiling.response_change}
+    return arrived | {name: part.model_dump(mode="json") for name, part in parts.items()}
 
 
 def natural(

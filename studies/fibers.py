@@ -18,12 +18,13 @@ from typing import Any
 
 import torch
 from color_mnist import ColourCNN, Digits, accuracy, digits_of, trained
-from colour_pair import KINDS, LATE, judged, learned, of_transformer
+from colour_pair import KINDS, LATE, asked, judged, learned, of_transformer
 from fiber_measures import errors_of, measured
 from fiber_samples import METHODS, Task, codes_of
 from torch import Tensor
 
 import filtergan as fg
+from filtergan.ceilings.question import ARRIVED
 from filtergan.config.fields import DatasetConfig
 from filtergan.figures import Figure, save
 from filtergan.figures.style import styled, width
@@ -35,6 +36,7 @@ from filtergan.machine.provenance import git_state
 FOLDER = Path(__file__).parents[1] / "results" / "fibers"
 RECORD, FIGURE = FOLDER / "record.json", FOLDER / "fibers.png"
 TEST = 5000  # test images, of which accuracies are taken
+SUBJECT = "the subject, which drops it"
 SHOWN = (2, 5)  # images and samples of the figure
 Rows = tuple[list[str], list[list[str]]]
 
@@ -129,6 +131,9 @@ def fibers(
     if "subject" not in record:
         record["subject"] = of_subject(subject, judge, gan, held, test.labels, images)
         record["subject"]["seconds_of_learning"] = time.monotonic() - begun
+    if "asked" not in record["subject"]:
+        record["subject"]["asked"] = asked(subject, known, held, 0, options.asked)
+        keep(options.out / "record.json", record)
     task = Task(subject, images, known, gan, options.each, options.evaluations, 0)
     for name, method in METHODS.items():
         if name in record.setdefault("methods", {}):
@@ -227,7 +232,8 @@ def pair_rows(record: dict[str, Any]) -> Rows:
 
 def asked_rows(record: dict[str, Any]) -> Rows:
     """A line for each question, a column for each network of the pair."""
-    networks = record.get("pair", {})
+    subject = {SUBJECT: record["subject"]} if "asked" in record.get("subject", {}) else {}
+    networks = record.get("pair", {}) | subject
     questions = dict.fromkeys(name for one in networks.values() for name in one["asked"])
     lines = []
     for name in questions:
@@ -243,6 +249,8 @@ def heads(networks: dict[str, Any]) -> list[str]:
 
 def answered(one: dict[str, Any]) -> str:
     """A verdict, and what decides."""
+    if one.get("response_change", 1.0) < ARRIVED:
+        return f"**{one['verdict']}**, nothing of it arrives"
     passed, kept = one["passed"], one["labels_kept"]
     low, high = passed["ci95"]
     ends = "" if low is None else f" ({low:.2f} to {high:.2f})"

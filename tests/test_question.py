@@ -87,6 +87,18 @@ def test_the_ceiling_is_that_of_ceilings(answers: dict[str, Answer]) -> None:
     assert alone.record == answers["seen"].ceiling.record
 
 
+def test_what_does_not_arrive_at_the_layer_is_ignored() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten(), nn.Linear(48, 2)).eval()
+    with torch.no_grad():
+        network[0].weight[:, 1:] = 0
+    x, site = pictures(80, 3, 4, 4), Site(network, "0", pictures(2, 3, 4, 4), "conv")
+    asked = [family("dropped", gain(1, 0.5, 0.5)), family("seen", gain(0.5, 1, 1))]
+    found = ask(site, x[:40], x[40:], asked, SHORT)
+    assert found["dropped"].ceiling.response_change < 1e-6
+    assert found["dropped"].verdict == "yes"
+    assert found["seen"].ceiling.response_change > 0.1
+
+
 def test_verdicts_follow_from_two_intervals() -> None:
     below, above = (0.8, IGNORED - 0.01), (IGNORED + 0.01, 2.0)
     assert judged((0.5, 0.6), below) == "yes"

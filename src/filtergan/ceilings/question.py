@@ -1,8 +1,9 @@
 """A directed question: is this family an invariance of this network at this layer?
 
-First, can the filters undo it there at all (the ceiling)? Where they can, the filters that undo it
-best change the layer's response as the family does; then, how much of that change reaches the
-logits, over what reaches them where the same changes are handed to other filters at random, as
+First, does anything of it arrive in the layer's response? If not, it was dropped before, and is
+ignored. Else, can the filters undo it there at all (the ceiling)? Where they can, the filters that
+undo it best change the layer's response as the family does; then, how much of that change reaches
+the logits, over what reaches them where the same changes are handed to other filters at random, as
 large at the layer? A network that has learned to ignore the family passes hardly more of it on.
 
 Changes handed around see the same inputs, and so come and go with the images as those of the family
@@ -29,6 +30,8 @@ from filtergan.measures.ratios import jackknife_reach
 from filtergan.runs.record import MeasureRecord
 from filtergan.sites.site import Site
 
+ARRIVED = 1e-4
+"""Relative change of the response that a family must make; less is rounding, and is ignored."""
 ASKABLE = 0.3
 """Compensation that the ceiling must exceed, with its interval; below, filters do other things."""
 IGNORED = 1.25
@@ -65,6 +68,8 @@ class Answer:
     @property
     def verdict(self) -> Verdict:
         """Whether the family is an invariance of the network at the layer."""
+        if self.ceiling.response_change < ARRIVED:
+            return "yes"
         return judged(self.ceiling.compensation.ci95, self.passed.ci95)
 
 
