@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from color_mnist import ColourCNN, coloured, colours, decoloured
@@ -16,6 +17,7 @@ from filtergan.walks.search import smoothed
 
 FIELDS = ("flow", "gain", "blur", "offset")
 SPACE = FieldSpace((3, 28, 28), FIELDS)
+FLOWS = FieldSpace((3, 28, 28), ("flow",))
 MOVED, PAINTED = 0.3, 0.2
 """Standard deviations of random starts: of flows, in pixels, at each place of the grid; and of the
 offset that each channel has everywhere."""
@@ -113,18 +115,23 @@ def of_pixels(task: Task, start: Tensor) -> Tensor:
 
 
 def of_fields(
-    network: ColourCNN, x: Tensor, start: Float[Tensor, "n m g g"], evaluations: int
-) -> Tensor:
-    """Images found by a search over fields."""
+    network: ColourCNN,
+    x: Float[Tensor, "n 3 h w"],
+    start: Float[Tensor, "n m g g"],
+    evaluations: int,
+    wanted: Float[Tensor, "n d"] | None = None,
+    space: FieldSpace = SPACE,
+) -> Float[Tensor, "n 3 h w"]:
+    """Images x, changed by fields that a search found; their own codes are wanted, or others."""
     numbers = searched(
         network,
-        codes_of(network, x),
+        codes_of(network, x) if wanted is None else wanted,
         start,
-        lambda coefficients, part: SPACE.apply(x[part], coefficients),
+        lambda coefficients, part: space.apply(x[part], coefficients),
         evaluations,
         (-BOUND, BOUND),
     )
-    return SPACE.apply(x, numbers)
+    return space.apply(x, numbers)
 
 
 def random_fields(n: int, rng: torch.Generator) -> Float[Tensor, "n m g g"]:
@@ -161,6 +168,17 @@ def nearest(task: Task) -> Samples:
     """Those real images whose codes are nearest."""
     apart = torch.cdist(codes_of(task.subject, task.images), codes_of(task.subject, task.known))
     return task.known[apart.topk(task.each, largest=False).indices]
+
+
+def nearest_moved(task: Task, space: FieldSpace = SPACE) -> Samples:
+    """The same, changed by fields until they have the code."""
+    real, wanted = nearest(task), codes_of(task.subject, task.images)
+
+    def one(slot: int) -> Tensor:
+        x, start = real[:, slot], torch.zeros(len(wanted), *space.size)
+        return of_fields(task.subject, x, start, task.evaluations, wanted, space)
+
+    return task.one_by_one(one)
 
 
 def pixels_from_noise(task: Task) -> Samples:
@@ -227,4 +245,6 @@ METHODS: dict[str, Callable[[Task], Samples]] = {
     "ours: T(x, z, z')": ours,
     "ours, random filters (null)": null,
     "ours, then searched": ours_searched,
+    "the nearest real images, then fields searched": nearest_moved,
+    "the nearest real images, then flows searched": partial(nearest_moved, space=FLOWS),
 }
