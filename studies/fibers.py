@@ -12,6 +12,7 @@ them apart? What is in the record already is not measured again.
 
 import argparse
 import json
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from fiber_samples import METHODS, Task, codes_of
 from torch import Tensor
 
 import filtergan as fg
-from filtergan.ceilings.question import ARRIVED
 from filtergan.config.fields import DatasetConfig
 from filtergan.figures import Figure, save
 from filtergan.figures.style import styled, width
@@ -61,14 +61,14 @@ def main() -> None:
     train, test = digits_of(data.train), digits_of(data.test)
     path: Path = options.out / "record.json"
     record: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    record |= {"git": git_state(), "settings": settings(options)}
+    record |= {"settings": settings(options)}
     fibers(train, test, record, options)
     for seed in range(options.seeds):
         for kind, own in KINDS.items():
             key = f"{kind}/seed{seed}"
             if key not in record.setdefault("pair", {}):
                 found = judged(own, train[: options.train], test, seed, options, options.runs)
-                record["pair"][key] = found
+                record["pair"][key] = found | {"git": git_state()}
                 keep(path, record)
     save(figure(shown(options.runs)), options.out / "fibers.png")
     for rows in (rows_of(record), pair_rows(record), asked_rows(record)):
@@ -130,7 +130,7 @@ def fibers(
     images, real = held[: options.images], held[options.images : 2 * options.images]
     if "subject" not in record:
         record["subject"] = of_subject(subject, judge, gan, held, test.labels, images)
-        record["subject"]["seconds_of_learning"] = time.monotonic() - begun
+        record["subject"] |= {"seconds": time.monotonic() - begun, "git": git_state()}
     if "asked" not in record["subject"]:
         record["subject"]["asked"] = asked(subject, known, held, 0, options.asked)
         keep(options.out / "record.json", record)
@@ -142,7 +142,7 @@ def fibers(
         samples = method(task)
         took = (time.monotonic() - begun) / samples[:, :, 0, 0, 0].numel()
         found = measured(images, samples, subject.encode, judge, real, seed=0)
-        record["methods"][name] = found | {"milliseconds": 1000 * took}
+        record["methods"][name] = found | {"milliseconds": 1000 * took, "git": git_state()}
         shape = tuple(map(slice, SHOWN))
         kept = {"images": images[shape[0]], "samples": samples[shape]}
         save_tensors(runs / "shown" / f"{list(METHODS).index(name)}.safetensors", kept)
@@ -180,14 +180,14 @@ def shown(runs: Path) -> dict[str, dict[str, Tensor]]:
 
 @styled
 def figure(found: dict[str, dict[str, Tensor]]) -> Figure:
-    """Samples of some images by every method: a row each."""
-    count = SHOWN[0]
-    whole = Figure(figsize=(width(), 0.2 + 0.36 * len(found)), layout="constrained")
-    cells = whole.subplots(len(found), count, squeeze=False)
-    for row, (name, one) in zip(cells, found.items(), strict=True):
+    """Samples of some images by every method: a row each, x itself in a frame."""
+    whole = Figure(figsize=(width(), 0.1 + 0.4 * len(found)), layout="constrained")
+    across = whole.subplots(len(found), SHOWN[0], squeeze=False)
+    for row, (name, one) in zip(across, found.items(), strict=True):
         for axes, x, samples in zip(row, one["images"], one["samples"], strict=True):
             plot_images(axes, torch.cat([x[None], samples])[None], itself=(0, 0))
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=6)
+        words = textwrap.fill(name, 26)
+        row[0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=6)
     return whole
 
 
@@ -249,9 +249,9 @@ def heads(networks: dict[str, Any]) -> list[str]:
 
 def answered(one: dict[str, Any]) -> str:
     """A verdict, and what decides."""
-    if one.get("response_change", 1.0) < ARRIVED:
-        return f"**{one['verdict']}**, nothing of it arrives"
     passed, kept = one["passed"], one["labels_kept"]
+    if passed["value"] is None:
+        return f"**{one['verdict']}**: nothing of it arrives"
     low, high = passed["ci95"]
     ends = "" if low is None else f" ({low:.2f} to {high:.2f})"
     labels = f"labels {kept['value']:.2f} ({kept['null']:.2f})"

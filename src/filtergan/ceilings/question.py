@@ -30,8 +30,9 @@ from filtergan.measures.ratios import jackknife_reach
 from filtergan.runs.record import MeasureRecord
 from filtergan.sites.site import Site
 
-ARRIVED = 1e-4
-"""Relative change of the response that a family must make; less is rounding, and is ignored."""
+ARRIVED = 0.01
+"""Change of the response over that of the image, both relative, that a family must make; with less,
+nothing of it arrives at the layer, and it is ignored."""
 ASKABLE = 0.3
 """Compensation that the ceiling must exceed, with its interval; below, filters do other things."""
 IGNORED = 1.25
@@ -68,7 +69,7 @@ class Answer:
     @property
     def verdict(self) -> Verdict:
         """Whether the family is an invariance of the network at the layer."""
-        if self.ceiling.response_change < ARRIVED:
+        if self.ceiling.response_change < ARRIVED * self.ceiling.image_change:
             return "yes"
         return judged(self.ceiling.compensation.ci95, self.passed.ci95)
 
