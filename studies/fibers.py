@@ -40,15 +40,15 @@ SUBJECT = "the subject, which drops it"
 SHOWN = (2, 5)  # images and samples of the figure
 Rows = tuple[list[str], list[list[str]]]
 
-# measure, and the head of its column
+# measure, the head of its column, and digits
 COLUMNS = (
-    ("fiber", "fiber error, RMSE"),
-    ("divergence", "colour KL, nats"),
-    ("distance", "colour W1"),
-    ("copied", "colour copied from x"),
-    ("apart", "diversity"),
-    ("told", "told from real"),
-    ("kept", "label kept by a judge"),
+    ("fiber", "fiber error, RMSE; of random", 2),
+    ("divergence", "colour KL, nats", 3),
+    ("distance", "colour W1", 3),
+    ("copied", "copied from x", 2),
+    ("apart", "diversity", 2),
+    ("told", "told from real", 2),
+    ("kept", "label kept by a judge", 2),
 )
 
 
@@ -181,7 +181,7 @@ def shown(runs: Path) -> dict[str, dict[str, Tensor]]:
 @styled
 def figure(found: dict[str, dict[str, Tensor]]) -> Figure:
     """Samples of some images by every method: a row each, x itself in a frame."""
-    whole = Figure(figsize=(width(), 0.1 + 0.4 * len(found)), layout="constrained")
+    whole = Figure(figsize=(width(), 0.1 + 0.5 * len(found)), layout="constrained")
     across = whole.subplots(len(found), SHOWN[0], squeeze=False)
     for row, (name, one) in zip(across, found.items(), strict=True):
         for axes, x, samples in zip(row, one["images"], one["samples"], strict=True):
@@ -201,26 +201,38 @@ def rows_of(record: dict[str, Any]) -> Rows:
     unit = record.get("subject", {}).get("unit", 1.0)
     lines = []
     for name, one in record.get("methods", {}).items():
-        cells = [with_interval(one[measure]) for measure, _ in COLUMNS]
+        cells = [with_interval(one[measure], digits) for measure, _, digits in COLUMNS]
         cells[0] += f"; {one['fiber']['value'] / unit:.2f}"
         lines.append([name, *cells, f"{one['milliseconds']:.1f}"])
-    return ["samples", *(head for _, head in COLUMNS), "ms a sample"], lines
+    return ["samples", *(head for _, head, _ in COLUMNS), "ms a sample"], lines
+
+
+def subject_rows(record: dict[str, Any]) -> Rows:
+    """What the subject and its generator are, on one line."""
+    subject = record.get("subject")
+    head = ["subject, accuracy", "judge, accuracy", "T at conv3: undone", "colour's share", "s"]
+    if subject is None:
+        return head, []
+    accuracies = [f"{subject[name]:.3f}" for name in ("accuracy", "judge_accuracy")]
+    parts = [both(subject, name) for name in ("undone", "colour")]
+    return head, [[*accuracies, *parts, f"{subject['seconds']:.0f}"]]
+
+
+def both(part: dict[str, Any], name: str) -> str:
+    """A number of T, and that of the null's."""
+    value, null = part["generator"][name], part["null"][name]
+    return f"{with_interval(value)}; null {null['value']:.2f}"
 
 
 def pair_rows(record: dict[str, Any]) -> Rows:
     """A line for each number, a column for each network of the pair."""
     networks = record.get("pair", {})
-
-    def both(part: dict[str, Any], name: str) -> str:
-        value, null = part["generator"][name], part["null"][name]
-        return f"{with_interval(value)}; null {null['value']:.2f}"
-
     lines = {
         "accuracy, colours as in training": lambda n: f"{n['accuracy_as_trained']:.3f}",
         "accuracy, any colour for any class": lambda n: f"{n['accuracy_free']:.3f}",
         "label kept in other colours (the answer)": lambda n: with_interval(n["kept_recoloured"]),
         "search: what is left of a change of colour": lambda n: with_interval(n["search"]["left"]),
-        "search: error of the code": lambda n: with_interval(n["search"]["error"]),
+        "search: error of the code": lambda n: with_interval(n["search"]["error"], 3),
         "T at conv1: undone": lambda n: both(n["natural"], "undone"),
         "T at conv1: change of image": lambda n: both(n["natural"], "change"),
         "T at conv1: colour's share of it": lambda n: both(n["natural"], "colour"),
@@ -258,10 +270,10 @@ def answered(one: dict[str, Any]) -> str:
     return f"**{one['verdict']}** {passed['value']:.2f}{ends}; {labels}"
 
 
-def with_interval(one: dict[str, Any]) -> str:
+def with_interval(one: dict[str, Any], digits: int = 2) -> str:
     """A value with its interval."""
-    low, high = one["ci95"]
-    return f"{one['value']:.3f} ({low:.3f} to {high:.3f})"
+    value, *ends = (f"{number:.{digits}f}" for number in (one["value"], *one["ci95"]))
+    return f"{value} ({' to '.join(ends)})"
 
 
 if __name__ == "__main__":

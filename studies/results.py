@@ -243,7 +243,7 @@ def _symmetries(_: str) -> str:
 
 
 def _fibers(name: str) -> str:
-    """`fibers`, `fibers/pair_rows` or `fibers/asked_rows`: samples of fibers, and the pair."""
+    """`fibers`, or `fibers/` with `subject_rows`, `pair_rows` or `asked_rows`."""
     import fibers
 
     return _table(*getattr(fibers, name.partition("/")[2] or "rows_of")(fibers.recorded()))

@@ -130,9 +130,10 @@ def test_turned_colours() -> None:
 
 def test_tables_have_a_line_for_each_method_and_network() -> None:
     value = {"value": 0.5, "ci95": [0.4, 0.6]}
-    one = {name: value for name, _ in fibers.COLUMNS} | {"milliseconds": 2.0}
+    one = {name: value for name, _, _ in fibers.COLUMNS} | {"milliseconds": 2.0}
     record = {"subject": {"unit": 0.25}, "methods": {"ours": one}}
     head, lines = fibers.rows_of(record)
     assert len(head) == len(lines[0])
-    assert lines[0][:2] == ["ours", "0.500 (0.400 to 0.600); 2.00"]
+    assert lines[0][:2] == ["ours", "0.50 (0.40 to 0.60); 2.00"]
     assert all(fibers.pair_rows({})[1])
+    assert fibers.subject_rows({})[1] == []
