@@ -120,12 +120,12 @@ def noise(task: Task) -> Sets:
 
 
 def near(task: Task) -> Sets:
-    """The image with white noise of as much change as T makes."""
-    n, *shape = task.x.shape
-    drawn = torch.randn(n, SIZE, *shape, generator=task.rng("near"))
-    unit = drawn / drawn.flatten(2).norm(dim=2)[..., None, None, None]
-    size = task.x.flatten(1).norm(dim=1)[:, None, None, None, None]
-    return (task.x[:, None] + CHANGE * size * unit).clamp(0, 1)
+    """The image with white noise, held within the range, of as much change as T makes."""
+    x = task.x.repeat_interleave(SIZE, 0)
+    drawn = torch.randn(x.shape, generator=task.rng("near"))
+    unit = drawn * (x.flatten(1).norm(dim=1) / drawn.flatten(1).norm(dim=1))[:, None, None, None]
+    images, _ = at_change(lambda way: (x + way[:, None, None, None] * unit).clamp(0, 1), x, CHANGE)
+    return images.unflatten(0, (-1, SIZE))
 
 
 def itself(task: Task) -> Sets:

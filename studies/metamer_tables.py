@@ -30,7 +30,7 @@ def rows_of(found: dict[str, Any], site: str) -> Rows:
     )
     lines = []
     for words, one in found.get("sites", {}).get(site, {}).get("ways", {}).items():
-        cells = [_shown(one.get(name), 4 if name.startswith("residual") else 2) for name in names]
+        cells = [_shown(one.get(name), "2g" if "over" in name else "2f") for name in names]
         lines.append([words, *cells, f"{one['seconds']:.4f}"])
     return head, lines
 
@@ -43,7 +43,7 @@ def meant_rows(found: dict[str, Any]) -> Rows:
         for words, one in told_of["ways"].items():
             if "residual_meant" in one:
                 names = ("residual_meant_before", "residual_meant", "residual")
-                lines.append([site, words, *(_shown(one[name], 3) for name in names)])
+                lines.append([site, words, *(_shown(one[name], "3f") for name in names)])
     return head, lines
 
 
@@ -80,7 +80,7 @@ def directions_rows(found: dict[str, Any]) -> Rows:
     lines = []
     for site, told_of in found.get("sites", {}).items():
         for kind, one in told_of["directions"]["kinds"].items():
-            cells = [_shown(one[name], 3 if "over" in name else 2) for name in names]
+            cells = [_shown(one[name], "3f" if "over" in name else "2f") for name in names]
             lines.append([site, KINDS[kind], *cells])
     return head, lines
 
@@ -90,8 +90,8 @@ def recorded() -> dict[str, Any]:
     return json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
 
 
-def _shown(one: dict[str, Any] | None, digits: int) -> str:
+def _shown(one: dict[str, Any] | None, form: str) -> str:
     if one is None or one["value"] is None:
         return "-"
     low, high = one["ci95"]
-    return f"{one['value']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{one['value']:.{form}} ({low:.{form}} to {high:.{form}})"

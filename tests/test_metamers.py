@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # plenoptic's bars
 
@@ -29,6 +30,7 @@ from metamer_sets import (
     walked,
     warped,
 )
+from torch import Tensor
 
 import filtergan as fg
 
@@ -106,8 +108,9 @@ def test_t_leads_to_the_z_that_are_told(task: Task):
     assert all(float(one.abs().max()) < 1e-9 for one in left.values())
 
 
-def test_random_fields_change_images_as_much_as_they_should(task: Task):
-    found = diversity(task.x, warped(task))
+@pytest.mark.parametrize("start", [warped, near])
+def test_starts_change_images_as_much_as_they_should(task: Task, start: Callable[[Task], Tensor]):
+    found = diversity(task.x, start(task))
     assert found["change"].flatten().tolist() == pytest.approx([0.3, 0.3], abs=1e-3)
     assert bool((found["least_distance"] > 0).all())
 
