@@ -255,9 +255,10 @@ def rows_of(found: dict[str, Any]) -> Rows:
         measures = {k: MeasureRecord.model_validate(v) for k, v in one["measures"].items()}
         accuracy = MeasureRecord.model_validate(part["described"]["accuracy"])
         cells = [_told(measures[key]) for key in names]
-        lines.append([name, _told(accuracy, 3), f"`{one['site']}`", *cells, verdict(measures)])
+        where = [f"`{one['site']}`", str(one["steps"])]
+        lines.append([name, _told(accuracy, 3), *where, *cells, verdict(measures)])
     columns = ("undone", "undone by a search", "ICC", "change of image", "labels kept")
-    return ["network", "accuracy", "site", *columns, "verdict"], lines
+    return ["network", "accuracy", "site", "steps", *columns, "verdict"], lines
 
 
 def verdict(found: Found) -> str:

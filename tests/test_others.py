@@ -69,9 +69,11 @@ class Heads(nn.Module):
 
 
 class Second(nn.Module):
-    def __init__(self, last: nn.Module) -> None:
+    """The second head alone, as docs/howto/others.md wraps a network."""
+
+    def __init__(self, heads: nn.Module) -> None:
         super().__init__()
-        self.heads = Heads(last)
+        self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:
         return self.heads(x)[1]
@@ -81,9 +83,9 @@ def test_several_outputs_and_probabilities_are_refused() -> None:
     with pytest.raises(UserError, match=r"gives a tuple for 2 images.* logits alone"):
         check_fits(Heads(nn.Identity()), (3, 8, 8), 2)
     with pytest.raises(UserError, match=r"gives probabilities.* leave out its last softmax"):
-        check_fits(Second(nn.Softmax(1)), (3, 8, 8), 2)
+        check_fits(Second(Heads(nn.Softmax(1))), (3, 8, 8), 2)
     for last in (nn.Identity(), nn.LogSoftmax(1), nn.Sigmoid()):
-        check_fits(Second(last), (3, 8, 8), 2)
+        check_fits(Second(Heads(last)), (3, 8, 8), 2)
 
 
 # -------------------------------------------------------------------------- faces of a package
@@ -106,6 +108,17 @@ def test_our_rnet_is_theirs() -> None:
     x = DOMAIN.to_network(photographs(5, 24))
     with torch.no_grad():
         torch.testing.assert_close(face_network.rnet()(x).softmax(1), theirs()(x)[1])
+
+
+@shipped
+def test_their_rnet_is_studied_where_its_second_output_is_logits() -> None:
+    x, network = photographs(5, 24), theirs()
+    network.softmax5_1 = nn.Identity()
+    site = fg.Site(fg.Classifier(Second(network), DOMAIN), "heads.conv2", x, "+1")
+    assert site.point == "heads.prelu3"
+    assert site.straight
+    with torch.no_grad():
+        torch.testing.assert_close(site.output(x), face_network.rnet()(DOMAIN.to_network(x)))
 
 
 @shipped
