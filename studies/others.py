@@ -4,9 +4,11 @@ MTCNN's R-Net, with the weights that facenet-pytorch ships, on the faces that sc
 ResNet and a ConvNeXt of transformers, trained here on MNIST. At some readings of each it is asked
 what the best filters can undo of known changes of images, and at one, fixed beforehand, a generator
 is trained with its transformer, and measured beside its null. That one is a convolution in the
-middle read behind the next, and of ConvNeXt a depthwise one, read where its block widens.
+middle, read behind the next or, of ConvNeXt, behind the block that follows it.
 
-    python studies/others.py --data ../shared/data/mnist
+    python studies/others.py --data ../shared/data/mnist --only R-Net
+    python studies/others.py --data ../shared/data/mnist --only ResNet --steps 400
+    python studies/others.py --data ../shared/data/mnist --only ConvNeXt --steps 200
 
 What was found is not asked again; trained networks are kept in the folder named by --kept.
 """
@@ -130,7 +132,7 @@ OTHERS = {
             (f"{BLOCK}.layers.0.dwconv", "activation"),
             (f"{BLOCK}.layers.0.dwconv", f"{BLOCK}.layers.0.act"),
         ),
-        studied=(f"{BLOCK}.layers.0.dwconv", f"{BLOCK}.layers.0.act"),
+        studied=(f"{BLOCK}.downsampling_layer.1", f"{BLOCK}.layers.0"),
         size=0.28,
     ),
 }
@@ -142,11 +144,13 @@ def main() -> None:
     parser.add_argument("--data", default="../shared/data/mnist", help="MNIST")
     parser.add_argument("--kept", type=Path, default=ROOT / "runs" / "others")
     parser.add_argument("--steps", type=int, default=600, help="of the transformers")
+    parser.add_argument("--only", nargs="+", choices=OTHERS, default=list(OTHERS))
     arguments = parser.parse_args()
     arguments.kept.mkdir(parents=True, exist_ok=True)
     found = recorded() or {"networks": {}}
     found["git"] = git_state()
-    for name, other in OTHERS.items():
+    for name in arguments.only:
+        other = OTHERS[name]
         data = faces() if other.faces else mnist(arguments.data)
         torch.manual_seed(runtime.derive_seed(SEED, "others", name))  # of the first weights
         network = fg.Classifier(other.make(), other.domain, data.classes)
