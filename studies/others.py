@@ -253,11 +253,12 @@ def rows_of(found: dict[str, Any]) -> Rows:
     names = ("compensation", "search_compensation", "repeatability", "image_change", "labels_kept")
     lines = []
     for name, part in found.get("networks", {}).items():
+        accuracy = MeasureRecord.model_validate(part["described"]["accuracy"])
         if "natural" not in part:
+            lines.append([name, _told(accuracy, 3), *["-"] * 7, "not measured"])
             continue
         one = part["natural"]
         measures = {k: MeasureRecord.model_validate(v) for k, v in one["measures"].items()}
-        accuracy = MeasureRecord.model_validate(part["described"]["accuracy"])
         cells = [_told(measures[key]) for key in names]
         where = [f"`{one['site']}`", str(one["steps"])]
         lines.append([name, _told(accuracy, 3), *where, *cells, verdict(measures)])
