@@ -16,7 +16,7 @@ from filtergan.benchmark.subject import Subject
 from filtergan.benchmark.trials import Trial, correct, packed, trained, unpacked
 from filtergan.images.dataset import Dataset
 
-LABELLED, STEPS, SEEDS = 100, 300, range(5)
+LABELLED, STEPS, SEEDS = 100, 200, range(5)
 FRESH = fg.CnnConfig(channels=(16, 32, 32), pool_after=(1, 2))
 
 

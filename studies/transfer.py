@@ -177,20 +177,15 @@ def settings() -> dict[str, Any]:
 
 
 def across_classes(run: OpenedRun, kept: Kept) -> dict[str, Any]:
-    """From five of MNIST's digits to the other five, and back, at a network that knows all ten."""
+    """From five of MNIST's digits to the other five, at a network that knows all ten."""
     site = run.gan(LATE).site
     natural = run.config.natural.model_copy(update={"steps": STEPS, "null_steps": NULL_STEPS})
     config = run.config.model_copy(update={"natural": natural})
     data = {name: of_classes(run.dataset, name, classes) for name, classes in CLASSES.items()}
-    own = {
-        name: kept.learned(name, site, images.train.images, config) for name, images in data.items()
-    }
-    others = {HIGH: LOW, LOW: HIGH}
-    parts = [
-        measured(kept, Target(name, site, data[name]), own[other], own[name])
-        for name, other in others.items()
-    ]
-    return joined(parts)
+    carried, own = (
+        kept.learned(name, site, images.train.images, config) for name, images in data.items()
+    )
+    return measured(kept, Target(HIGH, site, data[HIGH]), carried, own)
 
 
 def to_digits(run: OpenedRun, kept: Kept) -> dict[str, Any]:
