@@ -106,8 +106,9 @@ def test_a_site_of_any_geometry(
         "instance": [(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[dims - 1](o)],
         "layer": [nn.LayerNorm(list(shape))],
     }
-    if norm == "instance" and shape[1:].numel() == 1:
-        norm = "none"  # torch refuses it
+    alone = {"instance": shape[1:].numel(), "group": len(inputs) * shape.numel()}
+    if alone.get(norm) == 1:
+        norm = "none"  # torch refuses to normalise a single number
     own = [conv, *norms[norm], *([nn.GELU()] if activated else [])]
     network = nn.Sequential(*own, nn.Flatten(), nn.Linear(shape.numel(), 2)).double().eval()
     site = Site(network, "0", inputs)
