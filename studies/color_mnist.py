@@ -94,10 +94,14 @@ class ColourCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.drops = drops
-        for i, (before, after) in enumerate(zip((3, *channels), channels, strict=False), start=1):
-            setattr(self, f"conv{i}", nn.Conv2d(before, after, 3, padding=1, bias=False))
-            setattr(self, f"bn{i}", nn.BatchNorm2d(after))
-        self.last = nn.Linear(channels[-1] * 49, code)
+        first, second, third = channels
+        self.conv1 = nn.Conv2d(3, first, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.conv2 = nn.Conv2d(first, second, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(second)
+        self.conv3 = nn.Conv2d(second, third, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(third)
+        self.last = nn.Linear(third * 49, code)
         self.fc = nn.Linear(code, 10)
 
     def encode(self, x: Float[Tensor, "n 3 28 28"]) -> Float[Tensor, "n code"]:

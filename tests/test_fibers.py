@@ -18,7 +18,7 @@ from color_mnist import (
     palette,
     true_shares,
 )
-from scipy.stats import entropy, pearsonr, wasserstein_distance
+from scipy.stats import entropy, wasserstein_distance
 
 import filtergan as fg
 
@@ -81,7 +81,7 @@ def test_measures_of_colour_are_those_of_scipy() -> None:
     own = found[:, 0]
     told = fiber_measures.copied(own, found)["value"]
     by_hand = [
-        pearsonr(own[:, c].repeat_interleave(50), found[..., c].ravel())[0] for c in range(3)
+        np.corrcoef(own[:, c].repeat_interleave(50), found[..., c].ravel())[0, 1] for c in range(3)
     ]
     assert told == pytest.approx(np.mean(by_hand), abs=1e-5)
 

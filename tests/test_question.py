@@ -88,9 +88,10 @@ def test_the_ceiling_is_that_of_ceilings(answers: dict[str, Answer]) -> None:
 
 
 def test_what_does_not_arrive_at_the_layer_is_ignored() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten(), nn.Linear(48, 2)).eval()
+    conv = nn.Conv2d(3, 3, 1)
+    network = nn.Sequential(conv, nn.Flatten(), nn.Linear(48, 2)).eval()
     with torch.no_grad():
-        network[0].weight[:, 1:] = 0
+        conv.weight[:, 1:] = 0
     x, site = pictures(80, 3, 4, 4), Site(network, "0", pictures(2, 3, 4, 4), "conv")
     asked = [family("dropped", gain(1, 0.5, 0.5)), family("seen", gain(0.5, 1, 1))]
     found = ask(site, x[:40], x[40:], asked, SHORT)
