@@ -4,7 +4,6 @@ import re
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
+from programme import FILTERGAN
 from timing import Spread
 
-FILTERGAN = str(Path(sys.executable).with_name("filtergan"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SECONDS = 5  # of dragging
 ANSWERS, OPENINGS, GRIDS = 20, 5, 7

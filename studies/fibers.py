@@ -34,7 +34,7 @@ from filtergan.machine.files import load_tensors, save_tensors, write_atomic
 from filtergan.machine.provenance import git_state
 
 FOLDER = Path(__file__).parents[1] / "results" / "fibers"
-RECORD, FIGURE = FOLDER / "record.json", FOLDER / "fibers.png"
+RECORD = FOLDER / "record.json"
 TEST = 5000  # test images, of which accuracies are taken
 SUBJECT = "the subject, which drops it"
 SHOWN = (2, 5)  # images and samples of the figure
@@ -189,11 +189,6 @@ def figure(found: dict[str, dict[str, Tensor]]) -> Figure:
         words = textwrap.fill(name, 26)
         row[0].set_ylabel(words, rotation=0, ha="right", va="center", fontsize=6)
     return whole
-
-
-def recorded() -> dict[str, Any]:
-    """The committed record."""
-    return json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
 
 
 def rows_of(record: dict[str, Any]) -> Rows:

@@ -1,6 +1,5 @@
 """Tables of the study of metamers."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +82,6 @@ def directions_rows(found: dict[str, Any]) -> Rows:
             cells = [_shown(one[name], "3f" if "over" in name else "2f") for name in names]
             lines.append([site, KINDS[kind], *cells])
     return head, lines
-
-
-def recorded() -> dict[str, Any]:
-    """The record, if there is one."""
-    return json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
 
 
 def _shown(one: dict[str, Any] | None, form: str) -> str:

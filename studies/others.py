@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=OTHERS, default=list(OTHERS))
     arguments = parser.parse_args()
     arguments.kept.mkdir(parents=True, exist_ok=True)
-    found = recorded() or {"networks": {}}
+    found: dict[str, Any] = json.loads(RECORD.read_bytes()) if RECORD.exists() else {"networks": {}}
     found["git"] = git_state()
     for name in arguments.only:
         other = OTHERS[name]
@@ -168,11 +168,6 @@ def keep(found: dict[str, Any]) -> None:
     """Write the record."""
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
-
-
-def recorded() -> dict[str, Any]:
-    """The record; nothing where there is none."""
-    return json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
 
 
 def faces() -> Dataset:

@@ -207,9 +207,7 @@ def _large_layers(_: str) -> str:
     """`large_layers`: what the generator costs, over the size of its layer."""
     import large_layers
 
-    path = ROOT / large_layers.RECORD
-    head, lines = large_layers.rows_of(json.loads(path.read_bytes()) if path.exists() else {})
-    return _table(head, lines)
+    return _table(*large_layers.rows_of(_recorded(ROOT / large_layers.RECORD)))
 
 
 def _likeness(name: str) -> str:
@@ -238,32 +236,30 @@ def _symmetries(_: str) -> str:
     """`symmetries`: what of the affine fields is found on a plain and on a rotated network."""
     import symmetries
 
-    path = symmetries.RECORD
-    return _table(*symmetries.rows_of(json.loads(path.read_bytes()) if path.exists() else {}))
+    return _table(*symmetries.rows_of(_recorded(symmetries.RECORD)))
 
 
 def _fibers(name: str) -> str:
     """`fibers`, or `fibers/` with `subject_rows`, `pair_rows` or `asked_rows`."""
     import fibers
 
-    return _table(*getattr(fibers, name.partition("/")[2] or "rows_of")(fibers.recorded()))
+    rows = getattr(fibers, name.partition("/")[2] or "rows_of")
+    return _table(*rows(_recorded(fibers.RECORD)))
 
 
 def _transfer(name: str) -> str:
     """`transfer`: what carries over; `transfer/use`: fresh networks on few labelled images."""
     import transfer_tables
 
-    path = transfer_tables.RECORD
-    found = json.loads(path.read_bytes()) if path.exists() else {}
     rows = transfer_tables.use_of if name.endswith("/use") else transfer_tables.rows_of
-    return _table(*rows(found))
+    return _table(*rows(_recorded(transfer_tables.RECORD)))
 
 
 def _metamers(name: str) -> str:
     """`metamers/SITE`: sets of metamers by way; `/meant`, `/directions`: what else is told."""
     import metamer_tables
 
-    part, found = name.partition("/")[2], metamer_tables.recorded()
+    part, found = name.partition("/")[2], _recorded(metamer_tables.RECORD)
     if part in ("meant", "directions", "alone"):
         return _table(*getattr(metamer_tables, f"{part}_rows")(found))
     return _table(*metamer_tables.rows_of(found, part))
@@ -281,15 +277,14 @@ def _others(name: str) -> str:
     import others
 
     rows = others.ceiling_rows if name.endswith("/ceilings") else others.rows_of
-    return _table(*rows(others.recorded()))
+    return _table(*rows(_recorded(others.RECORD)))
 
 
 def _error_sets(_: str) -> str:
     """`error_sets`: accuracy and overlap of error sets, by what filters are made of."""
     import error_sets
 
-    path = error_sets.RECORD
-    return _table(*error_sets.rows_of(json.loads(path.read_bytes()) if path.exists() else {}))
+    return _table(*error_sets.rows_of(_recorded(error_sets.RECORD)))
 
 
 def _bench(name: str) -> str:
@@ -299,8 +294,7 @@ def _bench(name: str) -> str:
 
     _, device, table = name.split("/")
     path = ROOT / "results" / "benchmarks" / device / "record.json"
-    record = json.loads(path.read_bytes()) if path.exists() else {"parts": {}}
-    return _table(*getattr(summary, table)(record))
+    return _table(*getattr(summary, table)({"parts": {}} | _recorded(path)))
 
 
 def _evidence(name: str) -> str:
@@ -310,6 +304,11 @@ def _evidence(name: str) -> str:
     table, study, *site = name.split("/", 2)
     head, lines = getattr(evidence, table)(_records(study), *site)
     return _table(head, lines)
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """A record of one file; empty where there is none."""
+    return json.loads(path.read_bytes()) if path.exists() else {}
 
 
 def _over_seeds(values: list[float | None]) -> str:

@@ -28,8 +28,9 @@ def gates(found: Found) -> list[CheckRecord]:
     inverted, failure = None, "inversion no better than chance"
     if share is not None and low is not None and high is not None:
         # A null may do worse than nothing, if its training went wrong; nothing is then the bar.
-        inverted = share >= INVERTED and low > max(high, 0.0)
-        if low > max(high, 0.0):
+        bar = max(high, 0.0)
+        inverted = share >= INVERTED and low > bar
+        if low > bar:
             failure = "inversion fails at too many points"
         elif low > high:
             failure = "inversion no better than leaving images as they are"
