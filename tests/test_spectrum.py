@@ -6,12 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from filtergan import figures
-from filtergan.ceilings.spectrum import Forms, Spectrum, slope, spectrum_of
+from filtergan.ceilings.spectrum import Spectrum, spectrum_of
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 from filtergan.images.image_fields import KINDS, FieldSpace
 from filtergan.sites.convolution import convolve
 from filtergan.sites.site import Site
+from filtergan.spectra.forms import EachFilter, Forms, slope
+from filtergan.spectra.krylov import Together, along, gradient
+from filtergan.spectra.leading import leading
 
 SHORT = CeilingConfig(steps=5, batch=8, test_images=20)
 
@@ -49,6 +52,7 @@ def test_slopes_are_finite_differences() -> None:
     out = convolve(inputs, site.filters, site.bias, site.geometry)
     want = (site.answer(out + 1e-3) - site.answer(out - 1e-3)) / 2e-3
     found = slope(site, inputs)
+    assert found is not None
     assert ((found - want).abs() < 1e-2).float().mean() > 0.99  # but at the kinks
     torch.testing.assert_close(site.answer(out), site.respond(inputs))
 
@@ -58,7 +62,7 @@ def test_forms_are_those_of_a_plain_least_squares_problem(null: bool) -> None:
     """What a solution leaves, summed over images and places, one direction at a time."""
     site, x = plain(bias=True), pictures(6, 1, 8, 8)
     space = FieldSpace((1, 8, 8), ("gain", "flow"), grid=2)
-    forms = Forms.of(site, space, x, lambda _: None)
+    forms = Forms.of(site, space, EachFilter(site), x, lambda _: None)
     solution = torch.randn(5, 36, 12, generator=torch.Generator().manual_seed(0)).double()
     left = forms.residual(solution, null)
     for m in range(12):
@@ -68,8 +72,9 @@ def test_forms_are_those_of_a_plain_least_squares_problem(null: bool) -> None:
         change = change.roll(1, 0) if null else change
         inputs = site.input(x)
         filters = solution[:, :, m].float().reshape(site.filters.shape)
-        undone = slope(site, inputs) * convolve(inputs, filters)
-        there = slope(site, inputs) != 0
+        slopes = slope(site, inputs)
+        assert slopes is not None
+        undone, there = slopes * convolve(inputs, filters), slopes != 0
         want = (change - undone).square()[there].sum() + change.square()[~there].sum()
         assert float(left[m, m]) == pytest.approx(float(want), rel=1e-3)
 
@@ -97,7 +102,9 @@ def test_a_gain_alone_is_undone_exactly() -> None:
     assert found.ridge == 1e-5
     site = plain()
     inputs, want = site.input(x), -float(found.fields[0, 0]) * site.filters
-    undone, wanted = (slope(site, inputs) * convolve(inputs, f) for f in (found.filters[0], want))
+    slopes = slope(site, inputs)
+    assert slopes is not None
+    undone, wanted = (slopes * convolve(inputs, f) for f in (found.filters[0], want))
     assert float((undone - wanted).norm() / wanted.norm()) < 0.02
 
 
@@ -125,15 +132,95 @@ def test_the_figure_shows_every_direction() -> None:
     assert figures.png(figure).startswith(b"\x89PNG")
 
 
-def test_what_cannot_be_asked_is_refused() -> None:
+def eye(site: Site) -> Tensor:
+    """Every weight of the filters alone, as a change of filters."""
+    return torch.eye(site.filters.numel()).unflatten(1, site.filters.shape)
+
+
+def noise(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def groups() -> nn.Sequential:
+    """The first of its convolutions has two groups, and strides."""
+    first = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2)
+    return nn.Sequential(*first, nn.GELU(), nn.Conv2d(6, 3, 3), nn.Flatten(), nn.Linear(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("network", "layer", "point"),
+    [
+        (networks.make("plain"), "conv2", "activation"),
+        (networks.make("group norm"), "conv1", "conv2"),
+        (groups().eval(), "1", "3"),
+    ],
+)
+def test_changes_along_filters_and_their_gradients(
+    network: nn.Module, layer: str, point: str
+) -> None:
+    """Gradients are autograd's, and the way along is their transpose."""
+    x = pictures(3, *networks.SHAPE)
+    site = Site(network, layer, x, point)
+    inputs = site.input(x)
+    changes = 100 * noise(2, *site.filters.shape, seed=2)
+    moved = along(site, inputs, changes)
+    weights = noise(4, *moved.shape[1:], seed=3)
+    found = gradient(site, inputs, weights)
+    for own, got in zip(weights, found, strict=True):
+        filters = site.filters.clone().requires_grad_()
+        answer = site.respond(inputs, filters).flatten(1)
+        (want,) = torch.autograd.grad((answer * own).sum(), [filters])
+        torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-3)
+    one = torch.einsum("pnr,mnr->mp", moved, weights)
+    other = found.flatten(1) @ changes.flatten(1).mT
+    torch.testing.assert_close(one, other, rtol=0.03, atol=0.03 * float(other.abs().max()))
+
+
+def test_all_weights_together_are_every_filter_on_its_own() -> None:
+    """Where a response hangs on one filter alone, both ways solve the same problem."""
+    site, x, space = plain(bias=True), pictures(30, 1, 8, 8), FieldSpace((1, 8, 8), ("gain",), 2)
+    separate = Forms.of(site, space, EachFilter(site), x, lambda _: None)
+    together = Forms.of(site, space, Together(site, eye(site)), x, lambda _: None)
+    pairs = {"gram": torch.block_diag(*separate.gram)}
+    pairs |= {name: getattr(separate, name).flatten(0, 1) for name in ("cross", "null")}
+    for name, want in pairs.items():
+        got = getattr(together, name)[0]
+        torch.testing.assert_close(got, want, rtol=0.03, atol=0.03 * float(want.abs().max()))
+
+
+def test_the_krylov_space_finds_what_all_weights_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.nn.functional.avg_pool2d(pictures(300, *networks.SHAPE), 3, 1, 1)
+    site = Site(networks.make("plain"), "conv1", x[:2], "conv2")
+
+    def shares() -> Tensor:
+        return leading(site, x[:200], x[200:], ("gain", "flow"), 2, 6).shares
+
+    found = shares()
+    whole = Together(site, eye(site))
+    monkeypatch.setattr("filtergan.spectra.leading.krylov", lambda *_: whole)
+    torch.testing.assert_close(found, shares(), atol=0.03, rtol=0)
+    assert float(found[0]) > 0.9
+
+
+def test_a_reading_further_on_may_be_a_vector() -> None:
+    x = pictures(80, *networks.SHAPE)
+    site = Site(networks.make("plain"), "conv2", x[:2], "fc")
+    found = spectrum_of(site, x, x, ("gain",), 2, 2, SHORT)
+    assert found.shares.shape == (2,)
+    assert len(found.ceilings) == 2
+
+
+def test_what_cannot_be_asked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     x = pictures(40, *networks.SHAPE)
-    with pytest.raises(UserError, match="there is one at conv and at activation"):
-        spectrum_of(Site(networks.make("plain"), "conv1", x[:2], "norm2"), x, x)
-    with pytest.raises(UserError, match="mixes places or channels"):
-        spectrum_of(Site(networks.make("group norm"), "conv1", x[:2]), x, x, ("gain",), 2, 2)
+    site = Site(networks.make("plain"), "conv1", x[:2])
     with pytest.raises(UserError, match="needs four images"):
-        spectrum_of(Site(networks.make("plain"), "conv1", x[:2]), x, x[:2])
-    convs = nn.Conv2d(1, 300, 1), nn.Conv2d(300, 300, 3)
-    huge = nn.Sequential(*convs, nn.Flatten(), nn.Linear(10800, 2))
-    with pytest.raises(UserError, match="GiB"):
-        spectrum_of(Site(huge.eval(), "1", x[:2], "conv"), x, x)
+        spectrum_of(site, x, x[:2])
+    signals = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(12, 2))
+    with pytest.raises(UserError, match="convolutions have two"):
+        spectrum_of(Site(signals.eval(), "0", pictures(2, 1, 8)), x, x)
+    # With no memory for systems of single filters all are one, for which there is none as well.
+    monkeypatch.setattr("filtergan.spectra.leading.MEMORY", 0)
+    assert len(spectrum_of(site, x, x, ("gain",), 2, 2, SHORT).shares) == 2
+    monkeypatch.setattr("filtergan.spectra.krylov.MEMORY", 0)
+    with pytest.raises(UserError, match="coarser grid"):
+        spectrum_of(site, x, x, ("gain",), 2, 2, SHORT)

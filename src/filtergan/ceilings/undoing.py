@@ -10,13 +10,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.machine import runtime
-from filtergan.sites.convolution import Geometry, convolve
+from filtergan.sites.convolution import Geometry, convolve, unfolded
 from filtergan.sites.site import Site
 
 RIDGE = 1e-6  # of the mean variance of an unfolded site input
@@ -101,17 +100,6 @@ class System:
         mean = self.gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
         eye = torch.eye(self.gram.shape[1], dtype=self.gram.dtype, device=self.gram.device)
         return self.gram + (ridge * mean + 1e-12) * eye
-
-
-def unfolded(
-    inputs: Float[Tensor, "n i h w"], kernel: tuple[int, ...], geometry: Geometry
-) -> Float[Tensor, "n g d l"]:
-    """What each filter of a group sees at each of its places."""
-    mode = "constant" if geometry.mode == "zeros" else geometry.mode
-    padded = F.pad(inputs, geometry.padding, mode=mode) if geometry.padding else inputs
-    dilation, stride = (v if len(v) == 2 else 2 * v for v in (geometry.dilation, geometry.stride))
-    seen = F.unfold(padded, kernel, dilation, 0, stride)
-    return seen.unflatten(1, (geometry.groups, -1))
 
 
 def left(

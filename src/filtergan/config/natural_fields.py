@@ -17,9 +17,10 @@ class NaturalConfig(Frozen):
         128
     """
 
-    start: Literal["real", "paper"] = "real"
-    """What the generator starts from: the real filters, or the paper's generator of the same site,
-    which never saw them."""
+    start: Literal["real", "spectrum", "paper"] = "real"
+    """What the training starts from: the real filters and directions at random; the real filters
+    and the leading directions of the site's spectrum, with the fields that they undo; or the
+    paper's generator of the same site, which never saw the real filters."""
     latent: Annotated[tuple[Count, ...], Field(min_length=1)] = (6,)
     """Dimension of z: one for all sites of the recipe, or one for each in their order. No more than
     there are changes of image that filters can undo, which the spectrum of a site counts. What

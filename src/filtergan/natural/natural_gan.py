@@ -192,7 +192,7 @@ def joint_config(gan: GanConfig, natural: NaturalConfig, place: int = 0) -> Join
         (4, 'directed')
     """
     values = gan.model_dump() | {"natural": natural}
-    if natural.start == "real":
+    if natural.start != "paper":
         latent = natural.latent[place % len(natural.latent)]
         values |= {"start": "real", "head": "directed", "latent": latent}
     return JointConfig.model_validate(values)

@@ -47,6 +47,17 @@ class Geometry:
         return cls(conv.stride, tuple(sides), conv.dilation, conv.groups, conv.padding_mode)
 
 
+def unfolded(
+    inputs: Float[Tensor, "n i h w"], kernel: tuple[int, ...], geometry: Geometry
+) -> Float[Tensor, "n g d l"]:
+    """What each filter of a group sees at each of its places."""
+    mode = "constant" if geometry.mode == "zeros" else geometry.mode
+    padded = F.pad(inputs, geometry.padding, mode=mode) if geometry.padding else inputs
+    dilation, stride = (v if len(v) == 2 else 2 * v for v in (geometry.dilation, geometry.stride))
+    seen = F.unfold(padded, kernel, dilation, 0, stride)
+    return seen.unflatten(1, (geometry.groups, -1))
+
+
 def fastest(filters: tuple[int, ...], places: int, geometry: Geometry) -> Backend:
     """How filters of its own for every sample are best applied, by what was measured on a CPU.
 
