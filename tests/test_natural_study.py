@@ -289,6 +289,20 @@ def test_it_may_begin_with_the_papers_generator(both: Path) -> None:
     assert torch.equal(begun.draw(z), paper.draw(z))
 
 
+def test_it_may_begin_with_the_spectrum(both: Path) -> None:
+    run = RunDirectory.open(both)
+    first = Materials(run.config).dataset.train.pixels(slice(8))
+    drawn = []
+    for start in ("real", "spectrum"):
+        run.config = micro(recipe=("natural",), natural={"start": start})
+        materials = Materials(run.config)
+        materials.load_trained(run)
+        begun = natural._begun(run, materials, SiteName.parse(SITE), first, 0)
+        drawn.append(begun.draw(torch.tensor([[0.0] * begun.latent, [1.0] * begun.latent])))
+    assert torch.equal(drawn[0][0], drawn[1][0])
+    assert not torch.allclose(drawn[0][1], drawn[1][1])
+
+
 def test_without_the_papers_site_it_cannot() -> None:
     for change in ({"recipe": ["natural"]}, {"layer": ["conv2", "conv1/natural"]}):
         values = micro().model_dump() | change | {"natural": {"start": "paper"}}

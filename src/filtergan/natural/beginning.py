@@ -38,3 +38,4 @@ def begin_with_spectrum(gan: NaturalGAN, images: Rows, seed: int) -> None:
     with torch.no_grad():
         gan.generator.directions.copy_(scale * found.filters)
         gan.transformer.common.copy_(scale * found.fields)
+        gan.transformer.decode.weight.zero_()  # no fields of an image's own until it learns some

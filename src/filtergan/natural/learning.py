@@ -6,6 +6,7 @@ from filtergan.errors import UserError
 from filtergan.images.domain import as_pixels
 from filtergan.machine import telling
 from filtergan.machine.storage import RowsLike, rows_of
+from filtergan.natural.beginning import begin_with_spectrum
 from filtergan.natural.joint import train_jointly
 from filtergan.natural.natural_gan import NaturalGAN, joint_config
 from filtergan.natural.random_directions import PAIRS, random_directions
@@ -24,8 +25,9 @@ def learn(
 ) -> NaturalGAN:
     """Train a generator of a site's filters and the transformer that undoes it, and their null.
 
-    It begins with the real filters. A bar shows how far it is, also in a notebook that has
-    ipywidgets; without a terminal a line does, now and then.
+    It begins with the real filters, and with the leading directions of the spectrum where
+    `config.start` says so. A bar shows how far it is, also in a notebook that has ipywidgets;
+    without a terminal a line does, now and then.
 
     Args:
         site: Of a network of images.
@@ -59,6 +61,8 @@ def learn(
         raise UserError(f"There are {len(rows)} training images; give at least {PAIRS}.")
     first = as_pixels(rows[:FIRST]).to(site.filters.device)
     gan = NaturalGAN.new(site, site.input(first), joint_config(game, config), seed)
+    if config.start == "spectrum":
+        begin_with_spectrum(gan, rows, seed)
     with telling.progress(config.steps, f"generator of {gan.name}", "steps") as advance:
         gan = train_jointly(gan, rows, seed, on_step=advance)
     null = random_directions(gan, first, seed)

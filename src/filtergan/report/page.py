@@ -227,7 +227,11 @@ def _natural(config: StudyConfig) -> dict[str, str]:
     sites, natural = config.sites_of(NATURAL), config.natural
     if not sites:
         return {}
-    begin = "the real filters" if natural.start == "real" else "the paper's generator of the site"
+    begin = {
+        "real": "the real filters",
+        "spectrum": "the real filters and the leading directions of the spectrum",
+        "paper": "the paper's generator of the site",
+    }[natural.start]
     said = (
         f"For {listed([site.prose for site in sites])}, each on its own, a generator and a "
         "transformer of images were trained together, so that the transformer undoes in the image "

@@ -4,6 +4,8 @@ import torch
 
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.machine import runtime
+from filtergan.machine.storage import rows_of
+from filtergan.natural.beginning import begin_with_spectrum
 from filtergan.natural.joint import train_jointly
 from filtergan.natural.natural_gan import NULL, NaturalGAN, joint_config
 from filtergan.natural.random_directions import random_directions
@@ -35,11 +37,13 @@ def run(run: RunDirectory, materials: Materials) -> None:
 def _begun(
     run: RunDirectory, materials: Materials, name: SiteName, first: torch.Tensor, seed: int
 ) -> NaturalGAN:
-    """What the training begins with: the real filters, or the paper's generator of the site."""
+    """What the training begins with: the real filters, a spectrum, or the paper's generator."""
     site, config = materials.site(name), run.config
     inputs, place = site.input(first), config.sites_of(NATURAL).index(name)
     chosen = joint_config(config.gan, config.natural, place)
     gan = NaturalGAN.new(site, inputs, chosen, seed)
+    if config.natural.start == "spectrum":
+        begin_with_spectrum(gan, rows_of(materials.dataset.train.images), seed)
     if config.natural.start == "paper":
         paper = materials.gan(name.under(PAPER), run)
         gan.generator.load_state_dict(paper.generator.state_dict())
