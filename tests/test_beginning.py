@@ -34,9 +34,7 @@ def begun(site: fg.Site, images: Tensor, config: fg.NaturalConfig) -> NaturalGAN
     return gan
 
 
-def test_what_can_be_undone_wholly_is_undone_before_training(
-    site: fg.Site, images: Tensor
-) -> None:
+def test_what_can_be_undone_wholly_is_undone_before_training(site: fg.Site, images: Tensor) -> None:
     gan, x = begun(site, images, GAIN), images[:50]
     here, there = torch.zeros(50, 1), torch.full((50, 1), 0.5 * STEP)
     torch.testing.assert_close(gan.draw(here[:1])[0], site.filters)
