@@ -272,6 +272,14 @@ def _layers(_: str) -> str:
     return _table(*layers.rows_of(layers.found()))
 
 
+def _spectra(name: str) -> str:
+    """`spectra`: leading directions of sites; `spectra/limits`: beside what T undoes."""
+    import site_spectra
+
+    rows = site_spectra.limits_of if name.endswith("/limits") else site_spectra.rows_of
+    return _table(*rows(site_spectra.recorded()))
+
+
 def _others(name: str) -> str:
     """`others`: networks of others, at one reading each; `others/ceilings`: at several."""
     import others
@@ -343,6 +351,7 @@ TABLES = {
     "error_sets": _error_sets,
     "augment": _augment,
     "layers": _layers,
+    "spectra": _spectra,
     "symmetries": _symmetries,
     "fibers": _fibers,
     "others": _others,

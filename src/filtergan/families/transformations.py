@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from filtergan.errors import UserError
@@ -81,6 +80,8 @@ def spline_basis(length: int) -> Float[Tensor, "length 4"]:
 
     Source: scipy's CubicSpline.
     """
+    from scipy.interpolate import CubicSpline  # takes half a second to import
+
     knots = torch.linspace(0, length - 1, CONTROL_POINTS, dtype=torch.float64)
     basis = CubicSpline(knots.numpy(), torch.eye(CONTROL_POINTS).numpy(), bc_type="natural")
     return torch.tensor(basis(range(length)), dtype=torch.float32)

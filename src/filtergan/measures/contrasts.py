@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtr, stdtrit
 
 from filtergan.measures.definition import Measure
 from filtergan.runs.record import MeasureRecord
@@ -103,7 +103,9 @@ def difference(one: Estimate, base: Estimate) -> Difference:
         return Difference(value, math.nan, math.nan, math.nan)
     if variance == 0:
         return Difference(value, low, high, 1.0)
-    return Difference(value, low, high, float(2 * t.sf(abs(value) / math.sqrt(variance), freedom)))
+    return Difference(
+        value, low, high, float(2 * stdtr(freedom, -abs(value) / math.sqrt(variance)))
+    )
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -131,5 +133,5 @@ def _satterthwaite(parts: Sequence[tuple[float, float | int]]) -> float:
 def _interval(value: float, variance: float, freedom: float) -> tuple[float, float]:
     if math.isnan(variance):
         return math.nan, math.nan
-    half = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(variance)
     return value - half, value + half

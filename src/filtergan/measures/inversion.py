@@ -5,7 +5,6 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.stats import rankdata
 from torch import Tensor
 
 from filtergan.measures.definition import Measure
@@ -166,4 +165,6 @@ def _pearson(one: Float[Tensor, "m d"], other: Float[Tensor, "m d"]) -> Float[Te
 
 
 def _ranks(values: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
+    from scipy.stats import rankdata  # takes half a second to import
+
     return torch.from_numpy(np.asarray(rankdata(values.numpy(), axis=1), dtype=np.float64))

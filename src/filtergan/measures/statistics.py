@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
-from scipy.stats import bootstrap
 from torch import Tensor
 
 CELLS = 4_000_000
@@ -63,6 +62,8 @@ def interval(
     if size < 2:
         return math.nan, math.nan
     if statistic == "mean":
+        from scipy.stats import bootstrap  # takes half a second to import
+
         found = bootstrap(
             (np.bincount(member, array), np.bincount(member)),
             lambda total, members, axis: total.sum(axis) / members.sum(axis),
