@@ -25,7 +25,7 @@ ROWS = (
     ("pooled_accuracy_k1", "pooled, nothing re-trained, K = 1", "", ""),
     ("pooled_accuracy_k2", "K = 2", "", ""),
     ("pooled_accuracy_k5", "K = 5", "", ""),
-    ("pooled_accuracy_k10", "K = 10", "", ""),
+    ("pooled_accuracy_k10", "pooled, nothing re-trained, K = 10", "", ""),
     ("pooled_accuracy_k20", "K = 20", "", ""),
     ("pooled_retrained_accuracy", "draws pooled, later layers re-trained", "0.982", "≥ 0.990"),
     ("real_retrained_accuracy", "control: real filters, re-trained alike", "", ""),
@@ -44,6 +44,15 @@ ROWS = (
     ("compensation_null", "its null: random changes of the filters", "", "beside it"),
     ("image_change", "traversals: median image change", "", "≥ 0.15"),
     ("labels_kept", "traversals: labels kept", "“irrelevant for the task”", "≥ 0.95"),
+)
+
+CONTROLS = (
+    "pooled_accuracy_k10",
+    "pooled_retrained_accuracy",
+    "real_retrained_accuracy",
+    "noise_matched_retrained_accuracy",
+    "pooled_retrained_gain",
+    "nearest_real_distance",
 )
 
 
@@ -92,8 +101,20 @@ def _site(name: str) -> str:
     return _table(["", *head], [[line[0], *line[3:]] for line in lines])
 
 
+def _controls(name: str) -> str:
+    """`controls/STUDY`: pooled draws and copies of filters beside their controls, at every site."""
+    records = _records(name.partition("/")[2])
+    words = {measure: said for measure, said, _, _ in ROWS}
+    lines = [
+        [site, words[measure], *(_shown(r.sites[site].measures.get(measure), measure) for r in records)]
+        for site in records[0].sites
+        for measure in CONTROLS
+    ]
+    return _table(["site", "", *(f"seed {record.seed}" for record in records)], lines)
+
+
 def _undone(name: str) -> str:
-    """`natural/STUDY/SITE`, or `ceilings/STUDY`."""
+    """`natural/STUDY/SITE`, `ceilings/STUDY` or `shares/STUDY`."""
     import undone
 
     table, study, *site = name.split("/", 2)
@@ -335,6 +356,8 @@ TABLES = {
     "natural": _undone,
     "found": _found,
     "ceilings": _undone,
+    "shares": _undone,
+    "controls": _controls,
     "cost": _cost,
     "variants": _variants,
     "ablations": _ablations,

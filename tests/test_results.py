@@ -4,6 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import undone
+
+from filtergan.runs.reading import read_record
+from filtergan.runs.record import MeasureRecord, Record
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -18,3 +23,40 @@ def test_figures_shown_are_committed() -> None:
             if line.startswith("!["):
                 figure = line.rpartition("(")[2].rstrip(")")
                 assert (page.parent / figure).is_file(), figure
+
+
+def records(study: str) -> list[Record]:
+    return [read_record(path.parent) for path in sorted((ROOT / "results" / study).glob("*/record.json"))]
+
+
+def shown(one: MeasureRecord | None, _: str) -> str:
+    return "-" if one is None else str(one)
+
+
+def test_ceilings_are_told_over_seeds() -> None:
+    found = records("mnist_natural")
+    head, lines = undone.ceilings(found, shown)
+    place, row = head.index("conv4@bn5"), next(line for line in lines if line[0] == "slant 0.2")
+    each = [r.sites["conv4@bn5/natural"].ceilings["slant 0.2"].compensation for r in found]
+    value, null = row[place].split("; null ")
+    assert value == "{:.2f} to {:.2f}".format(*(f([one.value for one in each]) for f in (min, max)))
+    assert null == "{:.2f} to {:.2f}".format(*(f([one.null for one in each]) for f in (min, max)))
+    # Of one seed, its interval.
+    assert undone.ceilings(found[:1], shown)[1][0][place] == str(
+        found[0].sites["conv4@bn5/natural"].ceilings["brightness x0.7"].compensation
+    )
+    assert undone.shares(found[:1], shown)[1][0][place] == str(
+        found[0].sites["conv4@bn5/natural"].ceilings["brightness x0.7"].share
+    )
+
+
+def test_every_compensation_has_its_ceiling_and_its_sites_goal() -> None:
+    found = records("mnist_natural")
+    for name, goal in (("conv4@bn5/natural", "≥ 0.8"), ("conv2@activation/natural", "≥ 0.85")):
+        _, lines = undone.natural(found, name, shown)
+        assert lines[0][1] == goal
+        assert lines[1][0].startswith("best ceiling")
+        for record, cell in zip(found, lines[1][2:], strict=True):
+            known = record.sites[name].ceilings
+            best = max(known, key=lambda kind: known[kind].compensation.value)
+            assert cell == f"{best}: {known[best].compensation}"

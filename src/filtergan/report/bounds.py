@@ -78,13 +78,24 @@ def best_known(ceilings: Mapping[str, CeilingRecord]) -> str | None:
     Args:
         ceilings: Of one site.
     """
-    known = {n: c.compensation for n, c in ceilings.items() if c.compensation.value is not None}
-    if not known:
+    order = by_compensation(ceilings)
+    if not order:
         return None
-    order = sorted(known, key=lambda name: known[name].value or 0.0)
+    known = {name: one.compensation for name, one in ceilings.items()}
     best, worst = order[-1], order[0]
     said = f"Of known changes of images, filters can undo {best} most: {_sentence(known[best])}"
     return said + (f"; {worst} least: {_sentence(known[worst])}." if worst != best else ".")
+
+
+def by_compensation(ceilings: Mapping[str, CeilingRecord]) -> list[str]:
+    """Names of the changes of images, those first that filters undo worst.
+
+    Args:
+        ceilings: Of one site.
+    """
+    values = {name: one.compensation.value for name, one in ceilings.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    return sorted(known, key=known.__getitem__)
 
 
 def told(one: MeasureRecord) -> tuple[str, str]:
