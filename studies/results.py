@@ -308,6 +308,13 @@ def _error_sets(_: str) -> str:
     return _table(*error_sets.rows_of(_recorded(error_sets.RECORD)))
 
 
+def _family_steps(_: str) -> str:
+    """`family_steps`: how near the latents' steps come to known changes, at each site."""
+    import family_steps
+
+    return _table(*family_steps.rows_of(_recorded(family_steps.RECORD)))
+
+
 def _bench(name: str) -> str:
     """`bench/DEVICE/targets`, `bench/DEVICE/convolutions` or `bench/DEVICE/machines`."""
     sys.path.append(str(ROOT / "benchmarks"))
@@ -319,7 +326,7 @@ def _bench(name: str) -> str:
 
 
 def _evidence(name: str) -> str:
-    """`families/STUDY/SITE`, `gates/STUDY`, `claims/STUDY` or `latents/STUDY/SITE`."""
+    """`families/STUDY/SITE`, `gates/STUDY`, `claims/STUDY`, `readings/STUDY`, `latents/STUDY/SITE`."""
     import evidence
 
     table, study, *site = name.split("/", 2)
@@ -364,6 +371,7 @@ TABLES = {
     "planted": _planted,
     "large_layers": _large_layers,
     "error_sets": _error_sets,
+    "family_steps": _family_steps,
     "augment": _augment,
     "layers": _layers,
     "symmetries": _symmetries,
@@ -376,6 +384,7 @@ TABLES = {
     "families": _evidence,
     "gates": _evidence,
     "claims": _evidence,
+    "readings": _evidence,
     "latents": _evidence,
 }
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import evidence
 import undone
 
 from filtergan.runs.reading import read_record
@@ -60,3 +61,21 @@ def test_every_compensation_has_its_ceiling_and_its_sites_goal() -> None:
             known = record.sites[name].ceilings
             best = max(known, key=lambda kind: known[kind].compensation.value)
             assert cell == f"{best}: {known[best].compensation}"
+
+
+def test_sentences_over_readings_are_told_of_committed_measures() -> None:
+    found = records("mnist_natural")
+    head, lines = evidence.readings(found)
+    assert len(head) == 1 + len(found)
+    said = [line[0] for line in lines if line[0].startswith("**")]
+    assert said[0].startswith("**conv4 read at activation (natural) ignores low-level")
+    assert said[1].startswith("**conv4 read at bn5 (natural) ignores high-level")
+    explained = next(line for line in lines if line[0].startswith("brightness and stroke width"))
+    for record, cell in zip(found, explained[1:], strict=True):
+        early, late = (
+            record.sites[f"conv4@{point}/natural"].measures["explained_photometric_width"].value
+            for point in ("activation", "bn5")
+        )
+        assert early is not None
+        assert late is not None
+        assert f": {early - late:.2f} (" in cell
