@@ -1,4 +1,4 @@
-"""The natural recipe: what its training takes, a traversal that is one pass of T, and what bounds it."""
+"""The natural recipe: what its training takes, a pass of T as a traversal, and what bounds it."""
 
 import dataclasses
 import time

@@ -38,7 +38,8 @@ def main() -> None:
     found = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     for path in parser.parse_args().runs:
         run = fg.open_run(path)
-        found[key_of(path)] = {"git": git_state(), "sites": {name: sites(run, name) for name in run.sites}}
+        of_sites = {name: sites(run, name) for name in run.sites}
+        found[key_of(path)] = {"git": git_state(), "sites": of_sites}
         RECORD.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
     for line in rows_of(found)[1]:

@@ -1,4 +1,4 @@
-"""Are known changes of images among what a generator's latents do? (docs/results/natural.md)
+"""Are known changes of images among what a generator's latents do?
 
 For each family the step of latents is sought at which T comes nearest to it, at every natural site
 of some runs; what is found already is not sought again. The answers stand in
@@ -66,7 +66,8 @@ def rows_of(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     for run, site in sites:
         where = f"{run} {site.partition('/')[0]}".strip()
         head += [f"{where}: share", "undone"]
-    return head, [[n, *(c for steps in sites.values() for c in _cells(steps.get(n)))] for n in names]
+    found_at = list(sites.values())
+    return head, [[n, *(c for steps in found_at for c in _cells(steps.get(n)))] for n in names]
 
 
 def _cells(one: Mapping[str, Any] | None) -> list[str]:

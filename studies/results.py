@@ -101,14 +101,14 @@ def _site(name: str) -> str:
     return _table(["", *head], [[line[0], *line[3:]] for line in lines])
 
 
-def _controls(name: str) -> str:
+def _controls(table: str) -> str:
     """`controls/STUDY`: pooled draws and copies of filters beside their controls, at every site."""
-    records = _records(name.partition("/")[2])
+    records = _records(table.partition("/")[2])
     words = {measure: said for measure, said, _, _ in ROWS}
     lines = [
-        [site, words[measure], *(_shown(r.sites[site].measures.get(measure), measure) for r in records)]
+        [site, words[name], *(_shown(r.sites[site].measures.get(name), name) for r in records)]
         for site in records[0].sites
-        for measure in CONTROLS
+        for name in CONTROLS
     ]
     return _table(["site", "", *(f"seed {record.seed}" for record in records)], lines)
 
@@ -326,7 +326,7 @@ def _bench(name: str) -> str:
 
 
 def _evidence(name: str) -> str:
-    """`families/STUDY/SITE`, `gates/STUDY`, `claims/STUDY`, `readings/STUDY`, `latents/STUDY/SITE`."""
+    """`gates`, `claims` or `readings` with `/STUDY`, `families` or `latents` with `/STUDY/SITE`."""
     import evidence
 
     table, study, *site = name.split("/", 2)

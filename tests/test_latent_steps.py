@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import family_steps
+import games
 import pytest
 import torch
 from commands import command
@@ -12,7 +13,6 @@ from configs import micro
 from test_natural import new
 from torch import Tensor
 
-import games
 from filtergan import study
 from filtergan.ceilings.latent_steps import LatentStep, nearest_steps
 from filtergan.config.ceiling_fields import CeilingConfig
@@ -34,7 +34,7 @@ def planted(*, with_null: bool = True) -> NaturalGAN:
     gan = new(site, pictures()[:20])
     null = new(site, pictures()[:20])
     fields = gan.transformer.space.channels
-    gain = sum(count for kind, count in fields.items() if kind == "flow")  # it comes behind the flow
+    gain = sum(count for kind, count in fields.items() if kind == "flow")  # behind it
     with torch.no_grad():
         for one in (gan, null):
             one.transformer.decode.weight.zero_()
@@ -109,4 +109,4 @@ def test_the_table(steps: dict[str, LatentStep]) -> None:
     head, lines = family_steps.rows_of(found)
     assert head == ["change of images", "conv2@activation: share", "undone"]
     assert lines[0][0] == DIMMED
-    assert lines[0][1].startswith("1.00 (1.00 to 1.00); null ")
+    assert lines[0][1].startswith("1.00; null ")

@@ -71,20 +71,29 @@ def test_the_ceiling_is_that_of_the_family_that_explains_most():
     assert ceiling_of({"width": None, "affine": float("nan")}, known) is None
 
 
+def known(value):
+    assert value is not None
+    return value
+
+
 @pytest.mark.parametrize("study", ["mnist_natural", "mnist_both", "digits", "faces"])
 def test_committed_sentences_are_those_of_their_numbers(study):
     """Every sentence of a record is what its measures say, ceilings included."""
     for path in (RESULTS / study).glob("seed*/record.json"):
         for site in read_record(path.parent).sites.values():
             for latent in site.latents:
+                shifts = {
+                    name: (known(value), known(low), known(high))
+                    for name, (value, low, high) in latent.shifts.items()
+                }
                 evidence = LatentEvidence(
                     name=latent.name,
                     radius=4.0,
-                    shifts=latent.shifts,
-                    explained={k: math.nan if v is None else v for k, v in latent.explained.items()},
-                    labels_kept=math.nan if latent.labels_kept is None else latent.labels_kept,
-                    compensation=latent.compensation,
-                    compensation_null=site.measures["compensation"].null,
+                    shifts=shifts,
+                    explained={name: known(share) for name, share in latent.explained.items()},
+                    labels_kept=known(latent.labels_kept),
+                    compensation=known(latent.compensation),
+                    compensation_null=known(site.measures["compensation"].null),
                     failures=failures(site.measures),
                     ceiling=ceiling_of(latent.explained, site.ceilings),
                 )

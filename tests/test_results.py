@@ -27,11 +27,21 @@ def test_figures_shown_are_committed() -> None:
 
 
 def records(study: str) -> list[Record]:
-    return [read_record(path.parent) for path in sorted((ROOT / "results" / study).glob("*/record.json"))]
+    paths = sorted((ROOT / "results" / study).glob("*/record.json"))
+    return [read_record(path.parent) for path in paths]
 
 
 def shown(one: MeasureRecord | None, _: str) -> str:
     return "-" if one is None else str(one)
+
+
+def known(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def between(values: list[float]) -> str:
+    return f"{min(values):.2f} to {max(values):.2f}"
 
 
 def test_ceilings_are_told_over_seeds() -> None:
@@ -40,8 +50,8 @@ def test_ceilings_are_told_over_seeds() -> None:
     place, row = head.index("conv4@bn5"), next(line for line in lines if line[0] == "slant 0.2")
     each = [r.sites["conv4@bn5/natural"].ceilings["slant 0.2"].compensation for r in found]
     value, null = row[place].split("; null ")
-    assert value == "{:.2f} to {:.2f}".format(*(f([one.value for one in each]) for f in (min, max)))
-    assert null == "{:.2f} to {:.2f}".format(*(f([one.null for one in each]) for f in (min, max)))
+    assert value == between([known(one.value) for one in each])
+    assert null == between([known(one.null) for one in each])
     # Of one seed, its interval.
     assert undone.ceilings(found[:1], shown)[1][0][place] == str(
         found[0].sites["conv4@bn5/natural"].ceilings["brightness x0.7"].compensation
@@ -58,9 +68,9 @@ def test_every_compensation_has_its_ceiling_and_its_sites_goal() -> None:
         assert lines[0][1] == goal
         assert lines[1][0].startswith("best ceiling")
         for record, cell in zip(found, lines[1][2:], strict=True):
-            known = record.sites[name].ceilings
-            best = max(known, key=lambda kind: known[kind].compensation.value)
-            assert cell == f"{best}: {known[best].compensation}"
+            ceilings = record.sites[name].ceilings
+            best = max(ceilings, key=lambda kind: known(ceilings[kind].compensation.value))
+            assert cell == f"{best}: {ceilings[best].compensation}"
 
 
 def test_sentences_over_readings_are_told_of_committed_measures() -> None:
@@ -73,9 +83,9 @@ def test_sentences_over_readings_are_told_of_committed_measures() -> None:
     explained = next(line for line in lines if line[0].startswith("brightness and stroke width"))
     for record, cell in zip(found, explained[1:], strict=True):
         early, late = (
-            record.sites[f"conv4@{point}/natural"].measures["explained_photometric_width"].value
+            known(
+                record.sites[f"conv4@{point}/natural"].measures["explained_photometric_width"].value
+            )
             for point in ("activation", "bn5")
         )
-        assert early is not None
-        assert late is not None
         assert f": {early - late:.2f} (" in cell

@@ -87,7 +87,8 @@ def describe(evidence: LatentEvidence) -> str:
     if families := _families(evidence.explained):
         parts.append(families)
     if not math.isnan(evidence.compensation):
-        beside = "" if evidence.ceiling is None else " (ceiling of {} {:.2f})".format(*evidence.ceiling)
+        ceiling = evidence.ceiling
+        beside = f" (ceiling of {ceiling[0]} {ceiling[1]:.2f})" if ceiling else ""
         parts.append(f"undone {evidence.compensation:.2f}{beside}")
     if not math.isnan(evidence.labels_kept):
         parts.append(f"labels kept {evidence.labels_kept:.2f}")
