@@ -1,7 +1,14 @@
 """The tables of RESULTS.md that the records of `make bench` fill."""
 
 import math
+from pathlib import Path
 from typing import Any
+
+from programme import costs
+
+from filtergan.runs.reading import read_record
+
+RESULTS = Path(__file__).parents[1] / "results"
 
 Record = dict[str, Any]
 Line = list[str]
@@ -151,7 +158,23 @@ def _natural(found: Record) -> list[Line]:
             f"{one['plenoptic_missed']} of {points} points",
             faster >= 1000,
         ),
+        *_bounds(found),
     ]
+
+
+def _bounds(found: Record) -> list[Line]:
+    """What records from before these were measured do not tell."""
+    lines = []
+    if (mib := found.get("peak_mib")) is not None:
+        goal, gib = "≤ 2 GiB", mib / 1024
+        lines.append(_row("their training's peak memory", "-", goal, f"{gib:.2f} GiB", gib <= 2))
+    for key, what, most in (
+        ("ceilings_seconds", "ceilings of all families, conv4", 60),
+        ("spectrum_seconds", "spectrum, conv4", 120),
+    ):
+        if (seconds := found.get(key)) is not None:
+            lines.append(_row(what, "-", f"≤ {most} s", f"{seconds:.0f} s", seconds <= most))
+    return lines
 
 
 def _augmentation(found: Record) -> list[Line]:
@@ -209,16 +232,29 @@ def _start_up(found: Record) -> list[Line]:
 
 
 def _demo(found: Record) -> list[Line]:
-    minutes = found["minutes"]
-    return [_row("the demo's study", "-", "≤ 3 minutes", f"{minutes:.1f}", minutes <= 3)]
+    minutes, told, _ = _whole(found, "digits")
+    return [_row("the demo's study", told, "≤ 3 minutes", f"{minutes:.1f}", minutes <= 3)]
 
 
 def _mnist(found: Record) -> list[Line]:
-    minutes, gib = found["minutes"], found["peak_mib"] / 1024
+    minutes, told, gib = _whole(found, "mnist_both")
     return [
-        _row("the whole `mnist` study", "-", "≤ 40 minutes", f"{minutes:.1f}", minutes <= 40),
-        _row("its peak memory", "-", "≤ 2 GiB", f"{gib:.2f} GiB", gib <= 2),
+        _row("the whole `mnist` study", told, "≤ 40 minutes", f"{minutes:.1f}", minutes <= 40),
+        _row("its peak memory", told, "≤ 2 GiB", f"{gib:.2f} GiB", gib <= 2),
     ]
+
+
+def _whole(found: Record, study: str) -> tuple[float, str, float]:
+    """Minutes of a study with all its stages, of which run they are told, and its peak in GiB.
+
+    A measurement from before there was the natural recipe gives way to the committed study.
+    """
+    if "natural" in found["stages"]:
+        return found["minutes"], "-", found["peak_mib"] / 1024
+    kept = costs(read_record(RESULTS / study / "seed0"))
+    minutes = sum(kept["stages"].values()) / 60
+    threads = "1 thread" if kept["threads"] == 1 else f"{kept['threads']} threads"
+    return minutes, f"the stages of `results/{study}`, {threads}", kept["peak_mib"] / 1024
 
 
 def _pages(found: Record) -> list[Line]:

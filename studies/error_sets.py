@@ -4,7 +4,8 @@ A generator of weights may but copy what it was trained on, which accuracy does 
 each site's generator stand what anyone can make of W without one: noise on it, of two sizes; and
 of the draws: their mean, and a Gaussian of each weight on its own. The overlap is that of the test
 images a network gets wrong with those that the real one does (shared over all), its null that of
-as many errors drawn at random. The answers stand in results/error_sets/record.json.
+as many errors drawn at random. The answers stand in results/error_sets/record.json, by the last two
+folders of a run, such as mnist_natural/seed0: one preset serves several studies.
 
     python studies/error_sets.py RUN [RUN ...]
 """
@@ -37,12 +38,17 @@ def main() -> None:
     found = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     for path in parser.parse_args().runs:
         run = fg.open_run(path)
-        key = f"{run.config.preset}/seed{run.config.seed}"
-        found[key] = {"git": git_state(), "sites": {name: sites(run, name) for name in run.sites}}
+        of_sites = {name: sites(run, name) for name in run.sites}
+        found[key_of(path)] = {"git": git_state(), "sites": of_sites}
         RECORD.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
     for line in rows_of(found)[1]:
         print(" | ".join(line))
+
+
+def key_of(path: Path) -> str:
+    """What a run is called in the record: by its folder and that of its study."""
+    return "/".join(path.resolve().parts[-2:])
 
 
 @torch.no_grad()

@@ -1,11 +1,15 @@
 """Tables of RESULTS.md on what traversals are worth: families, gates, claims, latents."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
+from filtergan.config.site_names import NATURAL, PLAIN, SiteName
 from filtergan.families.catalogue import explained
+from filtergan.measures.claims import TOLERANCE, Less, SiteFound, concluded
+from filtergan.measures.contrasts import difference, pool
 from filtergan.measures.gates import findings, is_invariance, value_of
 from filtergan.measures.gates import gates as tests
-from filtergan.runs.record import CheckRecord, ConditionRecord, Found, Record
+from filtergan.runs.record import CheckRecord, ClaimRecord, ConditionRecord, Found, Record
 
 Rows = tuple[list[str], list[list[str]]]
 
@@ -51,15 +55,59 @@ def gates(records: Sequence[Record]) -> Rows:
 
 def claims(records: Sequence[Record]) -> Rows:
     """The paper's two sentences: their verdicts, and every condition."""
+    return _decided(records, [record.claims or {} for record in records])
+
+
+def readings(records: Sequence[Record]) -> Rows:
+    """The same over the readings of each layer, the layer's own activation and a later one.
+
+    Records made before this was asked do not tell it. It is told of their measures with intervals,
+    since shares of every point are not kept: at equal image change where that of both sites is.
+    """
+    return _decided(records, [_over_readings(record) for record in records])
+
+
+def _decided(records: Sequence[Record], claims: Sequence[Mapping[str, ClaimRecord]]) -> Rows:
     lines = []
-    for name, claim in (records[0].claims or {}).items():
-        of_seeds = [record.claims[name] for record in records if record.claims]
+    for name, claim in claims[0].items():
+        of_seeds = [one[name] for one in claims if name in one]
         verdicts = (f"**{one.verdict}**" for one in of_seeds)
         lines.append([f"**{claim.sentence}**", *verdicts])
         for number, condition in enumerate(claim.conditions):
             conditions = [one.conditions[number] for one in of_seeds]
             lines.append([condition.says, *(_met(condition) for condition in conditions)])
     return ["", *_seeds(records)], lines
+
+
+def _over_readings(record: Record) -> dict[str, ClaimRecord]:
+    sites = [name for name in map(SiteName.parse, record.sites) if name.recipe == NATURAL]
+    found = {}
+    for layer in dict.fromkeys(name.layer for name in sites):
+        at_once = [name for name in sites if name.layer == layer and name.point == PLAIN]
+        later = [name for name in sites if name.layer == layer and name.point != PLAIN]
+        if at_once and later:
+            early, late = _site(record, at_once[0]), _site(record, later[0])
+            less = (
+                _less(early, late, f"explained_{kind}")
+                for kind in ("photometric_width", "photometric_affine_width")
+            )
+            decided = concluded(early, late, *less)
+            found |= {f"{key} at {layer}": claim for key, claim in decided.items()}
+    return found
+
+
+def _site(record: Record, name: SiteName) -> SiteFound:
+    site = record.sites[name]
+    return SiteFound(name, site.verdict, site.measures, site.references)
+
+
+def _less(early: SiteFound, late: SiteFound, measure: str) -> Less:
+    """A measure at one site less at another; nothing where their images change unequally."""
+    changes = [value_of(site.found, "image_change") or math.nan for site in (early, late)]
+    if not abs(math.log(changes[0] / changes[1])) <= math.log1p(TOLERANCE):
+        return math.nan, (math.nan, math.nan)
+    found = difference(*(pool([site.found[measure]]) for site in (early, late)))
+    return found.value, (found.low, found.high)
 
 
 def latents(records: Sequence[Record], name: str) -> Rows:

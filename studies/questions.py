@@ -17,7 +17,7 @@ from typing import Any
 
 import filtergan as fg
 from filtergan import study
-from filtergan.ceilings.question import Answer, judged
+from filtergan.ceilings.question import Answer, Verdict, judged
 from filtergan.config.presets import preset
 from filtergan.config.site_names import SiteName
 from filtergan.families.catalogue import plantable
@@ -75,7 +75,7 @@ def told(answer: Answer) -> dict[str, Any]:
         "labels_kept": answer.labels_kept,
     }
     values = {name: part.model_dump(mode="json") for name, part in parts.items()}
-    return {"family": answer.ceiling.family} | values
+    return {"family": answer.ceiling.family, "arrived": answer.arrived} | values
 
 
 def table(found: Mapping[str, Mapping[str, Any]], reading: str = "activation") -> list[list[str]]:
@@ -93,20 +93,36 @@ def table(found: Mapping[str, Mapping[str, Any]], reading: str = "activation") -
             kinds[kind] = None
             for name, one in entry["answers"].items():
                 cells.setdefault((name, kind), []).append(one)
-    names = list(dict.fromkeys(name for name, _ in cells))
-    networks = ("of a plain network" if k == "none" else f"of one with {k}" for k in kinds)
-    head = ["asked", *networks]
-    return [head, *([n, *(_cell(cells.get((n, k), [])) for k in kinds)] for n in names)]
+    head = ["asked"]
+    for kind in kinds:
+        network = "of a plain network" if kind == "none" else f"of one with {kind}"
+        head += [network, "labels kept"]
+    names = dict.fromkeys(name for name, _ in cells)
+    return [head, *([n, *(c for k in kinds for c in _cells(cells.get((n, k), [])))] for n in names)]
 
 
-def _cell(answers: Sequence[Mapping[str, Any]]) -> str:
-    """Verdicts of all seeds, counted where they differ; what is passed on, and the ceilings."""
+def _cells(answers: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Verdicts of all seeds, counted where they differ; what is passed on, and the ceilings.
+
+    Then the share of labels kept, with its interval and that under exchanged filters.
+    """
     if not answers:
-        return "-"
-    said = Counter(judged(_ends(one["ceiling"]), _ends(one["passed"])) for one in answers)
+        return "-", "-"
+    said = Counter(verdict_of(one) for one in answers)
     words = ", ".join(f"{n} {word}" if len(said) > 1 else word for word, n in said.items())
     passed, ceilings = (_values(answers, part) for part in ("passed", "ceiling"))
-    return f"**{words}** {passed} ({ceilings})"
+    kept = ", ".join(_kept(one["labels_kept"]) for one in answers)
+    return f"**{words}** {passed} ({ceilings})", kept
+
+
+def verdict_of(one: Mapping[str, Any]) -> Verdict:
+    """What `Answer.verdict` says, of what `told` kept of it."""
+    return judged(_ends(one["ceiling"]), _ends(one["passed"]), one.get("arrived"))
+
+
+def _kept(one: Mapping[str, Any]) -> str:
+    low, high = one["ci95"]
+    return f"{one['value']:.3f} ({low:.3f} to {high:.3f}); null {one['null']:.3f}"
 
 
 def _values(answers: Sequence[Mapping[str, Any]], part: str) -> str:

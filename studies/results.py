@@ -25,7 +25,7 @@ ROWS = (
     ("pooled_accuracy_k1", "pooled, nothing re-trained, K = 1", "", ""),
     ("pooled_accuracy_k2", "K = 2", "", ""),
     ("pooled_accuracy_k5", "K = 5", "", ""),
-    ("pooled_accuracy_k10", "K = 10", "", ""),
+    ("pooled_accuracy_k10", "pooled, nothing re-trained, K = 10", "", ""),
     ("pooled_accuracy_k20", "K = 20", "", ""),
     ("pooled_retrained_accuracy", "draws pooled, later layers re-trained", "0.982", "≥ 0.990"),
     ("real_retrained_accuracy", "control: real filters, re-trained alike", "", ""),
@@ -44,6 +44,15 @@ ROWS = (
     ("compensation_null", "its null: random changes of the filters", "", "beside it"),
     ("image_change", "traversals: median image change", "", "≥ 0.15"),
     ("labels_kept", "traversals: labels kept", "“irrelevant for the task”", "≥ 0.95"),
+)
+
+CONTROLS = (
+    "pooled_accuracy_k10",
+    "pooled_retrained_accuracy",
+    "real_retrained_accuracy",
+    "noise_matched_retrained_accuracy",
+    "pooled_retrained_gain",
+    "nearest_real_distance",
 )
 
 
@@ -92,8 +101,20 @@ def _site(name: str) -> str:
     return _table(["", *head], [[line[0], *line[3:]] for line in lines])
 
 
+def _controls(table: str) -> str:
+    """`controls/STUDY`: pooled draws and copies of filters beside their controls, at every site."""
+    records = _records(table.partition("/")[2])
+    words = {measure: said for measure, said, _, _ in ROWS}
+    lines = [
+        [site, words[name], *(_shown(r.sites[site].measures.get(name), name) for r in records)]
+        for site in records[0].sites
+        for name in CONTROLS
+    ]
+    return _table(["site", "", *(f"seed {record.seed}" for record in records)], lines)
+
+
 def _undone(name: str) -> str:
-    """`natural/STUDY/SITE`, or `ceilings/STUDY`."""
+    """`natural/STUDY/SITE`, `ceilings/STUDY` or `shares/STUDY`."""
     import undone
 
     table, study, *site = name.split("/", 2)
@@ -295,6 +316,13 @@ def _error_sets(_: str) -> str:
     return _table(*error_sets.rows_of(_recorded(error_sets.RECORD)))
 
 
+def _family_steps(_: str) -> str:
+    """`family_steps`: how near the latents' steps come to known changes, at each site."""
+    import family_steps
+
+    return _table(*family_steps.rows_of(_recorded(family_steps.RECORD)))
+
+
 def _bench(name: str) -> str:
     """`bench/DEVICE/targets`, `bench/DEVICE/convolutions` or `bench/DEVICE/machines`."""
     sys.path.append(str(ROOT / "benchmarks"))
@@ -306,7 +334,7 @@ def _bench(name: str) -> str:
 
 
 def _evidence(name: str) -> str:
-    """`families/STUDY/SITE`, `gates/STUDY`, `claims/STUDY` or `latents/STUDY/SITE`."""
+    """`gates`, `claims` or `readings` with `/STUDY`, `families` or `latents` with `/STUDY/SITE`."""
     import evidence
 
     table, study, *site = name.split("/", 2)
@@ -343,12 +371,15 @@ TABLES = {
     "natural": _undone,
     "found": _found,
     "ceilings": _undone,
+    "shares": _undone,
+    "controls": _controls,
     "cost": _cost,
     "variants": _variants,
     "ablations": _ablations,
     "planted": _planted,
     "large_layers": _large_layers,
     "error_sets": _error_sets,
+    "family_steps": _family_steps,
     "augment": _augment,
     "layers": _layers,
     "spectra": _spectra,
@@ -362,6 +393,7 @@ TABLES = {
     "families": _evidence,
     "gates": _evidence,
     "claims": _evidence,
+    "readings": _evidence,
     "latents": _evidence,
 }
 

@@ -1,20 +1,24 @@
 """Tables of what changes of filters undo: by the best filters, and by a trained transformer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from filtergan.config.site_names import SiteName
-from filtergan.runs.record import LatentRecord, MeasureRecord, Record
+from filtergan.report.bounds import by_compensation
+from filtergan.runs.record import CeilingRecord, LatentRecord, MeasureRecord, Record
 
 Rows = tuple[list[str], list[list[str]]]
 Shown = Callable[[MeasureRecord | None, str], str]
 
-# measure, what it is, and on MNIST what was to be reached
-ROWS = (
+BEST = "best ceiling"
+DIRECTIONS = {"conv4@bn5": "≥ 5", "conv4@activation": "≥ 3", "conv2@activation": "≥ 3"}
+# measure, what it is, and on MNIST what was to be reached, where it differs by layer and reading
+ROWS: tuple[tuple[str, str, str | dict[str, str]], ...] = (
     (
         "compensation",
         "undone by T; null: a T trained for random directions",
-        "0.7 to 0.85, by site",
+        {"conv4@bn5": "≥ 0.8", "conv4@activation": "≥ 0.7", "conv2@activation": "≥ 0.85"},
     ),
+    (BEST, "best ceiling of a known family; null: random filters", ""),
     ("image_change", "change of image, norms of x", "≥ 0.3"),
     (
         "search_compensation",
@@ -25,7 +29,7 @@ ROWS = (
     ("transformer_search_agreement", "agreement of the search with T (cosine)", ""),
     ("pixel_compensation", "undone by the paper's search, pixel by pixel", ""),
     ("nearest_image_compensation", "undone by the nearest real image", ""),
-    ("independent_directions", "independent directions (participation ratio)", "≥ 5 or ≥ 3"),
+    ("independent_directions", "independent directions (participation ratio)", DIRECTIONS),
     ("step_r2_min", "R² of z' - z read from the images, worst latent", "≥ 0.8"),
     ("labels_kept", "labels kept by the network", ""),
     ("labels_kept_judges", "labels kept by three judges", "≥ 0.97"),
@@ -41,15 +45,29 @@ ROWS = (
 
 def natural(records: Sequence[Record], name: str, shown: Shown) -> Rows:
     """Every measure of a site of the natural recipe, a column for each seed."""
-    records = [record for record in records if name in record.sites]
+    sites = {r.seed: r.sites[name] for r in records if name in r.sites}
+    where = name.partition("/")[0]
     lines = []
     for measure, words, goal in ROWS:
-        found = [record.sites[name].measures.get(measure) for record in records]
-        if any(found):
-            lines.append([words, goal, *(shown(one, measure) for one in found)])
-    most = [_gains(record.sites[name].latents) for record in records]
+        if measure == BEST:
+            cells = [_best(site.ceilings, shown) for site in sites.values()]
+            known = any(site.ceilings for site in sites.values())
+        else:
+            found = [site.measures.get(measure) for site in sites.values()]
+            cells, known = [shown(one, measure) for one in found], any(found)
+        if known:
+            lines.append([words, goal if isinstance(goal, str) else goal.get(where, ""), *cells])
+    most = [_gains(site.latents) for site in sites.values()]
     lines.append(["latents that brightness explains to 0.8 or more", "≤ 1", *most])
-    return ["", "to reach on MNIST", *(f"seed {record.seed}" for record in records)], lines
+    return ["", "to reach on MNIST", *(f"seed {seed}" for seed in sites)], lines
+
+
+def _best(ceilings: Mapping[str, CeilingRecord], shown: Shown) -> str:
+    """The known change of images that filters undo best, and how much of it."""
+    if not ceilings:
+        return "-"
+    best = by_compensation(ceilings)[-1]
+    return f"{best}: {shown(ceilings[best].compensation, BEST)}"
 
 
 def _gains(latents: Sequence[LatentRecord]) -> str:
@@ -60,19 +78,46 @@ def _gains(latents: Sequence[LatentRecord]) -> str:
 
 
 def ceilings(records: Sequence[Record], shown: Shown) -> Rows:
-    """What the best filters undo of every known change, a column for each site, the first seed."""
-    found = records[0].sites.items() if records else ()
-    sites = {name.partition("/")[0]: site.ceilings for name, site in found if site.ceilings}
-    kinds = dict.fromkeys(kind for found in sites.values() for kind in found)
+    """What the best filters undo of every known change, a column for each site."""
+    return _bounds(records, shown, lambda ceiling: ceiling.compensation)
+
+
+def shares(records: Sequence[Record], shown: Shown) -> Rows:
+    """How much of what every known change does to the response the best filters can express."""
+    return _bounds(records, shown, lambda ceiling: ceiling.share)
+
+
+def _bounds(
+    records: Sequence[Record], shown: Shown, part: Callable[[CeilingRecord], MeasureRecord]
+) -> Rows:
+    """A part of every ceiling: with the interval of a single seed, or the range over several."""
+    sites: dict[str, list[Mapping[str, CeilingRecord]]] = {}
+    for record in records:
+        for name, site in record.sites.items():
+            if site.ceilings:
+                sites.setdefault(name.partition("/")[0], []).append(site.ceilings)
     lines = []
-    for kind in kinds:
-        first = next(found[kind] for found in sites.values() if kind in found)
-        cells = [
-            shown(found[kind].compensation if kind in found else None, kind)
-            for found in sites.values()
-        ]
-        lines.append([kind, f"{first.image_change:.2f}", *cells])
+    for kind in dict.fromkeys(kind for of in sites.values() for one in of for kind in one):
+        found = {name: [one[kind] for one in of if kind in one] for name, of in sites.items()}
+        sizes = [one.image_change for of in found.values() for one in of]
+        cells = (_over_seeds([part(one) for one in of], shown, kind) for of in found.values())
+        lines.append([kind, _range(sizes), *cells])
     return ["change of images", "its size", *sites], lines
+
+
+def _over_seeds(found: Sequence[MeasureRecord], shown: Shown, kind: str) -> str:
+    if len(found) < 2:
+        return shown(found[0] if found else None, kind)
+    return f"{_range([one.value for one in found])}; null {_range([one.null for one in found])}"
+
+
+def _range(values: Sequence[float | None]) -> str:
+    """Least and largest of some values; one where they read alike."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    low, high = (f"{value:.2f}" for value in (min(known), max(known)))
+    return low if low == high else f"{low} to {high}"
 
 
 # measure, and the head of its column

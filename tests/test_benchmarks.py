@@ -1,14 +1,20 @@
 """What the benchmarks count and compare with, against closed forms and plain loops."""
 
+import json
+from pathlib import Path
+
 import growth
 import plain
 import pooled
 import pytest
+import summary
 import torch
+import transformations
 from convolutions import Shape
 from timing import Machine, Spread, Times, operations
 from torch import nn
 
+from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.fields import GanConfig
 from filtergan.sites.convolution import convolve
 from filtergan.sites.site import Site
@@ -84,3 +90,45 @@ def test_the_pooled_passes_compute_the_same(groups: int) -> None:
     shape = Shape(5, 4, 6, stride=2, groups=groups)
     for works in pooled.works_of(shape, torch.device("cpu"), batch=3).values():
         torch.testing.assert_close(works["pool"](), works["apart"]())
+
+
+def test_ceilings_and_spectrum_are_timed() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 3)
+    ).eval()
+    x = torch.rand(80, 1, 8, 8)
+    config = CeilingConfig(steps=2, batch=8, test_images=20, train_images=40)
+    found = transformations.bounds(Site(network, "0", x[:2]), x[:40], x[40:], config)
+    assert found.keys() == {"ceilings_seconds", "spectrum_seconds"}
+    assert all(seconds > 0 for seconds in found.values())
+
+
+def test_records_from_before_a_row_are_read() -> None:
+    path = Path(__file__).parents[1] / "results" / "benchmarks" / "cpu" / "record.json"
+    record = json.loads(path.read_bytes())
+    of_old = {line[0]: line for line in summary.targets(record)[1]}
+    assert "spectrum, conv4" not in of_old
+    record["parts"]["natural"]["found"] |= {"spectrum_seconds": 121.0, "ceilings_seconds": 60.0}
+    record["parts"]["natural"]["found"] |= {"peak_mib": 1024.0}
+    lines = {line[0]: line for line in summary.targets(record)[1]}
+    assert lines.keys() - of_old.keys() == {
+        *("spectrum, conv4", "ceilings of all families, conv4", "their training's peak memory"),
+    }
+    assert lines["spectrum, conv4"][2:] == ["≤ 120 s", "121 s", "**no**"]
+    assert lines["ceilings of all families, conv4"][4] == "yes"
+    assert lines["their training's peak memory"][3] == "1.00 GiB"
+
+
+def test_whole_studies_are_told_with_all_their_stages() -> None:
+    """Of a run that has the natural stage; else of the committed study."""
+    stages = {"train-cnn": 10.0, "measure": 20.0}
+    old = {"minutes": 0.5, "peak_mib": 500.0, "stages": stages}
+    new = old | {"stages": stages | {"natural": 30.0}}
+    (line,) = summary._demo(new)
+    assert line[1:4] == ["-", "≤ 3 minutes", "0.5"]
+    (line,) = summary._demo(old)
+    path = Path(__file__).parents[1] / "results" / "digits" / "seed0" / "record.json"
+    made = json.loads(path.read_bytes())["stages"].values()
+    assert line[1] == "the stages of `results/digits`, 2 threads"
+    assert line[3] == f"{sum(round(stage['seconds'], 1) for stage in made) / 60:.1f}"

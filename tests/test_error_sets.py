@@ -49,3 +49,8 @@ def test_the_table_has_a_cell_for_each_run() -> None:
     head, lines = error_sets.rows_of(found)
     assert head[2:] == ["a: accuracy, overlap (null)", "b: accuracy, overlap (null)"]
     assert lines == [["s", "draws", "0.9900, 0.50 (0.004)", "-"]]
+
+
+def test_studies_of_one_preset_are_kept_apart() -> None:
+    keys = [error_sets.key_of(Path("runs") / name / "seed0") for name in ("mnist_both", "mnist")]
+    assert keys == ["mnist_both/seed0", "mnist/seed0"]

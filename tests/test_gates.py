@@ -146,6 +146,19 @@ def decided(early: SiteEvidence, late: SiteEvidence) -> dict[str, str]:
     return {name: claim.verdict for name, claim in found.items()}
 
 
+def test_sentences_are_decided_over_layers_and_over_the_readings_of_each() -> None:
+    paper = SiteName("conv1", "activation"), SiteName("conv2", "activation")
+    early, middle, late = (
+        SiteName(layer, point, "natural")
+        for layer, point in (("conv2", "activation"), ("conv4", "activation"), ("conv4", "bn5"))
+    )
+    found = claims.compared([*paper, early, middle, late])
+    assert found == {"": (early, late), " at conv4": (middle, late)}
+    assert claims.compared([*paper, early]) == {"": paper}
+    assert claims.compared([middle, late]) == {"": (middle, late)}
+    assert claims.compared([paper[0], early]) == {}
+
+
 def test_claims_about_colour_leave_out_what_is_said_of_strokes() -> None:
     colour = {
         "explained_colour": entry(0.8),

@@ -2,22 +2,28 @@
 
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filtergan.measures.gates import failures
 from filtergan.measures.morphometry import MORPHOMETRY, latent_slopes
 from filtergan.measures.naming import (
     WORDS,
     LatentEvidence,
+    ceiling_of,
     combination_name,
     describe,
     leading_combinations,
     shifts,
 )
+from filtergan.runs.reading import read_record
+from filtergan.runs.record import CeilingRecord, MeasureRecord
 
+RESULTS = Path(__file__).parents[1] / "results"
 THICKER = LatentEvidence(
     name="z3",
     radius=2.0,
@@ -38,6 +44,60 @@ def test_the_sentence_of_the_issue():
         "undone 0.50; labels kept 0.99"
     )
     assert describe(THICKER) == wanted
+
+
+def test_the_ceiling_stands_beside_what_is_undone():
+    said = describe(replace(THICKER, ceiling=("thicker 0.7 px", 0.724)))
+    assert "; undone 0.50 (ceiling of thicker 0.7 px 0.72); labels kept" in said
+
+
+def test_the_ceiling_is_that_of_the_family_that_explains_most():
+    def ceiling(family, value):
+        found = MeasureRecord(value=value)
+        return CeilingRecord(
+            family=family, image_change=0.5, response_change=0.5, compensation=found, share=found
+        )
+
+    known = {
+        "thinner": ceiling("width", 0.2),
+        "thicker": ceiling("width", 0.4),
+        "rotation": ceiling("rotation", -0.4),
+        "shift": ceiling("shift", 0.8),
+    }
+    assert ceiling_of({"width": 0.6, "affine": 0.7}, known) == ("thicker", 0.4)
+    assert ceiling_of({"width": 0.4, "affine": 0.7}, known) == ("shift", 0.8)  # a part of affine
+    assert ceiling_of({"width": 0.4, "affine": 0.4, "spline": 0.9}, known) is None
+    assert ceiling_of({"width": 0.6}, {}) is None
+    assert ceiling_of({"width": None, "affine": float("nan")}, known) is None
+
+
+def known(value):
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("study", ["mnist_natural", "mnist_both", "digits", "faces"])
+def test_committed_sentences_are_those_of_their_numbers(study):
+    """Every sentence of a record is what its measures say, ceilings included."""
+    for path in (RESULTS / study).glob("seed*/record.json"):
+        for site in read_record(path.parent).sites.values():
+            for latent in site.latents:
+                shifts = {
+                    name: (known(value), known(low), known(high))
+                    for name, (value, low, high) in latent.shifts.items()
+                }
+                evidence = LatentEvidence(
+                    name=latent.name,
+                    radius=4.0,
+                    shifts=shifts,
+                    explained={name: known(share) for name, share in latent.explained.items()},
+                    labels_kept=known(latent.labels_kept),
+                    compensation=known(latent.compensation),
+                    compensation_null=known(site.measures["compensation"].null),
+                    failures=failures(site.measures),
+                    ceiling=ceiling_of(latent.explained, site.ceilings),
+                )
+                assert latent.sentence == describe(evidence)
 
 
 def test_shifts_are_named_largest_first_and_at_most_three():

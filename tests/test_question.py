@@ -98,6 +98,10 @@ def test_what_does_not_arrive_at_the_layer_is_ignored() -> None:
     assert found["dropped"].ceiling.response_change < 1e-6
     assert found["dropped"].verdict == "yes"
     assert found["seen"].ceiling.response_change > 0.1
+    # The table says the same of what is kept of an answer, which its intervals alone would not.
+    kept = questions.told(found["dropped"])
+    assert questions.verdict_of(kept) == "yes"
+    assert questions.verdict_of({**kept, "arrived": None}) != "yes"
 
 
 def test_verdicts_follow_from_two_intervals() -> None:
@@ -108,6 +112,20 @@ def test_verdicts_follow_from_two_intervals() -> None:
     assert judged((0.2, 0.6), below) == "cannot be asked here"
     assert judged((None, None), below) == "cannot be asked here"
     assert judged((0.5, 0.6), (None, None)) == "cannot be asked here"
+    assert judged((0.2, 0.6), above, 0.009) == "yes"
+    assert judged((0.5, 0.6), above, 0.011) == "no"
+
+
+def test_labels_kept_have_an_interval(answers: dict[str, Answer]) -> None:
+    kept = answers["seen"].labels_kept
+    low, high = kept.ci95
+    assert low is not None
+    assert high is not None
+    assert kept.value is not None
+    assert low <= kept.value <= high
+    # About that of a share of so many images (normal approximation).
+    error = 1.96 * (kept.value * (1 - kept.value) / kept.n) ** 0.5
+    assert (high - low) / 2 == pytest.approx(error, abs=0.04)
 
 
 def test_a_network_without_logits_is_refused() -> None:
@@ -144,8 +162,12 @@ def test_the_table_of_planted_networks(answers: dict[str, Answer]) -> None:
     found = dict.fromkeys(names, told_of)
     found |= {"none/seed0/bn5": {"answers": {}}}
     head, *lines = questions.table(found)
-    assert head == ["asked", "of a plain network", "of one with blur"]
+    assert head == [
+        *("asked", "of a plain network", "labels kept"),
+        *("of one with blur", "labels kept"),
+    ]
     assert [line[0] for line in lines] == ["unseen", "seen", "other images"]
     assert lines[0][1] == "**yes** 0.00, 0.00 (1.00, 1.00)"
-    assert lines[1][2].startswith("**no** ")
+    assert lines[0][2].startswith("1.000 (1.000 to 1.000); null ")
+    assert lines[1][3].startswith("**no** ")
     assert lines[2][1].startswith("**cannot be asked here** ")

@@ -4,6 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import evidence
+import undone
+
+from filtergan.runs.reading import read_record
+from filtergan.runs.record import MeasureRecord, Record
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -18,3 +24,68 @@ def test_figures_shown_are_committed() -> None:
             if line.startswith("!["):
                 figure = line.rpartition("(")[2].rstrip(")")
                 assert (page.parent / figure).is_file(), figure
+
+
+def records(study: str) -> list[Record]:
+    paths = sorted((ROOT / "results" / study).glob("*/record.json"))
+    return [read_record(path.parent) for path in paths]
+
+
+def shown(one: MeasureRecord | None, _: str) -> str:
+    return "-" if one is None else str(one)
+
+
+def known(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def between(values: list[float]) -> str:
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
+def test_ceilings_are_told_over_seeds() -> None:
+    found = records("mnist_natural")
+    head, lines = undone.ceilings(found, shown)
+    place, row = head.index("conv4@bn5"), next(line for line in lines if line[0] == "slant 0.2")
+    each = [r.sites["conv4@bn5/natural"].ceilings["slant 0.2"].compensation for r in found]
+    value, null = row[place].split("; null ")
+    assert value == between([known(one.value) for one in each])
+    assert null == between([known(one.null) for one in each])
+    # Of one seed, its interval.
+    assert undone.ceilings(found[:1], shown)[1][0][place] == str(
+        found[0].sites["conv4@bn5/natural"].ceilings["brightness x0.7"].compensation
+    )
+    assert undone.shares(found[:1], shown)[1][0][place] == str(
+        found[0].sites["conv4@bn5/natural"].ceilings["brightness x0.7"].share
+    )
+
+
+def test_every_compensation_has_its_ceiling_and_its_sites_goal() -> None:
+    found = records("mnist_natural")
+    for name, goal in (("conv4@bn5/natural", "≥ 0.8"), ("conv2@activation/natural", "≥ 0.85")):
+        _, lines = undone.natural(found, name, shown)
+        assert lines[0][1] == goal
+        assert lines[1][0].startswith("best ceiling")
+        for record, cell in zip(found, lines[1][2:], strict=True):
+            ceilings = record.sites[name].ceilings
+            best = max(ceilings, key=lambda kind: known(ceilings[kind].compensation.value))
+            assert cell == f"{best}: {ceilings[best].compensation}"
+
+
+def test_sentences_over_readings_are_told_of_committed_measures() -> None:
+    found = records("mnist_natural")
+    head, lines = evidence.readings(found)
+    assert len(head) == 1 + len(found)
+    said = [line[0] for line in lines if line[0].startswith("**")]
+    assert said[0].startswith("**conv4 read at activation (natural) ignores low-level")
+    assert said[1].startswith("**conv4 read at bn5 (natural) ignores high-level")
+    explained = next(line for line in lines if line[0].startswith("brightness and stroke width"))
+    for record, cell in zip(found, explained[1:], strict=True):
+        early, late = (
+            known(
+                record.sites[f"conv4@{point}/natural"].measures["explained_photometric_width"].value
+            )
+            for point in ("activation", "bn5")
+        )
+        assert f": {early - late:.2f} (" in cell

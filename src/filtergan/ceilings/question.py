@@ -11,6 +11,7 @@ do; only what they mean to the later layers is lost. Changes of the filters that
 themselves are a weaker comparison: by it, networks trained to ignore brightness or blur did not.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from filtergan.ceilings.ceiling import Asked, Ceiling, as_large, chosen_of
+from filtergan.ceilings.ceiling import RESAMPLES, Asked, Ceiling, as_large, chosen_of
 from filtergan.ceilings.undoing import CHUNK, PLAIN, left
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
@@ -27,6 +28,7 @@ from filtergan.families.family import Family, Fixed
 from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike
 from filtergan.measures.ratios import jackknife_reach
+from filtergan.measures.statistics import interval
 from filtergan.runs.record import MeasureRecord
 from filtergan.sites.site import Site
 
@@ -67,15 +69,29 @@ class Answer:
         return f"Answer({self.name!r}: {self.verdict}; passed on {self.passed}; {ceiling})"
 
     @property
+    def arrived(self) -> float:
+        """Change of the response over that of the image, both relative."""
+        moved = self.ceiling.image_change
+        return self.ceiling.response_change / moved if moved else math.nan
+
+    @property
     def verdict(self) -> Verdict:
         """Whether the family is an invariance of the network at the layer."""
-        if self.ceiling.response_change < ARRIVED * self.ceiling.image_change:
-            return "yes"
-        return judged(self.ceiling.compensation.ci95, self.passed.ci95)
+        return judged(self.ceiling.compensation.ci95, self.passed.ci95, self.arrived)
 
 
-def judged(ceiling: Sequence[float | None], passed: Sequence[float | None]) -> Verdict:
-    """The answer that two intervals give: of the ceiling, and of what is passed on."""
+def judged(
+    ceiling: Sequence[float | None], passed: Sequence[float | None], arrived: float | None = None
+) -> Verdict:
+    """The answer that two intervals give: of the ceiling, and of what is passed on.
+
+    Args:
+        ceiling: Ends of the interval of the ceiling's compensation.
+        passed: Ends of that of what is passed on.
+        arrived: As `Answer.arrived`; None: not known, and taken for enough.
+    """
+    if arrived is not None and arrived < ARRIVED:
+        return "yes"
     (low, _), (least, most) = ceiling, passed
     if low is None or least is None or most is None or low < ASKABLE:
         return "cannot be asked here"
@@ -169,10 +185,11 @@ class Questions:
         value, ends = _ratio(own, layer, logits)
         null = max(float(_ratio(one, layer, logits)[0]) for one in drawn)
         kept = float(own.kept.float().mean())
+        kept_ends = interval(own.kept, resamples=RESAMPLES, seed=asked.seed)
         others = float(torch.stack([d.kept for d in drawn]).float().mean())
         n = len(held)
         passed = MeasureRecord(value=value, ci95=ends, n=n, null=null, better="neither")
-        labels = MeasureRecord(value=kept, ci95=(None, None), n=n, null=others, better="higher")
+        labels = MeasureRecord(value=kept, ci95=kept_ends, n=n, null=others, better="higher")
         return Answer(ceiling.name, ceiling, passed, labels)
 
 

@@ -201,14 +201,15 @@ def _layers(arguments: argparse.Namespace) -> None:
 def _ask(arguments: argparse.Namespace) -> None:
     from filtergan.cli import output
     from filtergan.machine import runtime
-    from filtergan.study.measuring.of_families import answers_at
+    from filtergan.study.measuring.of_families import answers_at, steps_at
     from filtergan.study.opened import open_run
 
     run = open_run(arguments.run, data=arguments.data, device=arguments.device)
     runtime.set_threads(run.config.threads)
     asked = asked_sites(run.sites, arguments.layer, arguments.response)
     found = {name: answers_at(run, name, arguments.family) for name in asked}
-    output.put_answers(found, arguments.json)
+    steps = {name: steps_at(run, name, arguments.family) for name in asked}
+    output.put_answers(found, steps, arguments.json)
 
 
 def _share(arguments: argparse.Namespace) -> None:

@@ -48,26 +48,43 @@ def put_ceilings(found: Mapping[Any, Mapping[str, Any]], as_json: bool) -> None:
     show(*(ceiling_sheet(name, ceilings) for name, ceilings in found.items()))
 
 
-def put_answers(found: Mapping[Any, Mapping[str, Any]], as_json: bool) -> None:
-    """What a network ignores, by site."""
-    from filtergan.report.bounds import answer_sheet
+def put_answers(
+    found: Mapping[Any, Mapping[str, Any]],
+    steps: Mapping[Any, Mapping[str, Any]],
+    as_json: bool,
+) -> None:
+    """What a network ignores, by site, and which steps of latents come nearest to it."""
+    from filtergan.report.bounds import answer_sheet, step_sheet
 
     if as_json:
         sites = {
-            str(name): {key: _answer(one) for key, one in answers.items()}
+            str(name): {key: _answer(one, steps[name].get(key)) for key, one in answers.items()}
             for name, answers in found.items()
         }
         return put({"schema": ANSWERS, "sites": sites})
-    show(*(answer_sheet(name, answers) for name, answers in found.items()))
+    sheets = []
+    for name, answers in found.items():
+        sheets.append(answer_sheet(name, answers))
+        if steps[name]:
+            sheets.append(step_sheet(name, steps[name]))
+    show(*sheets)
 
 
-def _answer(one: Any) -> dict[str, Any]:
-    return {
+def _answer(one: Any, step: Any) -> dict[str, Any]:
+    """An answer; and where there is a generator, the step of its latents nearest to the change."""
+    told = {
         "ignored": one.verdict,
         "ceiling": one.ceiling.record.model_dump(mode="json"),
         "passed": one.passed.model_dump(mode="json"),
         "labels_kept": one.labels_kept.model_dump(mode="json"),
     }
+    if step is not None:
+        told["latents"] = {
+            "step": step.step.tolist(),
+            "share": step.share.model_dump(mode="json"),
+            "compensation": step.compensation.model_dump(mode="json"),
+        }
+    return told
 
 
 def put_sheets(lines: Sequence[str], sheets: Sequence[Sheet]) -> None:

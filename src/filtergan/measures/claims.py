@@ -3,11 +3,12 @@
 Kilcher et al. 2017 say that layer 2 ignores low-level features, such as brightness or stroke
 width, and layer 4 high-level, highly non-linear ones. Each sentence becomes conditions on measures;
 it is supported if all are met, not supported if one is not, and undecided where the intervals, or a
-failed gate, leave one open. Sites come by layer, those of one layer by reading.
+failed gate, leave one open. Sites come by layer, those of one layer by reading; over the readings
+of one layer the sentences are decided likewise.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import RECIPES, SiteName
 from filtergan.measures.gates import (
     LABELS_KEPT,
     ON_MANIFOLD,
@@ -37,12 +38,14 @@ from filtergan.runs.record import (
 )
 
 Interval = tuple[float, float]
+Less = tuple[float, Interval]
+"""A difference and the ends of its interval."""
 TOLERANCE = 0.1
 """Relative difference up to which two changes of image count as equal."""
 
 
 @dataclass(frozen=True)
-class SiteEvidence:
+class SiteFound:
     """What is known of one site.
 
     Attributes:
@@ -50,6 +53,24 @@ class SiteEvidence:
         verdict: On its generator.
         found: Its measures, in the record's form.
         references: Measures of the reference traversals at this site.
+    """
+
+    name: SiteName
+    verdict: Verdict | None
+    found: Found
+    references: Mapping[str, Found]
+
+    @property
+    def strokes(self) -> bool:
+        """Whether strokes were measured: not in colour, where the sentences are about colours."""
+        return "explained_colour" not in self.found
+
+
+@dataclass(frozen=True)
+class SiteEvidence(SiteFound):
+    """The same with what was measured of every image and point.
+
+    Attributes:
         change: ||x_k - x|| / ||x|| per image and point.
         low_level: Share of the change explained by brightness and stroke width (of images in
             colour: by a linear map of colours), per point.
@@ -57,18 +78,34 @@ class SiteEvidence:
             without this), per point.
     """
 
-    name: SiteName
-    verdict: Verdict | None
-    found: Found
-    references: Mapping[str, Found]
     change: Float[Tensor, "n p"]
     low_level: Float[Tensor, "n p"]
     transformed: Float[Tensor, "n p"]
 
-    @property
-    def strokes(self) -> bool:
-        """Whether strokes were measured: not in colour, where the sentences are about colours."""
-        return "explained_colour" not in self.found
+
+def compared(order: Sequence[SiteName]) -> dict[str, tuple[SiteName, SiteName]]:
+    """Early and late sites that the sentences are decided for, all of one recipe.
+
+    That is the last recipe that has two sites: there its first and its last one, and, where there
+    are several layers, those of every layer that is read at several points.
+
+    Args:
+        order: Sites by recipe, layer and reading, as the network comes to them.
+
+    Returns:
+        By what tells their claims from others: nothing for the first and last site of all, " at
+        conv4" for those of a layer. Empty where no recipe has two sites.
+    """
+    of_each = ([name for name in order if name.recipe == recipe] for recipe in RECIPES)
+    several = [names for names in of_each if len(names) > 1]
+    if not several:
+        return {}
+    names = several[-1]
+    groups = {"": names}
+    layers = dict.fromkeys(name.layer for name in names)
+    if len(layers) > 1:
+        groups |= {f" at {layer}": [n for n in names if n.layer == layer] for layer in layers}
+    return {where: (of[0], of[-1]) for where, of in groups.items() if len(of) > 1}
 
 
 def decide(
@@ -86,8 +123,31 @@ def decide(
         `low_level` and `high_level`.
     """
     pairs = matched_pairs(early.change, late.change)
-    low = _low_level(early, late, pairs, resamples, seed)
-    high = _high_level(early, late, pairs, resamples, seed)
+    low, high = (
+        difference(one, other, pairs, resamples=resamples, seed=seed)
+        for one, other in (
+            (early.low_level, late.low_level),
+            (early.transformed, late.transformed),
+        )
+    )
+    return concluded(early, late, low, high)
+
+
+def concluded(
+    early: SiteFound, late: SiteFound, low_level: Less, transformed: Less
+) -> dict[str, ClaimRecord]:
+    """What measures and two differences at equal image change decide.
+
+    Args:
+        early: As for `decide`.
+        late: As for `decide`.
+        low_level: What low-level families explain at the early site less at the late one.
+        transformed: The same of affine maps, brightness and stroke width.
+
+    Returns:
+        `low_level` and `high_level`.
+    """
+    low, high = _low_level(early, late, low_level), _high_level(early, late, transformed)
     short = TOO_SHORT in (early.verdict, late.verdict)
     other = "stroke width" if early.strokes else "colour"
     low_says = (
@@ -153,7 +213,7 @@ def difference(
     *,
     resamples: int,
     seed: int,
-) -> tuple[float, Interval]:
+) -> Less:
     """Mean over matched pairs of early less late, and its 95 % interval over images."""
     image, i, j = pairs.T
     values = early[image, i] - late[image, j]
@@ -163,10 +223,8 @@ def difference(
     return float(values.nanmean()), ends
 
 
-def _low_level(
-    early: SiteEvidence, late: SiteEvidence, pairs: Tensor, resamples: int, seed: int
-) -> list[ConditionRecord]:
-    value, ends = difference(early.low_level, late.low_level, pairs, resamples=resamples, seed=seed)
+def _low_level(early: SiteFound, late: SiteFound, less: Less) -> list[ConditionRecord]:
+    value, ends = less
     other = "stroke width" if early.strokes else "colour"
     conditions = [
         _established(early),
@@ -197,12 +255,8 @@ def _low_level(
     return conditions
 
 
-def _high_level(
-    early: SiteEvidence, late: SiteEvidence, pairs: Tensor, resamples: int, seed: int
-) -> list[ConditionRecord]:
-    value, ends = difference(
-        early.transformed, late.transformed, pairs, resamples=resamples, seed=seed
-    )
+def _high_level(early: SiteFound, late: SiteFound, less: Less) -> list[ConditionRecord]:
+    value, ends = less
     name = "explained_photometric_affine" + ("_width" if late.strokes else "")
     small = (
         "affine maps, brightness and stroke width" if late.strokes else "affine maps and brightness"
@@ -247,7 +301,7 @@ def _high_level(
     return conditions
 
 
-def _established(site: SiteEvidence) -> ConditionRecord:
+def _established(site: SiteFound) -> ConditionRecord:
     """Met or open: without generator and inversion nothing is known of what a site ignores."""
     if site.verdict != "converged":
         why = f"the generator at {site.name} {told_of(site.verdict)}"

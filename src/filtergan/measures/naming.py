@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.families.catalogue import LOW_LEVEL
+from filtergan.families.catalogue import FAMILIES, LOW_LEVEL
 from filtergan.measures.morphometry import MORPHOMETRY, Slopes
-from filtergan.runs.record import Number
+from filtergan.runs.record import CeilingRecord, Number
 
 LEAST_SHIFT = 0.2
 """Smallest shift worth naming, in within-class standard deviations: Cohen's small effect."""
@@ -20,6 +20,9 @@ MOST_SHIFTS = 3
 
 LEAST_SPLINE = 0.1
 """What a smooth warp must explain beyond simpler families for a change to count as bending."""
+
+MOST = 0.5
+"""Share of a change that a family explains at least where the change is mostly of that family."""
 
 LEAST_PART = 0.3
 """Smallest component of a direction that its name shows."""
@@ -55,6 +58,7 @@ class LatentEvidence:
         compensation: Share of the change in response that the image change undid.
         compensation_null: The same for random filter changes.
         failures: Why the traversal is not to be believed; empty if all gates were passed.
+        ceiling: Of a family that explains most of the change, as `ceiling_of` names it.
     """
 
     name: str
@@ -65,6 +69,7 @@ class LatentEvidence:
     compensation: float
     compensation_null: float
     failures: tuple[str, ...] = ()
+    ceiling: tuple[str, float] | None = None
 
 
 def describe(evidence: LatentEvidence) -> str:
@@ -76,13 +81,15 @@ def describe(evidence: LatentEvidence) -> str:
 
     Returns:
         Such as "z3: thicker strokes (+0.8 sd), slant unchanged; 71 % photometric + width, 6 %
-        affine; undone 0.81; labels kept 0.99".
+        affine; undone 0.81 (ceiling of thicker 0.7 px 0.72); labels kept 0.99".
     """
     parts = [_shape(evidence.shifts)] if evidence.shifts else []
     if families := _families(evidence.explained):
         parts.append(families)
     if not math.isnan(evidence.compensation):
-        parts.append(f"undone {evidence.compensation:.2f}")
+        ceiling = evidence.ceiling
+        beside = f" (ceiling of {ceiling[0]} {ceiling[1]:.2f})" if ceiling else ""
+        parts.append(f"undone {evidence.compensation:.2f}{beside}")
     if not math.isnan(evidence.labels_kept):
         parts.append(f"labels kept {evidence.labels_kept:.2f}")
     failures = list(evidence.failures)
@@ -93,6 +100,36 @@ def describe(evidence: LatentEvidence) -> str:
         )
     doubt = f"not to be believed ({'; '.join(failures)}): " if failures else ""
     return f"{evidence.name}: {doubt}{'; '.join(parts) or 'nothing was measured'}"
+
+
+def ceiling_of(
+    explained: Mapping[str, Number], ceilings: Mapping[str, CeilingRecord]
+) -> tuple[str, float] | None:
+    """The best ceiling of the family that explains most of a change.
+
+    That is the first in the catalogue, where the simple come first, whose share is at least `MOST`
+    and of which a ceiling is known; of affine maps and the like, that of the part undone best.
+
+    Args:
+        explained: Share of the change that each family explains.
+        ceilings: Of a site, by the name of the change of images.
+
+    Returns:
+        Name of the change and its ceiling; None: no family explains so much, or none is known.
+    """
+    for family in FAMILIES.values():
+        share = explained.get(family.explained.name) if family.explained else None
+        if share is not None and share >= MOST:
+            parts = {p.name for p in FAMILIES.values() if family in (p, p.within)}
+            known = [
+                (one.compensation.value, name)
+                for name, one in ceilings.items()
+                if one.family in parts and one.compensation.value is not None
+            ]
+            if known:
+                value, name = max(known)
+                return name, value
+    return None
 
 
 def shifts(slopes: Slopes, row: int, radius: float) -> dict[str, tuple[float, float, float]]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from filtergan.ceilings.latent_steps import LatentStep
 from filtergan.ceilings.question import ASKABLE, IGNORED, Answer
 from filtergan.config.site_names import SiteName
 from filtergan.machine.sheets import Sheet
+from filtergan.measures.naming import combination_name
 from filtergan.report.text import brief
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 
@@ -72,19 +74,57 @@ def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
     )
 
 
+def step_sheet(name: SiteName, steps: Mapping[str, LatentStep]) -> Sheet:
+    """Whether known changes of images are steps of a generator's latents, for the terminal.
+
+    Args:
+        name: Of the site.
+        steps: By the name of the transformation.
+    """
+    rows = [
+        [key, *told(one.share), *told(one.compensation), *along(one)] for key, one in steps.items()
+    ]
+    return Sheet(
+        f"Is it a step of the latents at {name.prose}?",
+        ("change of images", "share", "null", "undone", "null", "length", "along"),
+        rows,
+        "Share: of the change of images, what T makes at the step of latents nearest to it. "
+        "Undone: what T takes back of what the filters of that step change. Nulls: the null's "
+        "T at its own nearest step.",
+        words=(6,),
+    )
+
+
+def along(one: LatentStep) -> tuple[str, str]:
+    """Length and direction of a step."""
+    length = one.step.norm()
+    return f"{float(length):.1f}", combination_name(one.step / length) if length > 0 else "-"
+
+
 def best_known(ceilings: Mapping[str, CeilingRecord]) -> str | None:
     """A sentence on the family that filters undo best, and that they undo worst; None: no ceilings.
 
     Args:
         ceilings: Of one site.
     """
-    known = {n: c.compensation for n, c in ceilings.items() if c.compensation.value is not None}
-    if not known:
+    order = by_compensation(ceilings)
+    if not order:
         return None
-    order = sorted(known, key=lambda name: known[name].value or 0.0)
+    known = {name: one.compensation for name, one in ceilings.items()}
     best, worst = order[-1], order[0]
     said = f"Of known changes of images, filters can undo {best} most: {_sentence(known[best])}"
     return said + (f"; {worst} least: {_sentence(known[worst])}." if worst != best else ".")
+
+
+def by_compensation(ceilings: Mapping[str, CeilingRecord]) -> list[str]:
+    """Names of the changes of images, those first that filters undo worst.
+
+    Args:
+        ceilings: Of one site.
+    """
+    values = {name: one.compensation.value for name, one in ceilings.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    return sorted(known, key=known.__getitem__)
 
 
 def told(one: MeasureRecord) -> tuple[str, str]:

@@ -179,10 +179,14 @@ class OpenedRun:
             UserError: The run has no such site, or its network is not found.
         """
         self.check(name)
-        if self._done(trained_by(name), name):
+        if self.trained(name):
             return self.gan(name).site
         site, shape = SiteName.parse(name), tuple(self._images().shape)
         return Site.of_shape(self.network, site.layer, shape, site.point)
+
+    def trained(self, name: str) -> bool:
+        """Whether the run has such a site, and has trained its generator."""
+        return name in self.sites and self._done(trained_by(name), name)
 
     def gan(self, name: str) -> FilterGAN:
         """The trained generator of a site with its discriminator.

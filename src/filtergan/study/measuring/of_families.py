@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from filtergan.ceilings.ceiling import Ceiling, ceilings_of
+from filtergan.ceilings.latent_steps import LatentStep, nearest_steps
 from filtergan.ceilings.question import Answer, ask
 from filtergan.config.fields import StudyConfig
-from filtergan.config.site_names import SiteName
+from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.images.dataset import Dataset
 from filtergan.machine import runtime
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.sites.site import Site
 from filtergan.study.materials import Materials
 from filtergan.study.opened import OpenedRun
@@ -43,6 +45,30 @@ def answers_at(
     train, test, seed = _images(run.config, run.dataset, name)
     site = Site(run.network, name.layer, test[:2].to(run.device), name.point)
     return ask(site, train, test, families, run.config.ceilings, seed)
+
+
+def steps_at(
+    run: OpenedRun, name: SiteName, families: Sequence[str] | None = None
+) -> dict[str, LatentStep]:
+    """The steps of a run's latents that come nearest to known families.
+
+    Args:
+        run: A run.
+        name: Layer and reading.
+        families: By name; by default all that apply.
+
+    Returns:
+        Of each; nothing where the run has no generator of the natural recipe there with its null.
+
+    Raises:
+        UserError: The run has no images; there is no such family.
+    """
+    site = name.under(NATURAL)
+    gan = run.gan(site) if run.trained(site) else None
+    if not isinstance(gan, NaturalGAN) or gan.null is None:
+        return {}
+    train, test, seed = _images(run.config, run.dataset, name)
+    return nearest_steps(gan, train, test, families, run.config.ceilings, seed)
 
 
 def _images(config: StudyConfig, data: Dataset, name: SiteName) -> tuple[Tensor, Tensor, int]:

@@ -16,7 +16,7 @@ from filtergan.machine import distributed, runtime
 from filtergan.measures.invariance import invariance_gain, normalized_variance
 from filtergan.measures.inversion import gate, pair_null, profile_agreement
 from filtergan.measures.morphometry import MORPHOMETRY, latent_slopes
-from filtergan.measures.naming import LatentEvidence, combination_name, describe
+from filtergan.measures.naming import LatentEvidence, ceiling_of, combination_name, describe
 from filtergan.measures.registry import result
 from filtergan.measures.smoothness import curvature, path_length, repeatability, roughness
 from filtergan.measures.statistics import interval
@@ -281,6 +281,7 @@ class TraversalMeasures:
         self.points["axes"] = points
         n, latents = len(sign), axes.shape[1]
         null = float(self.tensors["null_compensation"].float().nanmean())
+        ceilings = self.run.site(self.gan.name).ceilings
         said = []
         for a, axis in enumerate(axes):
             shifts = self._shifts(points, a) if self.images.grey else {}
@@ -298,6 +299,7 @@ class TraversalMeasures:
                 compensation=float(self.tensors["axes_compensation"][:, a].nanmean()),
                 compensation_null=null,
                 failures=failures,
+                ceiling=ceiling_of(explained, ceilings),
             )
             said.append(
                 LatentRecord(

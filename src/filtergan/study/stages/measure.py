@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from filtergan.config.site_names import NATURAL, RECIPES, SiteName
+from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.errors import UserError
 from filtergan.families.catalogue import LOW_LEVEL
 from filtergan.figures import save
@@ -10,7 +10,7 @@ from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime, telling
 from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures import gates
-from filtergan.measures.claims import SiteEvidence, decide
+from filtergan.measures.claims import SiteEvidence, compared, decide
 from filtergan.measures.verdicts import verdict
 from filtergan.natural.natural_gan import NaturalGAN, null_of
 from filtergan.runs.directory import RunDirectory
@@ -91,18 +91,13 @@ def _plot_depth(run: RunDirectory, materials: Materials) -> None:
 
 
 def _claims(run: RunDirectory, materials: Materials) -> dict[str, ClaimRecord]:
-    """The paper's two sentences, decided for the first and the last site; none of only one.
-
-    Both are of one recipe, the last that has two.
-    """
-    order = materials.order()
-    of_each = ([name for name in order if name.recipe == recipe] for recipe in RECIPES)
-    several = [names for names in of_each if len(names) > 1]
-    if not several:
-        return {}
-    early, late = (_evidence(run, several[-1][end]) for end in (0, -1))
-    seed = runtime.derive_seed(run.config.seed, "claims")
-    return decide(early, late, resamples=run.config.measure.resamples, seed=seed)
+    """The paper's two sentences, decided over layers and over the readings of each layer."""
+    seed, found = runtime.derive_seed(run.config.seed, "claims"), {}
+    for where, names in compared(materials.order()).items():
+        early, late = (_evidence(run, name) for name in names)
+        claims = decide(early, late, resamples=run.config.measure.resamples, seed=seed)
+        found |= {key + where: claim for key, claim in claims.items()}
+    return found
 
 
 def _evidence(run: RunDirectory, name: SiteName) -> SiteEvidence:
