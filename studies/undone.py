@@ -4,18 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 from filtergan.config.site_names import SiteName
 from filtergan.report.bounds import by_compensation
-from filtergan.runs.record import CeilingRecord, LatentRecord, MeasureRecord, Record
+from filtergan.runs.record import CeilingRecord, LatentRecord, MeasureRecord, Record, SiteRecord
 
 Rows = tuple[list[str], list[list[str]]]
 Shown = Callable[[MeasureRecord | None, str], str]
 
-BEST = "best ceiling"
+BEST, MEDIAN = "best ceiling", "median"
 DIRECTIONS = {"conv4@bn5": "≥ 5", "conv4@activation": "≥ 3", "conv2@activation": "≥ 3"}
 # measure, what it is, and on MNIST what was to be reached, where it differs by layer and reading
 ROWS: tuple[tuple[str, str, str | dict[str, str]], ...] = (
+    ("compensation", "undone by T, mean; null: a T trained for random directions", ""),
     (
-        "compensation",
-        "undone by T; null: a T trained for random directions",
+        MEDIAN,
+        "the same: median over points",
         {"conv4@bn5": "≥ 0.8", "conv4@activation": "≥ 0.7", "conv2@activation": "≥ 0.85"},
     ),
     (BEST, "best ceiling of a known family; null: random filters", ""),
@@ -49,25 +50,25 @@ def natural(records: Sequence[Record], name: str, shown: Shown) -> Rows:
     where = name.partition("/")[0]
     lines = []
     for measure, words, goal in ROWS:
-        if measure == BEST:
-            cells = [_best(site.ceilings, shown) for site in sites.values()]
-            known = any(site.ceilings for site in sites.values())
-        else:
-            found = [site.measures.get(measure) for site in sites.values()]
-            cells, known = [shown(one, measure) for one in found], any(found)
-        if known:
+        cells = [_cell(site, measure, shown) for site in sites.values()]
+        if set(cells) != {"-"}:
             lines.append([words, goal if isinstance(goal, str) else goal.get(where, ""), *cells])
     most = [_gains(site.latents) for site in sites.values()]
     lines.append(["latents that brightness explains to 0.8 or more", "≤ 1", *most])
     return ["", "to reach on MNIST", *(f"seed {seed}" for seed in sites)], lines
 
 
-def _best(ceilings: Mapping[str, CeilingRecord], shown: Shown) -> str:
-    """The known change of images that filters undo best, and how much of it."""
-    if not ceilings:
-        return "-"
-    best = by_compensation(ceilings)[-1]
-    return f"{best}: {shown(ceilings[best].compensation, BEST)}"
+def _cell(site: SiteRecord, measure: str, shown: Shown) -> str:
+    """A measure; or what is no measure: the change that filters undo best, or T's median."""
+    if measure == BEST:
+        if not site.ceilings:
+            return "-"
+        best = by_compensation(site.ceilings)[-1]
+        return f"{best}: {shown(site.ceilings[best].compensation, BEST)}"
+    if measure == MEDIAN:
+        mean = site.measures.get("compensation")
+        return f"{mean.quantiles['0.5']:.3f}" if mean is not None and mean.quantiles else "-"
+    return shown(site.measures.get(measure), measure)
 
 
 def _gains(latents: Sequence[LatentRecord]) -> str:
