@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -264,6 +266,106 @@ def test_an_image_file_is_moved(opened: Open, grey: Path) -> None:
     assert (shown(page, "image")[0] - (1 - wanted)).abs().max() < 0.02
 
 
+def zipped() -> bytes:
+    """A zip of a megabyte of zeros."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros", bytes(2**20))
+    return content.getvalue()
+
+
+def saved(picture: Image.Image, kind: str) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, kind)
+    return content.getvalue()
+
+
+def test_files_and_images_that_are_too_large_are_refused(opened: Open, grey: Path) -> None:
+    page = opened(grey)
+    before = shown(page, "image")
+    for name, content, says in (
+        ("many.png", saved(Image.new("1", (10_000, 5_000)), "PNG"), "10000 by 5000 pixels, more"),
+        ("long.bin", bytes(20 * 2**20 + 1), "larger than 20 MiB; choose a smaller file."),
+    ):
+        bring(page, name, content)
+        expect(page.get_by_role("status")).to_contain_text(f"“{name}” ")
+        expect(page.get_by_role("status")).to_contain_text(says)
+        assert torch.equal(shown(page, "image"), before)
+
+
+def test_other_pixels_than_those_of_screens_are_read(opened: Open, grey: Path) -> None:
+    """Grey of 16 bits, and a JPEG for printers."""
+    _, gan, x = studied(1, SIDE)
+    page = opened(grey)
+    fine = Image.fromarray((65535 * x[4, 0]).round().numpy().astype(np.uint16))
+    bring(page, "fine.png", saved(fine, "PNG"))
+    expect(page.get_by_role("status")).to_contain_text("fine.png”, made 8 by 8")
+    assert_moved(page, gan, x[4])
+    half = np.zeros((80, 80), dtype=np.uint8)
+    half[:, :40] = 255
+    printed = Image.fromarray(half).convert("CMYK")
+    bring(page, "printed.jpg", saved(printed, "JPEG"))
+    expect(page.get_by_role("status")).to_contain_text("printed.jpg”, made 8 by 8")
+    settle(page)
+    page.get_by_label("Dark and bright exchanged").uncheck()
+    settle(page)
+    left, right = shown(page, "image")[0].chunk(2, dim=1)
+    assert left.min() > 0.9
+    assert right.max() < 0.2
+
+
+SLOW = """() => {
+  const { prototype } = HTMLImageElement, decode = prototype.decode;
+  const gone = new Promise((resolve) => (window.goOn = resolve));
+  prototype.decode = function () {
+    window.waits = true;
+    return gone.then(() => decode.call(this));
+  };
+}"""
+
+
+def test_a_slow_file_does_not_come_after_a_later_choice(opened: Open, grey: Path) -> None:
+    _, gan, x = studied(1, SIDE)
+    page = opened(grey)
+    page.evaluate(SLOW)
+    bring(page, "slow.png", png((255 * x[4, 0]).round()))
+    page.wait_for_function("window.waits")
+    page.locator(".thumbs label").nth(2).click()
+    page.evaluate("async () => { goOn(); await new Promise((done) => setTimeout(done, 300)); }")
+    assert_moved(page, gan, x[2])
+    expect(page.locator(".thumbs input").nth(2)).to_be_checked()
+    expect(page.get_by_role("status")).not_to_contain_text("slow.png")
+
+
+def test_canvases_say_what_is_seen(opened: Open, grey: Path) -> None:
+    classifier, gan, x = studied(1, SIDE)
+    page = opened(grey)
+    page.locator(".thumbs label").nth(2).click()
+    change = assert_moved(page, gan, x[2]) - x[2]
+    label = movable.CLASSES[int(classifier(change[None] + x[2:3]).argmax())]
+
+    def said(part: str) -> str:
+        return page.locator(f"[data-part={part}]").get_attribute("aria-label") or ""
+
+    def shares(part: str) -> list[int]:
+        return [int(share) for share in re.findall(r"(\d+) %", said(part))]
+
+    assert said("image") == f"Image of class {movable.CLASSES[2]}."
+    assert said("moved").endswith(f"changed; the network takes it for {label}.")
+    seen = [float((part > 0.05).float().mean()) for part in (change, -change)]
+    assert shares("difference") == pytest.approx([100 * share for share in seen], abs=2)
+    assert shares("moved") == pytest.approx([100 * sum(seen)], abs=2)
+    assert re.fullmatch(r"Gain: \d+ % of the image amplified, \d+ % dimmed\.", said("gain"))
+    page.get_by_role("button", name="Back to the image").click()
+    settle(page)
+    assert said("difference") == "Difference: 0 % of the pixels are brighter, 0 % darker."
+    assert said("flow") == "Flow: pixels move by 0.0 on average, by 0.0 at most."
+    bring(page, "own.png", png((255 * x[4, 0]).round()))
+    expect(page.locator("[data-part=image]")).to_have_attribute(
+        "aria-label", "An image of one's own."
+    )
+
+
 def test_an_image_is_dropped_and_what_is_none_is_told(opened: Open, grey: Path) -> None:
     _, gan, x = studied(1, SIDE)
     page = opened(grey)
@@ -272,6 +374,7 @@ def test_an_image_is_dropped_and_what_is_none_is_told(opened: Open, grey: Path) 
         ("notes.txt", b"no image"),
         ("cut.png", png((255 * x[1, 0]).round())[:30]),
         ("empty.png", b""),
+        ("zip.png", zipped()),
         ("<img src=x onerror=alert(1)>.png", b"\x89PNG"),
     ):
         before = shown(page, "image")

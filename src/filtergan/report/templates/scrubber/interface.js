@@ -4,10 +4,12 @@ const STEP = 0.05; // of a slider, and of an arrow key on the plane five times t
 const MANY = 12; // classes that are all shown; of more, the likeliest
 const SHOWN = 5;
 const BEGINNING = 2; // of the latent that is moved at first
+const SEEN = 0.05; // from which a change is one, of pixels and of log gain
 const OPAQUE = 0.5; // difference of pixels, and log gain, from which colours are full
 const BRUSH = 0.12; // sides of the paper
 
 const percent = (value) => `${Math.round(100 * value)} %`;
+const share = (values, which) => values.filter(which).length / values.length;
 const length = (share) => `${100 * share}%`; // as style sheets have it
 const made = (tag, properties, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -129,7 +131,7 @@ class Scrubber {
   }
 
   chooseImage(i) {
-    this.own = null;
+    this.own = this.choice = null;
     this.parts.inverting.hidden = true;
     const { classes, labels } = this.data;
     this.named = classes[labels[i]];
@@ -169,7 +171,8 @@ class Scrubber {
     const fields = transformer.space.fields(coefficients);
     paint(parts.moved, moved);
     paintSigned(parts.difference, filtergan.array(image.shape, moved.data.map((v, i) => v - image.data[i])), OPAQUE);
-    if (fields.flow) paintFlow(parts.flow, filtergan.exponential(fields.flow));
+    if (fields.flow) fields.flow = filtergan.exponential(fields.flow);
+    if (fields.flow) paintFlow(parts.flow, fields.flow);
     if (fields.gain) paintSigned(parts.gain, fields.gain, OPAQUE);
     [...parts.sliders.children].forEach((slider, j) => {
       slider.querySelector("input").value = z[j];
@@ -180,7 +183,7 @@ class Scrubber {
     parts.dot.style.top = length(1 - at(parts.up));
     const [across, up] = [parts.across, parts.up].map((part) => `z${part.value}`);
     parts.plane.setAttribute("aria-label", `Plane of ${across} (left and right) and ${up} (up and down)`);
-    this.moved = moved;
+    Object.assign(this, { moved, fields });
     this.ask();
   }
 
@@ -204,14 +207,19 @@ class Scrubber {
   // --- one's own images
 
   async readFile(file) {
-    const { parts, data } = this;
+    const { parts, data } = this, before = (this.choice = {}); // a later choice has another
+    let own, refused;
     try {
-      const picture = await opened(file);
-      this.own = reduced(picture, data.shape, data.bright ? "#fff" : "#000");
-    } catch {
-      parts.told.textContent = `“${file.name}” could not be read as an image; choose a PNG, JPEG, GIF or WebP file.`;
+      own = reduced(await opened(file), data.shape, data.bright ? "#fff" : "#000");
+    } catch (error) {
+      refused = error;
+    }
+    if (this.choice !== before) return;
+    if (refused) {
+      parts.told.textContent = `“${file.name}” ${refused.message}`;
       return;
     }
+    this.own = own;
     this.named = null;
     parts.inverting.hidden = data.shape[0] > 1;
     parts.invert.checked = data.shape[0] === 1 && onBright(this.own, data.shape) !== data.bright;
@@ -254,7 +262,7 @@ class Scrubber {
       context.lineTo(...to);
       context.stroke();
       last = to;
-      this.named = null;
+      this.named = this.choice = null;
       this.own = reduced(paper, this.data.shape, context.fillStyle);
       this.showOwn();
     });
@@ -277,8 +285,8 @@ class Scrubber {
   }
 
   cannotSee() {
-    this.worker = this.asked = null;
-    this.root.dataset.settled = "true";
+    this.worker = this.asked = this.label = null;
+    if (this.moved) this.settle();
     this.data.why = "Labels and residuals are not shown: this browser runs no second thread from a file.";
     this.explain(this.data.sites[this.place || 0]);
   }
@@ -292,10 +300,7 @@ class Scrubber {
   }
 
   ask() {
-    if (!this.worker) {
-      this.root.dataset.settled = "true";
-      return;
-    }
+    if (!this.worker) return this.settle();
     const question = { site: this.place, image: this.number, x: this.image, moved: this.moved, z: this.z };
     if (this.asked) this.waiting = question;
     else this.worker.postMessage((this.asked = question));
@@ -310,7 +315,13 @@ class Scrubber {
     if (seen.before !== undefined) this.showResiduals(seen);
     this.showLabels(seen);
     if (this.asked || this.wanted) return;
-    this.root.dataset.settled = "true"; // all that is shown belongs together
+    this.settle();
+  }
+
+  // All that is shown belongs together.
+  settle() {
+    this.root.dataset.settled = "true";
+    this.nameCanvases();
     if (this.telling) this.tell();
   }
 
@@ -348,6 +359,29 @@ class Scrubber {
     if (this.telling || !this.label) return;
     const was = this.named === null ? "" : ` The image shows ${this.named}.`;
     this.parts.told.textContent = `The network takes the moved image for ${this.label}.${was}`;
+  }
+
+  // What is seen on each canvas.
+  nameCanvases() {
+    const { parts, image, moved, fields, named, label } = this;
+    const change = moved.data.map((v, i) => v - image.data[i]);
+    const brighter = share(change, (v) => v > SEEN), darker = share(change, (v) => v < -SEEN);
+    const taken = label ? `; the network takes it for ${label}` : "";
+    const seen = {
+      image: named === null ? "An image of one's own" : `Image of class ${named}`,
+      moved: `Moved image: ${percent(brighter + darker)} of its pixels have changed${taken}`,
+      difference: `Difference: ${percent(brighter)} of the pixels are brighter, ${percent(darker)} darker`,
+    };
+    if (fields.gain) {
+      const { data } = fields.gain, up = share(data, (v) => v > SEEN), down = share(data, (v) => v < -SEEN);
+      seen.gain = `Gain: ${percent(up)} of the image amplified, ${percent(down)} dimmed`;
+    }
+    if (fields.flow) {
+      const { data } = fields.flow, places = data.length / 2;
+      const moves = Array.from({ length: places }, (_, p) => Math.hypot(data[p], data[places + p]));
+      seen.flow = `Flow: pixels move by ${(moves.reduce((a, b) => a + b) / places).toFixed(1)} on average, by ${Math.max(...moves).toFixed(1)} at most`;
+    }
+    for (const [part, says] of Object.entries(seen)) parts[part].setAttribute("aria-label", `${says}.`);
   }
 }
 

@@ -1,6 +1,8 @@
 // Images, fields and differences on canvases, and images from files and drawings.
 
 const BELOW = [0, 114, 178], ABOVE = [213, 94, 0]; // as in the figures: told apart by colour-blind eyes
+const LARGEST = 20; // MiB of a file
+const MOST_PIXELS = 16e6; // of the image in it
 
 // Pixels from 0 to 1.
 function paint(canvas, x) {
@@ -62,14 +64,27 @@ function paintFlow(canvas, flow, arrows = 9) {
   }
 }
 
-// What a browser reads as an image.
+// What a reader did wrong, as a sentence about the file.
+class Refused extends Error {}
+
+// What a browser reads as an image. Its size is known before its pixels are unpacked.
 async function opened(file) {
+  if (file.size > LARGEST * 2 ** 20) throw new Refused(`is larger than ${LARGEST} MiB; choose a smaller file.`);
   const address = URL.createObjectURL(file), image = new Image();
   try {
-    image.src = address;
+    await new Promise((resolve, reject) => {
+      Object.assign(image, { onload: resolve, onerror: reject, src: address });
+    });
+    const { naturalWidth: width, naturalHeight: height } = image;
+    if (width * height > MOST_PIXELS) {
+      throw new Refused(`has ${width} by ${height} pixels, more than ${MOST_PIXELS / 1e6} million; choose a smaller image.`);
+    }
+    if (!width) throw new Error("it has no size");
     await image.decode();
-    if (!image.naturalWidth) throw new Error("it has no size");
     return image;
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    throw new Refused("could not be read as an image; choose a PNG, JPEG, GIF or WebP file.");
   } finally {
     URL.revokeObjectURL(address);
   }
