@@ -4,12 +4,9 @@ const STEP = 0.05; // of a slider, and of an arrow key on the plane five times t
 const MANY = 12; // classes that are all shown; of more, the likeliest
 const SHOWN = 5;
 const BEGINNING = 2; // of the latent that is moved at first
-const SEEN = 0.05; // from which a change is one, of pixels and of log gain
 const OPAQUE = 0.5; // difference of pixels, and log gain, from which colours are full
 const BRUSH = 0.12; // sides of the paper
 
-const percent = (value) => `${Math.round(100 * value)} %`;
-const share = (values, which) => values.filter(which).length / values.length;
 const length = (share) => `${100 * share}%`; // as style sheets have it
 const made = (tag, properties, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -321,7 +318,7 @@ class Scrubber {
   // All that is shown belongs together.
   settle() {
     this.root.dataset.settled = "true";
-    this.nameCanvases();
+    for (const [part, says] of Object.entries(seenOn(this))) this.parts[part].setAttribute("aria-label", says);
     if (this.telling) this.tell();
   }
 
@@ -359,29 +356,6 @@ class Scrubber {
     if (this.telling || !this.label) return;
     const was = this.named === null ? "" : ` The image shows ${this.named}.`;
     this.parts.told.textContent = `The network takes the moved image for ${this.label}.${was}`;
-  }
-
-  // What is seen on each canvas.
-  nameCanvases() {
-    const { parts, image, moved, fields, named, label } = this;
-    const change = moved.data.map((v, i) => v - image.data[i]);
-    const brighter = share(change, (v) => v > SEEN), darker = share(change, (v) => v < -SEEN);
-    const taken = label ? `; the network takes it for ${label}` : "";
-    const seen = {
-      image: named === null ? "An image of one's own" : `Image of class ${named}`,
-      moved: `Moved image: ${percent(brighter + darker)} of its pixels have changed${taken}`,
-      difference: `Difference: ${percent(brighter)} of the pixels are brighter, ${percent(darker)} darker`,
-    };
-    if (fields.gain) {
-      const { data } = fields.gain, up = share(data, (v) => v > SEEN), down = share(data, (v) => v < -SEEN);
-      seen.gain = `Gain: ${percent(up)} of the image amplified, ${percent(down)} dimmed`;
-    }
-    if (fields.flow) {
-      const { data } = fields.flow, places = data.length / 2;
-      const moves = Array.from({ length: places }, (_, p) => Math.hypot(data[p], data[places + p]));
-      seen.flow = `Flow: pixels move by ${(moves.reduce((a, b) => a + b) / places).toFixed(1)} on average, by ${Math.max(...moves).toFixed(1)} at most`;
-    }
-    for (const [part, says] of Object.entries(seen)) parts[part].setAttribute("aria-label", `${says}.`);
   }
 }
 

@@ -1,6 +1,7 @@
 // Images, fields and differences on canvases, and images from files and drawings.
 
 const BELOW = [0, 114, 178], ABOVE = [213, 94, 0]; // as in the figures: told apart by colour-blind eyes
+const SEEN = 0.05; // from which a change is one, of pixels and of log gain
 const LARGEST = 20; // MiB of a file
 const MOST_PIXELS = 16e6; // of the image in it
 
@@ -120,4 +121,30 @@ function onBright(values, [, h, w]) {
     return x === 0 || y === 0 || x === w - 1 || y === h - 1;
   });
   return border.sort()[Math.floor(border.length / 2)] > 0.5;
+}
+
+const percent = (value) => `${Math.round(100 * value)} %`;
+
+// What is seen on each canvas, in a sentence, for those who hear the page.
+function seenOn({ image, moved, fields, named, label }) {
+  const share = (values, which) => values.filter(which).length / values.length;
+  const up = (values) => share(values, (v) => v > SEEN), down = (values) => share(values, (v) => v < -SEEN);
+  const change = moved.data.map((v, i) => v - image.data[i]);
+  const taken = label ? `; the network takes it for ${label}` : "";
+  const seen = {
+    image: named === null ? "An image of one's own." : `Image of class ${named}.`,
+    moved: `Moved image: ${percent(up(change) + down(change))} of its pixels have changed${taken}.`,
+    difference: `Difference: ${percent(up(change))} of the pixels are brighter, ${percent(down(change))} darker.`,
+  };
+  if (fields.gain) {
+    const { data } = fields.gain;
+    seen.gain = `Gain: ${percent(up(data))} of the image amplified, ${percent(down(data))} dimmed.`;
+  }
+  if (fields.flow) {
+    const { data } = fields.flow, places = data.length / 2;
+    const moves = Array.from({ length: places }, (_, p) => Math.hypot(data[p], data[places + p]));
+    const mean = moves.reduce((a, b) => a + b) / places;
+    seen.flow = `Flow: pixels move by ${mean.toFixed(1)} on average, by ${Math.max(...moves).toFixed(1)} at most.`;
+  }
+  return seen;
 }
