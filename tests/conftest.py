@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 # No deadline: the time of one example on a busy machine says nothing about the code.
 settings.register_profile("filtergan", deadline=None)
@@ -83,3 +84,39 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with quickly():
         study.run(CONFIG, folder / "run", until="train-judges")
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page on which grey images can be moved."""
+    import movable
+
+    return movable.page(tmp_path_factory.mktemp("grey") / "run")
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page; in the end it must have asked for nothing and complained of nothing."""
+    from scrubbed import settle
+
+    asked: list[str] = []
+    said: list[str] = []
+    contexts = []
+
+    def visit(path: Path, **options: Any) -> Page:
+        context = browser.new_context(**options)
+        context.set_offline(True)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
+        page.goto(path.as_uri())
+        settle(page)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in asked)

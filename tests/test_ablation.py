@@ -266,6 +266,11 @@ def test_the_command(studies: Studies, tmp_path: Path, capsys: pytest.CaptureFix
     assert err.splitlines()[1] == "filtergan: run 2 of 4: algorithm1, seed 0"
     assert record_of(tmp_path / "out" / "algorithm1" / "seed1")["config"]["gan"]["latent"] == 5
 
+    assert cli.main([*command, *only, "--gan.latent", "5", "--json", "-q"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert err == ""
+
     studies.stop_at = "base/seed0"
     assert cli.main([*command[:-1], str(tmp_path / "cut"), *only]) == 130
     assert capsys.readouterr().err.endswith(

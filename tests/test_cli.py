@@ -312,7 +312,7 @@ def options_of(text: str) -> set[str]:
         (
             "ablate",
             {"--seeds", "--only"},
-            {"--seed", "--resume", "--overwrite", "--processes", "--json"},
+            {"--seed", "--resume", "--overwrite", "--processes"},
         ),
         ("layers", set(), {"--layer", "-o", "--resume", "--overwrite", "--processes"}),
     ],

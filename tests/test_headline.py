@@ -23,6 +23,7 @@ from filtergan.report.glossary import WORDS, glossed
 from filtergan.report.headline import headline, ignored, key_numbers
 from filtergan.report.pictures import example
 from filtergan.runs.reading import read_record
+from filtergan.runs.record import SiteRecord
 
 RESULTS = Path(__file__).parents[1] / "results"
 CONV4 = SiteName.parse("conv4@activation")
@@ -33,6 +34,11 @@ def site():
     return evidence_record(StudyConfig()).sites["conv4@activation"]
 
 
+def kinds(site: SiteRecord) -> list[str]:
+    """What may be called ignored."""
+    return ignored(site)[0]
+
+
 def test_an_invariance_is_told_by_what_it_is_its_number_and_its_null() -> None:
     record = read_record(RESULTS / "mnist_bn5" / "seed0")
     ((name, site),) = record.sites.items()
@@ -41,8 +47,8 @@ def test_an_invariance_is_told_by_what_it_is_its_number_and_its_null() -> None:
     assert found.tone == "good"
     assert found.says == (
         "Behind bn5, this network ignores brightness, height, width, size and bending: filters of "
-        f"conv4 changed in 8 ways are undone to {undone:.2f} by such changes of the image; the "
-        f"same number for random changes of filters is {null:.2f}."
+        f"conv4 changed in 8 ways are undone to {undone:.2f} by changes of the image, of all kinds "
+        f"together; the same number for random changes of filters is {null:.2f}."
     )
 
 
@@ -53,13 +59,52 @@ def test_what_is_ignored_is_what_latents_shift_most(site):
     turned = shifts | {"slant": (-0.5, -0.6, -0.4), "area": (0.9, -0.1, 1.9)}  # the one is sure
     own = [entry.model_copy(update={"shifts": shifts}) for entry in site.latents]
     site.latents = [*own, own[0].model_copy(update={"shifts": turned})]
-    assert ignored(site) == ["slant", "bending"]
+    assert kinds(site) == ["slant", "bending"]
     put(site.measures, "explained_spline", 0.45)  # brightness and width explain .42
-    assert ignored(site) == ["slant"]
+    assert kinds(site) == ["slant"]
     site.latents = []
-    assert ignored(site) == ["brightness"]
+    assert kinds(site) == ["brightness"]
     site.measures = {}
-    assert ignored(site) == ["changes of the image"]
+    assert kinds(site) == ["changes of the image"]
+
+
+def test_bending_is_more_than_brightness_and_affine_maps_together(site):
+    site.latents, site.ceilings = [], {}
+    names = ("photometric", "photometric_width", "affine", "photometric_affine", "spline")
+    for name, share in zip(names, (0.3, 0.3, 0.4, 0.7, 0.79), strict=True):
+        site.measures[f"explained_{name}"] = result(f"explained_{name}", share, None, 10)
+    assert kinds(site) == ["brightness", "shift, turn and stretch"]
+    put(site.measures, "explained_spline", 0.81)
+    assert kinds(site) == ["brightness", "shift, turn and stretch", "bending"]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_the_ceilings_contradict_is_not_called_ignored(seed: int) -> None:
+    """At conv2 the best filters make warps worse; of the same page's shapes all others stand."""
+    sites = read_record(RESULTS / "mnist_natural" / f"seed{seed}").sites
+    site = sites["conv2@activation/natural"]
+    warp = site.ceilings["warp 1.5 px"].compensation.value
+    assert warp is not None
+    assert warp < 0
+    assert ignored(site)[1] == ["bending"]
+    told = headline("conv2@activation/natural", site).says
+    assert "bending" not in told.partition(":")[0]
+    assert told.endswith("by no filters of conv2 when alone (see the ceilings): bending.")
+    assert kinds(sites["conv4@bn5/natural"])[-1] == "bending"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "null", "named"),
+    [(0.3, 0.2, -1.0, True), (-0.1, -0.2, -1.0, False), (0.3, 0.2, 0.25, False)],
+)
+def test_a_ceiling_is_to_be_above_nothing_and_above_its_null(value, low, null, named) -> None:
+    site = read_record(RESULTS / "mnist_natural" / "seed0").sites["conv4@bn5/natural"]
+    one = site.ceilings["warp 1.5 px"]
+    ends = (low, value + 0.1)
+    told = one.compensation.model_copy(update={"value": value, "ci95": ends, "null": null})
+    site.ceilings = {"warp": one.model_copy(update={"compensation": told})}
+    assert ("bending" in kinds(site)) is named
+    assert ("bending" in ignored(site)[1]) is not named
 
 
 def test_images_without_strokes_are_told_by_families(site):
@@ -68,7 +113,7 @@ def test_images_without_strokes_are_told_by_families(site):
         del measures[name]
     for family, share in {"colour": 0.5, "photometric": 0.3, "affine": 0.25, "spline": 0.7}.items():
         measures[f"explained_{family}"] = result(f"explained_{family}", share, None, 10)
-    assert ignored(site) == ["colour", "shift, turn and stretch", "bending"]
+    assert kinds(site) == ["colour", "shift, turn and stretch", "bending"]
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ def test_there_are_four() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path: Path) -> None:
-    shows = [bool(cell.outputs) for cell in executed(path).cells if cell.cell_type == "code"]
-    saved = [bool(cell.outputs) for cell in _code(path)]
-    assert shows == saved
+    cells = [cell for cell in executed(path).cells if cell.cell_type == "code"]
+    assert [bool(cell.outputs) for cell in cells] == [bool(cell.outputs) for cell in _code(path)]
+    if path.stem == "records":  # nothing is trained there: what it says is what the records say
+        assert [_said(cell) for cell in cells] == [_said(cell) for cell in _code(path)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -31,6 +32,12 @@ def test_it_was_saved_with_its_outputs(path: Path) -> None:
     assert "image/png" in said
     assert '"name": "stderr"' not in said
     assert not re.search(r"(/home|/tmp|/work|/root)/", said)
+
+
+def _said(cell: nbformat.NotebookNode) -> list[str]:
+    """The text of what a cell shows."""
+    shown = [(output.get("text"), output.get("data", {})) for output in cell.outputs]
+    return [data.get("text/plain", "") if text is None else text for text, data in shown]
 
 
 def _code(path: Path) -> list[nbformat.NotebookNode]:

@@ -60,3 +60,32 @@ def test_a_stage_without_expectations_sets_no_pace() -> None:
     assert outlook.left() is None
     outlook.leave("train", 5.0)  # done by an earlier run
     assert outlook.left() == pytest.approx(0.5 * (20 + 40 + 5))
+
+
+def test_no_pace_changes_what_is_fixed() -> None:
+    outlook = Outlook(
+        [
+            Part("train", "network", 10.0),
+            Part("measure", "one", 12.0, fixed=10.0),
+            Part("measure", "another", 11.0, fixed=10.0),
+            Part("report", "", 5.0, fixed=5.0),
+        ]
+    )
+    outlook.leave("train", 40.0)
+    assert outlook.left() == pytest.approx((10 + 4 * 2) + (10 + 4 * 1) + 5)
+    outlook.enter("measure", "stage 2 of 3")
+    outlook.begin("one")
+    outlook.advance(0.0, 0.01, 8.0)  # too little to tell by
+    assert outlook.left() == pytest.approx((10 + 4 * 2 - 8) + (10 + 4 * 1) + 5)
+    outlook.advance(0.0, 1.0, 14.0)  # its own pace is 2
+    outlook.end()
+    assert outlook.left() == pytest.approx((10 + 2 * 1) + 5)
+    assert outlook.spent == pytest.approx(54)
+    outlook.leave("measure", 24.0)
+    assert outlook.left() == pytest.approx(5)
+
+
+def test_what_is_fixed_sets_no_pace() -> None:
+    outlook = Outlook([Part("report", "", 5.0, fixed=5.0), Part("game", "one", 20.0)])
+    outlook.leave("report", 50.0)
+    assert outlook.left() is None

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,18 +18,20 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image, ImageSequence
 from pypdf import PdfReader
+from shown_help import assert_example_runs
 from torch import Tensor
 
 import filtergan as fg
 from filtergan import figures, study
 from filtergan.natural.natural_gan import NaturalGAN
-from filtergan.plot.gallery import FIGURES
+from filtergan.plot.gallery import FIGURES, PAPERS
 from filtergan.plot.shown_walks import FRAMES, frames
 from filtergan.study.opened import OpenedRun
 
 pytestmark = pytest.mark.slow
 
 NATURAL, LATE, EARLY = "conv2@activation/natural", "conv2@activation", "conv1@activation"
+CUT = 1.5  # pixels at 100 an inch: the padding of letters
 LAZY = """
 import sys
 import filtergan
@@ -94,6 +97,26 @@ def test_what_is_measured_has_figures_and_captions(run: OpenedRun) -> None:
     assert set(FIGURES) | {"animate", "caption", "save"} == set(dir(fg.plot))
 
 
+METHODS = (OpenedRun.gan, OpenedRun.measures, OpenedRun.traversals)
+
+
+@pytest.mark.parametrize("name", [*fg.plot.__all__, *(one.__name__ for one in METHODS)])
+def test_the_example_of_its_help_runs(
+    run: OpenedRun,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a folder where `filtergan study` has made runs/digits."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "digits").symlink_to(run.path)
+    monkeypatch.chdir(tmp_path)
+    of_run = {one.__name__: one for one in METHODS}
+    shown = of_run.get(name) or getattr(fg.plot, name)
+    assert_example_runs(shown.__doc__, name, capsys)
+
+
 def outside_of_view(figure: Figure) -> list[Text]:
     """Labels of ticks beyond the limits of their axis, which are not drawn."""
     found = []
@@ -105,22 +128,39 @@ def outside_of_view(figure: Figure) -> list[Text]:
     return found
 
 
-@pytest.mark.parametrize("width", ["60mm", "250mm"])
+@pytest.mark.parametrize("width", ["60mm", "85mm", "250mm"])
 def test_nothing_is_cut_at_any_width(run: OpenedRun, width: str) -> None:
-    for name in ("walk", "traversal", "traversals", "filters", "kinds", "latents", "depth"):
+    """Titles, labels of axes and of ticks, legends and what is written below: of every figure."""
+    for name in set(FIGURES) - set(PAPERS):  # which are others of them
         figure = getattr(fg.plot, name)(run, width=width)
-        figure.draw_without_rendering()
-        whole, hidden = figure.bbox, outside_of_view(figure)
-        for text in figure.findobj(Text):
-            if (
-                text.get_visible()
-                and text.get_text().strip()
-                and text.axes is None
-                and text not in hidden
-            ):
-                box = text.get_window_extent()
-                assert box.x0 > whole.x0 - 2, (name, text)
-                assert box.x1 < whole.x1 + 2, (name, text)
+        assert_whole(figure, name)
+
+
+@pytest.mark.parametrize("points", [5, 7, 9])
+@pytest.mark.parametrize("width", [60, 85, 100, 120])
+def test_no_label_of_a_large_grid_is_cut(width: int, points: int) -> None:
+    square, ones = torch.ones(points, points), torch.ones(points, points, dtype=torch.bool)
+    images = torch.rand(points, points, 1, 28, 28)
+    offsets = torch.linspace(-2, 2, points).tolist()
+    with figures.at_width(width / 25.4):
+        title = "conv4 read at bn5 (natural): undone .77 (null .08), test image 3"
+        values = (square, square, 0.7 * square, square, ones)
+        figure = figures.grid_figure(images[0, 0], images, *values, (6, 1), offsets, title)
+    assert_whole(figure, f"grid of {points}")
+
+
+def assert_whole(figure: Figure, name: str) -> None:
+    """No text reaches beyond the page; those of axes that are not shown, and of no tick, aside."""
+    figure.draw_without_rendering()
+    whole, hidden = figure.bbox, outside_of_view(figure)
+    for text in figure.findobj(Text):
+        seen = text.get_visible() and (text.axes is None or text.axes.get_visible())
+        if seen and text.get_text().strip() and not any(text is one for one in hidden):
+            box = text.get_window_extent()
+            assert box.x0 > whole.x0 - CUT, (name, text)
+            assert box.x1 < whole.x1 + CUT, (name, text)
+            assert box.y0 > whole.y0 - CUT, (name, text)
+            assert box.y1 < whole.y1 + CUT, (name, text)
 
 
 # ------------------------------------------------------------------------------------------- walks
@@ -238,6 +278,9 @@ def test_a_pdf_has_the_width_asked_for_and_its_fonts(run: OpenedRun, tmp_path: P
     assert reader.metadata is not None
     assert str(reader.metadata.subject) in said
     assert said.startswith(f"The figure: {tmp_path / 'w.pdf'}\n")
+    asked = ("figure", run.path, "labels", "-o", tmp_path / "l.png", "--json", "-q")
+    told_of = {"figure": str(tmp_path / "l.png"), "caption": fg.plot.caption(run, "labels")}
+    assert json.loads(command(*asked)) == told_of
     assert "conv2 read at activation" in sheet.extract_text()
     before = (tmp_path / "w.pdf").read_bytes()
     command("figure", run.path, "walk", "--width", "85mm", "--out", tmp_path / "w.pdf")

@@ -13,7 +13,10 @@ from filtergan.config.older import renewed
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result
+from filtergan.plot.gallery import FIGURES, PAPERS
+from filtergan.plot.saved import caption
 from filtergan.report import findings, summary_sheets, write_report
+from filtergan.report.page import _sentences
 from filtergan.report.planted import planted
 from filtergan.report.tables import GROUPS, MAIN
 from filtergan.report.text import brief
@@ -29,6 +32,7 @@ from filtergan.runs.record import (
     SiteRecord,
     StageRecord,
 )
+from filtergan.study.opened import OpenedRun
 
 ROOT = Path(__file__).parents[1]
 
@@ -360,6 +364,23 @@ def test_the_report_of_a_committed_record(tmp_path, folder):
     assert "What kind of change" in page
     assert len(summary_sheets(run)[0].rows) > 10
     assert page.count('<li class="finding') == len(record.sites)
+
+
+@pytest.mark.parametrize("data", ["../shared/data/mnist", "/home/me/data/mnist/"])
+def test_no_folder_of_the_machine_introduces_a_page_or_a_figure(tmp_path, data):
+    record = read_record(ROOT / "results" / "mnist_natural" / "seed0")
+    config = parse(renewed(record.config), "mnist_natural").model_copy(update={"data": data})
+    run = RunDirectory(tmp_path, config, record)
+    lead = written(run).partition('<p class="lead">')[2].partition("</p>")[0]
+    own = config.model_copy(update={"model": "/home/me/net.py:make", "weights": "../w.safetensors"})
+    done = _sentences(config, record)["train-cnn"], _sentences(own, record)["train-cnn"]
+    captions = [caption(OpenedRun(run, device="cpu"), name) for name in set(FIGURES) - set(PAPERS)]
+    for text in (re.sub("<.*?>", "", lead), *done, *captions):
+        assert not re.search(r"\.\.|(^|\s)/\w", text), text
+    assert "on mnist, seed 0" in lead
+    assert "trained on mnist for" in done[0]
+    assert "is net.py:make with the weights of w.safetensors" in done[1]
+    assert captions[0].endswith("Data: mnist, seed 0.")
 
 
 @pytest.mark.parametrize(

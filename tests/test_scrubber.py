@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import movable
@@ -262,3 +263,26 @@ def test_a_network_that_cannot_come_is_told_in_a_sentence(monkeypatch: pytest.Mo
         assert found["why"].startswith("Labels and residuals are not shown here: ")
         assert says in found["why"]
         assert found["why"].endswith(".")
+
+
+def test_sites_beyond_what_the_page_holds_stay_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = movable.images(1, 8)
+    classifier = movable.network(movable.PAPER, data)
+    first = movable.gan(classifier, data, movable.PAPER)
+    gans = movable.named(first, movable.gan(classifier, data, movable.PAPER, "activation"))
+    whole = scrubber.travelling(data, classifier, gans)
+    one, two = (len(json.dumps(site)) + 2 for site in whole["sites"])
+    assert whole["left_out"] == []
+    rest = len(json.dumps(whole | {"sites": []}))
+    for most, sites in ((rest + one + two, 2), (rest + one + two - 1, 1), (rest + one - 1, 0)):
+        monkeypatch.setattr(scrubber, "MOST", most)
+        found = scrubber.travelling(data, classifier, gans)
+        assert found["sites"] == whole["sites"][:sites]
+        assert found["left_out"] == [name.prose for name in list(gans)[sites:]]
+        assert len(json.dumps(found | {"left_out": []})) <= most
+    page = movable.page(tmp_path / "run", two=True).read_text()  # none has room
+    said = page.partition("small enough to be passed on: ")[2].partition(".</p>")[0]
+    assert said == "conv2 read at bn3 (natural); conv2 read at activation (natural)"
+    assert 'id="scrubber-data"' not in page

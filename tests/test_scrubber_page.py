@@ -1,126 +1,36 @@
 """The scrubber as a reader uses it, in a browser: pick, drag, draw, bring an image, by keyboard."""
 
-import base64
-import io
-from collections.abc import Callable, Iterator
+import re
 from pathlib import Path
-from typing import Any
 
 import movable
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
+from scrubbed import (
+    GREYS,
+    SIDE,
+    Open,
+    assert_moved,
+    box_of,
+    bring,
+    latents,
+    png,
+    settle,
+    shown,
+    studied,
+)
 from torch import Tensor
 
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.report import scrubber
-from filtergan.sites.wrappers import Classifier
 
 pytestmark = pytest.mark.browser
-SIDE = 8
-GREYS = 0.6 / 255  # half a grey level, and rounding
-Open = Callable[..., Page]
-
-HALF = (
-    '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="80">'
-    '<rect width="40" height="80" fill="white"/></svg>'
-)
-DROP = """async ([name, type, content]) => {
-  const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
-  const transfer = new DataTransfer();
-  transfer.items.add(new File([bytes], name, { type }));
-  const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
-  const over = new DragEvent('dragover', event), drop = new DragEvent('drop', event);
-  const section = document.querySelector('.scrubber');
-  section.dispatchEvent(over);
-  section.dispatchEvent(drop);
-  return over.defaultPrevented && drop.defaultPrevented;
-}"""
-
-
-@pytest.fixture(scope="module")
-def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return movable.page(tmp_path_factory.mktemp("grey") / "run")
 
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return movable.page(tmp_path_factory.mktemp("colour") / "run", 3, 32, movable.RESIDUAL)
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Open]:
-    """Opens a page; in the end it must have asked for nothing and complained of nothing."""
-    asked: list[str] = []
-    said: list[str] = []
-    contexts = []
-
-    def visit(path: Path, **options: Any) -> Page:
-        context = browser.new_context(**options)
-        context.set_offline(True)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
-        page.goto(path.as_uri())
-        settle(page)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert all(url.startswith(("file:", "blob:", "data:")) for url in asked)
-
-
-def settle(page: Page) -> None:
-    page.wait_for_function("document.querySelector('.scrubber').dataset.settled === 'true'")
-
-
-def shown(page: Page, part: str) -> Tensor:
-    """The pixels of a canvas: [4, h, w], from 0 to 1."""
-    found = page.evaluate(
-        """(part) => {
-        const canvas = document.querySelector(`[data-part="${part}"]`), { width, height } = canvas;
-        const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-        return [height, width, Array.from(data)];
-        }""",
-        part,
-    )
-    return torch.tensor(found[2]).reshape(found[0], found[1], 4).movedim(2, 0) / 255
-
-
-def latents(page: Page) -> Tensor:
-    values = page.locator(".slider input").evaluate_all("(all) => all.map((one) => one.value)")
-    return torch.tensor([[float(value) for value in values]])
-
-
-def box_of(page: Page, part: str) -> Any:
-    """Where a part stands, now that it is in sight."""
-    page.locator(part).scroll_into_view_if_needed()
-    return page.locator(part).bounding_box()
-
-
-def studied(colours: int, side: int) -> tuple[Classifier, NaturalGAN, Tensor]:
-    """Network, generator and images of such a page."""
-    cnn = movable.PAPER if colours == 1 else movable.RESIDUAL
-    data = movable.images(colours, side)
-    classifier = movable.network(cnn, data)
-    index = scrubber.one_of_each_class(data.test, scrubber.IMAGES)
-    return classifier, movable.gan(classifier, data, cnn), data.test.pixels(index)
-
-
-def assert_moved(page: Page, gan: NaturalGAN, x: Tensor) -> Tensor:
-    """The page shows the image, and what T makes of it by the sliders; returns that."""
-    settle(page)
-    z_k = latents(page)
-    moved = gan.transform(x[None], torch.zeros_like(z_k), z_k)[0]
-    for part, expected in (("image", x), ("moved", moved)):
-        assert (shown(page, part)[: len(x)] - expected).abs().max() < GREYS + 1e-3
-    return moved
 
 
 def test_an_image_is_picked_and_moved_by_keyboard(opened: Open, grey: Path) -> None:
@@ -231,64 +141,33 @@ def test_a_drawing_is_moved_while_it_is_drawn(opened: Open, grey: Path) -> None:
     assert_moved(page, gan, x[2])
 
 
-def png(pixels: Any, kind: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(file, kind)
-    return file.getvalue()
+def test_canvases_say_what_is_seen(opened: Open, grey: Path) -> None:
+    classifier, gan, x = studied(1, SIDE)
+    page = opened(grey)
+    page.locator(".thumbs label").nth(2).click()
+    change = assert_moved(page, gan, x[2]) - x[2]
+    label = movable.CLASSES[int(classifier(change[None] + x[2:3]).argmax())]
 
+    def said(part: str) -> str:
+        return page.locator(f"[data-part={part}]").get_attribute("aria-label") or ""
 
-def bring(page: Page, name: str, content: bytes) -> None:
-    page.locator("[data-part=file]").set_input_files(
-        {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+    def shares(part: str) -> list[int]:
+        return [int(share) for share in re.findall(r"(\d+) %", said(part))]
+
+    assert said("image") == f"Image of class {movable.CLASSES[2]}."
+    assert said("moved").endswith(f"changed; the network takes it for {label}.")
+    seen = [float((part > 0.05).float().mean()) for part in (change, -change)]
+    assert shares("difference") == pytest.approx([100 * share for share in seen], abs=2)
+    assert shares("moved") == pytest.approx([100 * sum(seen)], abs=2)
+    assert re.fullmatch(r"Gain: \d+ % of the image amplified, \d+ % dimmed\.", said("gain"))
+    page.get_by_role("button", name="Back to the image").click()
+    settle(page)
+    assert said("difference") == "Difference: 0 % of the pixels are brighter, 0 % darker."
+    assert said("flow") == "Flow: pixels move by 0.0 on average, by 0.0 at most."
+    bring(page, "own.png", png((255 * x[4, 0]).round()))
+    expect(page.locator("[data-part=image]")).to_have_attribute(
+        "aria-label", "An image of one's own."
     )
-
-
-def test_an_image_file_is_moved(opened: Open, grey: Path) -> None:
-    _, gan, x = studied(1, SIDE)
-    page = opened(grey)
-    bring(page, "same.png", png((255 * x[4, 0]).round()))
-    expect(page.get_by_role("status")).to_contain_text("same.png”, made 8 by 8 pixels and grey.")
-    assert_moved(page, gan, x[4])
-    # Larger, not square, in colour, dark on a bright ground: its middle, averaged, grey, inverted.
-    large = np.full((40, 60, 3), 255, dtype=np.uint8)
-    large[10:20, 20:40] = (0, 60, 200)
-    bring(page, "large.jpg", png(large))
-    invert = page.get_by_label("Dark and bright exchanged")
-    expect(invert).to_be_checked()
-    settle(page)
-    wanted = torch.zeros(SIDE, SIDE)
-    wanted[2:4, 2:6] = 1 - (0.587 * 60 + 0.114 * 200) / 255
-    assert (shown(page, "image")[0] - wanted).abs().max() < 0.02
-    invert.uncheck()
-    settle(page)
-    assert (shown(page, "image")[0] - (1 - wanted)).abs().max() < 0.02
-
-
-def test_an_image_is_dropped_and_what_is_none_is_told(opened: Open, grey: Path) -> None:
-    _, gan, x = studied(1, SIDE)
-    page = opened(grey)
-    status = page.get_by_role("status")
-    for name, content in (
-        ("notes.txt", b"no image"),
-        ("cut.png", png((255 * x[1, 0]).round())[:30]),
-        ("empty.png", b""),
-        ("<img src=x onerror=alert(1)>.png", b"\x89PNG"),
-    ):
-        before = shown(page, "image")
-        bring(page, name, content)
-        expect(status).to_have_text(
-            f"“{name}” could not be read as an image; choose a PNG, JPEG, GIF or WebP file."
-        )
-        assert torch.equal(shown(page, "image"), before)
-    content = base64.b64encode(HALF.encode()).decode()
-    taken = page.evaluate(DROP, ["half.svg", "image/svg+xml", content])
-    assert taken
-    expect(status).to_contain_text("half.svg”, made 8 by 8")
-    half = torch.zeros(1, SIDE, SIDE)
-    half[..., : SIDE // 2] = 1
-    if page.get_by_label("Dark and bright exchanged").is_checked():
-        half = 1 - half
-    assert_moved(page, gan, half)
 
 
 def test_images_in_colour(opened: Open, colour: Path) -> None:

@@ -206,6 +206,8 @@ def test_the_command_writes_a_folder(
     to = tmp_path / "conv2"
     said = command("share", begun, "conv2@activation", "--to", to)
     assert said == f"Shared: {to}\n"
+    said = command("share", begun, "conv2@activation", "--to", to, "--json", "-q")
+    assert json.loads(said) == {"shared": str(to)}
     assert names_in(to) == SHARED
     drawn = fg.open_run(begun, device="cpu").gan("conv2@activation").draw(2)
     assert torch.equal(fg.FilterGAN.from_pretrained(to, device="cpu").draw(2), drawn)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli.benchmarking import add_benchmark
-from filtergan.cli.options import add_config, add_output
+from filtergan.cli.options import add_config, add_output, add_quiet
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import SiteName, folder_of, named
 from filtergan.errors import UserError
@@ -203,8 +203,7 @@ def _add_ablate(commands: Any, base: StudyConfig, everything: bool) -> None:
     )
     ablate.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0, 1, 2])
     ablate.add_argument("--only", metavar="NAME", nargs="+", help="some of the names above")
-    meaning = "tell nothing on the way; warnings and errors remain"
-    ablate.add_argument("-q", "--quiet", action="store_true", help=meaning)
+    add_output(ablate)
     add_config(ablate, base, everything, without=("seed",))
 
 
@@ -285,6 +284,7 @@ def _add_share(commands: Any) -> None:
     share.add_argument("--to", metavar="FOLDER_OR_REPO", required=True, help=to)
     share.add_argument("--license", default="mit", help="by the Hub's name for it [default: mit]")
     share.add_argument("--private", action="store_true", help="make a new repository private")
+    add_output(share)
 
 
 def _add_figure(commands: Any) -> None:
@@ -309,9 +309,10 @@ def _add_figure(commands: Any) -> None:
     figure.add_argument(
         "--width", metavar="WIDTH", help="with its unit, as 85mm or 3.3in [default: 7.2in]"
     )
-    figure.add_argument("--out", metavar="FILE", help="[default: its name and site, here]")
+    figure.add_argument("-o", "--out", metavar="FILE", help="[default: its name and site, here]")
     figure.add_argument("--data", help="its images, where they have moved")
     figure.add_argument("--device", help="another device than its config says")
+    add_output(figure)
 
 
 def _add_explore(commands: Any) -> None:
@@ -327,6 +328,7 @@ def _add_explore(commands: Any) -> None:
     explore.add_argument("--port", type=int, default=7860, help="0: any [default: 7860]")
     explore.add_argument("--data", help="its images, where they have moved")
     explore.add_argument("--device", help="another device than its config says")
+    add_quiet(explore)
 
 
 def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:

@@ -128,6 +128,8 @@ def _ablate(arguments: argparse.Namespace) -> None:
         found = queue.run(config, out, arguments.seeds, arguments.only or VARIANTS, telling.say)
     except KeyboardInterrupt:
         raise UserError("interrupted; the same command goes on from here", exit_code=130) from None
+    if arguments.json:
+        return output.put({"sites": found})
     output.show(*outcome.sheets(found))
     print(f"The numbers: {out / 'ablation.json'}")
 
@@ -213,6 +215,7 @@ def _ask(arguments: argparse.Namespace) -> None:
 
 
 def _share(arguments: argparse.Namespace) -> None:
+    from filtergan.cli import output
     from filtergan.study.opened import open_run
 
     card = {"license": arguments.license}
@@ -224,6 +227,8 @@ def _share(arguments: argparse.Namespace) -> None:
         gan.save_pretrained(to, model_card_kwargs=card)
     else:
         to = gan.push_to_hub(to, private=arguments.private or None, model_card_kwargs=card)
+    if arguments.json:
+        return output.put({"shared": str(to)})
     print(f"Shared: {to}")
 
 
@@ -231,6 +236,7 @@ def _figure(arguments: argparse.Namespace) -> None:
     if arguments.name is None:
         raise UserError(f"Name a figure: {', '.join(FIGURES)}.")
     path = figure_path(arguments)
+    from filtergan.cli import output
     from filtergan.machine import runtime
     from filtergan.plot.saved import export
     from filtergan.study.opened import open_run
@@ -239,6 +245,8 @@ def _figure(arguments: argparse.Namespace) -> None:
     runtime.set_threads(run.config.threads)
     asked = {key: getattr(arguments, key) for key in ("site", "image", "latents", "width")}
     said = export(run, arguments.name, path, **asked)
+    if arguments.json:
+        return output.put({"figure": str(path), "caption": said})
     print(f"The figure: {path}\n{said}")
 
 

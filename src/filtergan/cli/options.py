@@ -38,11 +38,16 @@ def add_config(
             _add_fields(command, name, part, f"{name}.", everything)
 
 
-def add_output(command: Any) -> None:
-    """Give a command the options that say what is told, and how."""
+def add_quiet(command: Any) -> None:
+    """Give a command the option that silences what is told on the way."""
     meaning = "tell nothing on the way; warnings and errors remain"
     command.add_argument("-q", "--quiet", action="store_true", help=meaning)
-    meaning = "print one JSON document instead of tables"
+
+
+def add_output(command: Any) -> None:
+    """Give a command the options that say what is told, and how."""
+    add_quiet(command)
+    meaning = "print one JSON document instead of words and tables"
     command.add_argument("--json", action="store_true", help=meaning)
 
 

@@ -3,6 +3,7 @@
 import os
 import threading
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -55,9 +56,6 @@ class Explorer:
                 found.
         """
         self._run = open_run(path, data=data, device=device)
-        # A pass through a network is no thread's alone: hooks see what others compute. Searches,
-        # which take seconds, have a network of their own.
-        self._other = open_run(path, device=device)
         self._looking, self._searching = threading.Lock(), threading.Lock()
         self.path, self.device = Path(path), self._run.device
         dataset = self._run.images_to_show
@@ -188,7 +186,7 @@ class Explorer:
             tick(0)
         try:
             with self._looking:  # a network is traced at first, and then no other may compute
-                gan = self._natural(site, self._other)
+                gan = self._natural(site, self._apart)
             search = FieldSearch(gan.transformer.space, from_transformer=True)
             x, latent = image[None].to(self.device), z[None].to(self.device)
             found = walk(gan, search, x, torch.zeros_like(latent), latent[:, None], tick=tick)
@@ -225,6 +223,15 @@ class Explorer:
             (parts[0].sum(0), parts[1].sum(0)) if has_places else None,
             [Opinion(who, one[0], one[1]) for who, one in sure.items()],
         )
+
+    @cached_property
+    def _apart(self) -> OpenedRun:
+        """The run once more, opened for the first search.
+
+        A pass through a network is no thread's alone: hooks see what others compute. Searches,
+        which take seconds, have a network of their own.
+        """
+        return open_run(self.path, device=str(self.device))
 
     def _natural(self, site: str, run: OpenedRun | None = None) -> NaturalGAN:
         gan = (run or self._run).gan(site)

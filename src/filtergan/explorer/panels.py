@@ -18,9 +18,9 @@ from filtergan.runs.record import SiteRecord
 from filtergan.study.opened import Traversals
 
 MEANING = {
-    "gain": "red: brighter, blue: darker",
-    "blur": "red: blurred, blue: sharpened",
-    "offset": "red: lighter, blue: darker",
+    "gain": "orange: brighter, blue: darker",
+    "blur": "orange: blurorange, blue: sharpened",
+    "offset": "orange: lighter, blue: darker",
 }
 FULL = 1.0  # of a field: a clear but moderate change
 
@@ -52,7 +52,7 @@ def panels_of(look: Look, mover: str = "moved") -> list[Panel]:
     found = [
         Panel("image", "as it is", rasters.of_image(look.image)),
         Panel(mover, "seen by the filters of z as the image by those of 0", moved),
-        Panel("difference", f"red: added, blue: taken away; up to {limit:.2g}", change),
+        Panel("difference", f"orange: added, blue: taken away; up to {limit:.2g}", change),
     ]
     for kind, field in look.fields.items():
         if kind == "flow":

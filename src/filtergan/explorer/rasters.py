@@ -9,8 +9,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-BELOW, ABOVE = (67, 147, 195), (214, 96, 77)
-"""Blue and red, which colour-blind readers can tell apart."""
+from filtergan.figures.style import COLOURS
+
+BELOW, ABOVE = (tuple(bytes.fromhex(colour.removeprefix("#"))) for colour in COLOURS[:2])
+"""Blue and orange, as in the report: colour-blind readers can tell them apart."""
 GREY = (125, 125, 125)  # seen on black and on white
 SIDE = 256  # pixels of a picture of arrows
 ARROWS = 9  # along a side
@@ -30,7 +32,7 @@ def of_image(image: Float[Tensor, "c h w"]) -> Picture:
 
 
 def of_signed(values: Float[Tensor, "h w"], limit: float) -> Picture:
-    """Numbers about 0: red above, blue below, transparent at 0, opaque at the limit and beyond."""
+    """Numbers about 0: orange above, blue below, transparent at 0, opaque from the limit on."""
     array = values.numpy()
     colours = np.where(array[..., None] < 0, np.array(BELOW) / 255, np.array(ABOVE) / 255)
     alpha = np.minimum(np.abs(array) / max(limit, 1e-12), 1)

@@ -28,6 +28,7 @@ TRAVERSALS = {
 }
 """Measures of the panels and their titles: those of the filters, then those of the images."""
 LONGEST = 18  # letters of a site's name
+NUMBERS = 0.45  # inches of a panel that the numbers on its axis take
 LEAST_SPAN = 0.1  # of a vertical axis, so that noise does not fill a panel
 
 
@@ -51,7 +52,7 @@ def depth_figure(
     for axes in cells[len(panels) :]:
         axes.set_visible(False)
     for axes, (name, title) in zip(cells, panels.items(), strict=False):
-        axes.set_title(fitted(title, 8, width() / across - 0.2))
+        axes.set_title(fitted(title, 8, width() / across - NUMBERS))
         sound = set(converged) & set(believed) if name in TRAVERSALS else set(converged)
         _plot(axes, sites, name, sound)
     many = len(sites) > 8

@@ -79,8 +79,8 @@ def grid_figure(
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).ravel()
     left, right = above.subplots(*((1, 2) if wide else (2, 1)))
     _plot_grid(left, grid, kept, offsets, ticks=True)
-    left.set_ylabel(f"offset of z{dims[0]} (standard deviations)")
-    left.set_xlabel(f"offset of z{dims[1]} (standard deviations)")
+    for told, dim in zip((left.set_ylabel, left.set_xlabel), dims, strict=True):
+        told(fitted(f"offset of z{dim} (standard deviations)", 7, 0.85 * side))
     change = changes(grid, source)
     limit = limit_of(change)
     plot_changes(right, change, limit)
@@ -102,6 +102,8 @@ def grid_figure(
     _plot_heat(cells["change"], image_change, off, "image change, per point", None)
     _plot_heat(cells["share"], compensation, off, "compensation, per point", compensation_null)
     figure.supxlabel(fitted(FRAMES, 6.5), fontsize=6.5, color=GREY)
+    if engine := whole.get_layout_engine():  # once more, now that axes have the shape of images
+        engine.execute(whole)
     return whole
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from torch import Tensor
 
 from filtergan.machine.distributed import first
@@ -99,8 +101,23 @@ def fitted(text: str, size: float | int, inches: float | None = None) -> str:
         size: Of the letters, in points.
         inches: Where not the whole width is free.
     """
-    letters = max(8, int((inches or width() - 0.1) * 72 / (LETTER * size)))
-    return "\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n"))
+    room = (inches or width() - 0.1) * 72
+    letters = max(8, int(room / (LETTER * size)))
+    while (found := _wrapped(text, letters)) and letters > 8:
+        if max(_points(line, size) for line in found) <= room:
+            break
+        letters -= 1
+    return "\n".join(found)
+
+
+def _wrapped(text: str, letters: int) -> list[str]:
+    return [line for part in text.split("\n") for line in textwrap.wrap(part, letters) or [""]]
+
+
+def _points(text: str, size: float | int) -> float:
+    """How wide a line is."""
+    font = FontProperties(family=STYLE["font.family"], size=size)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
 
 def styled(plot: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:

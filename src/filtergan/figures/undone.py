@@ -10,13 +10,14 @@ from matplotlib.patches import Rectangle
 
 from filtergan.config.site_names import SiteName
 from filtergan.figures.depth import labelled
-from filtergan.figures.style import DASH, GREY, INK, columns, fitted, page, short, styled
+from filtergan.figures.style import DASH, GREY, INK, columns, fitted, page, short, styled, width
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 
 PANELS: dict[Literal["compensation", "share"], str] = {
-    "compensation": "compensation: of what the filters\nchange, images take back so much",
-    "share": "expressible share: of what the images\nchange, filters take back so much",
+    "compensation": "compensation: of what the filters change, images take back so much",
+    "share": "expressible share: of what the images change, filters take back so much",
 }
+TITLE, NAMES = 2.1, 0.9  # inches: a title's at most, and what the names of rows take
 MANY = 9  # sites from which on cells are too small for numbers
 ROW = 0.27  # inches
 
@@ -36,7 +37,7 @@ def ceilings_figure(sites: Mapping[str, Mapping[str, CeilingRecord]]) -> Figure:
     figure = page(0.3 + (1.2 + ROW * len(rows)) * down)
     cells = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes, (key, title) in zip(cells.ravel(), PANELS.items(), strict=True):
-        axes.set_title(title, fontsize=7)
+        axes.set_title(fitted(title, 7, min(TITLE, width() / across - NAMES)), fontsize=7)
         for column, found in enumerate(sites.values()):
             for row, name in enumerate(rows):
                 entry = getattr(found[name], key) if name in found else MeasureRecord()

@@ -147,6 +147,12 @@ class FilterGAN(Shared):
 
         Raises:
             UserError: An odd number is to be in pairs.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.from_pretrained("digits-conv2")
+            >>> gan.latents(5).shape
+            torch.Size([5, 3])
         """
         z = torch.randn(n, self.latent, generator=random_generator(seed, "latents", *parts))
         return (paired(z) if antithetic else z).to(self.site.filters.device)
@@ -158,6 +164,12 @@ class FilterGAN(Shared):
         Args:
             z: Latents; or how many to draw, those that `latents` gives for the seed.
             seed: Of these; the same seed gives the same filters.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.from_pretrained("digits-conv2")
+            >>> gan.draw(5).shape[:1]
+            torch.Size([5])
         """
         return self.generator(self.latents(z, seed) if isinstance(z, int) else z)
 
@@ -201,6 +213,11 @@ class FilterGAN(Shared):
 
         Raises:
             UserError: A file could not be written (exit code 1).
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.from_pretrained("digits-conv2")
+            >>> gan.save("kept", network=True)
         """
         folder = Path(folder)
         weights: dict[str, str] = {}
@@ -244,6 +261,12 @@ class FilterGAN(Shared):
         Raises:
             UserError: A file is missing, damaged or of a newer version; or the network is another,
                 or none is given and none is there.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> gan.latent
+            3
         """
         folder = Path(folder)
         said = Description.load(folder)

@@ -96,6 +96,12 @@ class Shared(
 
         Raises:
             UserError: The repository cannot be read (exit code 1); or as for `load`.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.from_pretrained("digits-conv2")  # a folder
+            >>> len(gan.draw(10))
+            10
         """
         name = os.fspath(pretrained_model_name_or_path)
         folder = Path(name)
@@ -127,6 +133,13 @@ class Shared(
 
         Raises:
             UserError: The folder holds something else, or could not be written (exit code 1).
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.from_pretrained("digits-conv2")
+            >>> gan.save_pretrained("handed-on")
+            >>> fg.NaturalGAN.from_pretrained("handed-on").draw(2).equal(gan.draw(2))
+            True
         """
         folder = Path(save_directory)
         _clear(folder)
@@ -146,6 +159,11 @@ class Shared(
 
         Raises:
             UserError: The Hub cannot be reached, or refuses (exit code 1).
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.from_pretrained("digits-conv2")
+            >>> address = gan.push_to_hub("me/digits-conv2", private=True)
         """
         card = {"repo_id": repo_id} | (options.pop("model_card_kwargs", None) or {})
         with _reaching(f"The repository {repo_id!r} could not be written"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 LEAST = 0.02  # share of a part from which on its own pace tells how long the rest takes
 WORTH = 0.03  # share of all that is expected; less that is measured says little of the rest
@@ -15,11 +16,26 @@ class Part:
         stage: That it belongs to.
         told: What `telling.progress` calls it; empty: it shows no bar.
         seconds: That it should take; only how these compare matters once some are measured.
+        fixed: Those of them that do not grow with the arithmetic; no pace changes them.
     """
 
     stage: str
     told: str
     seconds: float
+    fixed: float = 0.0
+
+    @property
+    def paced(self) -> float:
+        """Seconds that a pace changes."""
+        return self.seconds - self.fixed
+
+
+class _Took(NamedTuple):
+    """Seconds of what is done: expected, those of them that are fixed, and measured."""
+
+    expected: float = 0.0
+    fixed: float = 0.0
+    measured: float = 0.0
 
 
 class Outlook:
@@ -31,7 +47,7 @@ class Outlook:
 
     def __init__(self, parts: Sequence[Part] = ()) -> None:
         self._open = list(parts)
-        self._took: dict[str, tuple[float, float]] = {}  # by stage: expected, and measured
+        self._took: dict[str, _Took] = {}  # by stage
         self._stage = self.place = ""
         self._now: Part | None = None
         self._begun = self._share = self._spent = 0.0
@@ -44,9 +60,10 @@ class Outlook:
         """A stage has ended; its seconds are those of all that it did, with a bar or without."""
         mine = [part for part in self._open if part.stage == stage]
         self._open = [part for part in self._open if part.stage != stage]
-        expected, _ = self._took.get(stage, (0.0, 0.0))
+        expected, fixed, _ = self._took.get(stage, _Took())
         expected += sum(part.seconds for part in mine)
-        self._took[stage] = expected, seconds if expected else 0.0
+        fixed += sum(part.fixed for part in mine)
+        self._took[stage] = _Took(expected, fixed, seconds if expected else 0.0)
 
     def begin(self, told: str) -> None:
         """A bar begins."""
@@ -74,26 +91,26 @@ class Outlook:
     @property
     def spent(self) -> float:
         """Seconds that the parts done took, and the bar until now."""
-        return sum(self._with_now(stage)[1] for stage in {*self._took, self._stage})
+        return sum(self._with_now(stage).measured for stage in {*self._took, self._stage})
 
     def left(self) -> float | None:
         """Seconds left of all parts; None: nothing is measured yet to tell by."""
         measured = {s: self._with_now(s) for s in {*self._took, self._stage}}
-        expected = sum(e for e, _ in measured.values())
-        done = self._now.seconds * self._begun if self._now else 0.0
-        ahead = sum(part.seconds for part in self._open) - done
-        known = sum(e for e, _ in self._took.values())
+        expected = sum(took.expected - took.fixed for took in measured.values())
+        done = self._now.paced * self._begun if self._now else 0.0
+        ahead = sum(part.paced for part in self._open) - done
+        known = sum(took.expected - took.fixed for took in self._took.values())
         if expected <= WORTH * (known + ahead):
             return None
-        pace = sum(took for _, took in measured.values()) / expected
+        pace = _pace(*measured.values())
 
         def pace_in(stage: str) -> float:
-            own, took = measured.get(stage, (0.0, 0.0))
-            return took / own if own else pace
+            took = measured.get(stage, _Took())
+            return _pace(took) if took.expected > took.fixed else pace
 
         waiting = (part for part in self._open if part is not self._now)
         return self._left_now(pace_in(self._stage)) + sum(
-            part.seconds * pace_in(part.stage) for part in waiting
+            part.fixed + part.paced * pace_in(part.stage) for part in waiting
         )
 
     def _left_now(self, pace: float) -> float:
@@ -101,12 +118,21 @@ class Outlook:
             return 0.0
         if self._share - self._begun >= LEAST:
             return self._spent / (self._share - self._begun) * (1 - self._share)
-        return max(0.0, self._now.seconds * pace * (1 - self._begun) - self._spent)
+        whole = self._now.fixed + self._now.paced * pace
+        return max(0.0, whole * (1 - self._begun) - self._spent)
 
-    def _with_now(self, stage: str) -> tuple[float, float]:
-        """Expected and measured seconds of a stage, with those of the bar as far as it is."""
-        expected, took = self._took.get(stage, (0.0, 0.0))
+    def _with_now(self, stage: str) -> _Took:
+        """Seconds of a stage, with those of the bar as far as it is."""
+        took = self._took.get(stage, _Took())
         moved = self._share - self._begun
         if self._now is None or self._now.stage != stage or moved < LEAST:
-            return expected, took
-        return expected + self._now.seconds * moved, took + self._spent
+            return took
+        expected, fixed = self._now.seconds * moved, self._now.fixed * moved
+        return _Took(took.expected + expected, took.fixed + fixed, took.measured + self._spent)
+
+
+def _pace(*took: _Took) -> float:
+    """Measured seconds for each that was expected, but for those that are fixed."""
+    fixed = sum(one.fixed for one in took)
+    measured = max(0.0, sum(one.measured for one in took) - fixed)
+    return measured / (sum(one.expected for one in took) - fixed)

@@ -69,7 +69,14 @@ class Measures(Mapping[str, MeasureRecord]):
         return shown.to_html(escape=False, float_format="{:.3g}".format, na_rep="")
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """A row for each: value, ends of its interval, null, n, better, unit and meaning."""
+        """A row for each: value, ends of its interval, null, n, better, unit and meaning.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> measures = fg.Measures.load("measures.json")
+            >>> list(measures.to_dataframe().columns[:4])
+            ['value', 'low', 'high', 'null']
+        """
         import pandas
 
         rows = [
@@ -94,6 +101,11 @@ class Measures(Mapping[str, MeasureRecord]):
 
         Raises:
             UserError: The file could not be written (exit code 1).
+
+        Examples:
+            >>> import filtergan as fg
+            >>> measures = fg.Measures.load("measures.json")
+            >>> measures.save("kept.json")
         """
         said = {name: one.model_dump(mode="json") for name, one in self.items()}
         text = json.dumps({"site": self.name, "measures": said}, indent=2, allow_nan=False)
@@ -105,6 +117,12 @@ class Measures(Mapping[str, MeasureRecord]):
 
         Raises:
             UserError: The file is missing or damaged, or holds something else.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> measures = fg.Measures.load("measures.json")
+            >>> measures["labels_kept"].n
+            8
         """
         try:
             said = json.loads(Path(path).read_bytes())

@@ -49,7 +49,7 @@ def along_the_network(run: OpenedRun) -> list[SiteName]:
     Raises:
         UserError: Images or network are not found.
     """
-    example = run.dataset.test.pixels(slice(2)).to(run.device)
+    example = run.images_to_show.test.pixels(slice(2)).to(run.device)
     return in_order(run.sites, run.network, example)
 
 

@@ -14,6 +14,7 @@ from filtergan.plot.asked import Run, opened
 from filtergan.plot.gallery import ANIMATED, FIGURES, FORMATS, PAPERS, plotter
 from filtergan.plot.shown_paper import site_of
 from filtergan.plot.shown_walks import frames
+from filtergan.report.account import images_called
 
 
 def save(figure: Figure, path: str | os.PathLike[str], *, caption: str = "") -> None:
@@ -29,6 +30,11 @@ def save(figure: Figure, path: str | os.PathLike[str], *, caption: str = "") -> 
 
     Raises:
         UserError: The ending is another, or the file could not be written (exit code 1).
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.cnn_curves("runs/digits")
+        >>> fg.plot.save(figure, "curves.pdf")
     """
     path = Path(path)
     write_atomic(path, written(figure, _ending(path, FORMATS), path.stem, caption))
@@ -56,6 +62,10 @@ def animate(
     Raises:
         UserError: As for `walk`; several latents are named; the ending is another; or the file
             could not be written (exit code 1).
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.plot.animate("runs/digits", "walk.gif", image=7, latents=(2,), width="60mm")
     """
     path = Path(path)
     ending = _ending(path, ANIMATED)
@@ -73,14 +83,18 @@ def caption(run: Run, name: str, site: str | None = None) -> str:
 
     Raises:
         UserError: There is no such figure, run or site.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.plot.caption("runs/digits", "cnn_curves")
+        'Training curves of the studied network. Data: digits, seed 0.'
     """
     plotter(name)
     run = opened(run)
     shown = site_of(name, run) if name in PAPERS else site or run.sites[0]
     run.check(shown)
     said = FIGURES[name].caption.format(site=SiteName.parse(shown).prose)
-    data = "" if run.record.dataset is None else f" {run.record.dataset.name},"
-    return f"{said} Data:{data} seed {run.record.seed}."
+    return f"{said} Data: {images_called(run.record, run.config)}, seed {run.record.seed}."
 
 
 def export(run: Run, name: str, path: str | os.PathLike[str], **asked: Any) -> str:

@@ -21,6 +21,10 @@ def filters(run: Run, site: str | None = None, *, width: str | None = None) -> F
     Raises:
         UserError: There is no such run or site, its generator is not trained yet, or the width
             makes no sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.filters("runs/digits", width="85mm")
     """
     run, name = chosen(run, site)
     with asked_width(width):
@@ -31,6 +35,10 @@ def map(run: Run, site: str | None = None, *, width: str | None = None) -> Figur
     """Real and generated filters on a plane that keeps their distances, as in the paper's fig. 5.
 
     Args and errors are those of `filters`.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.map("runs/digits", width="85mm")
     """
     run, name = chosen(run, site)
     with asked_width(width):

@@ -24,6 +24,10 @@ def accuracies(run: Run, site: str | None = None, *, width: str | None = None) -
     Raises:
         UserError: There is no such run or site, it is not measured yet, or the width makes no
             sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.accuracies("runs/digits", width="85mm")
     """
     return _measured(run, site, width, plotted.accuracies, "accuracies")
 
@@ -32,6 +36,10 @@ def kinds(run: Run, site: str | None = None, *, width: str | None = None) -> Fig
     """Shares of the image change that families explain, beside null and references.
 
     Args and errors are those of `accuracies`.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.kinds("runs/digits", width="85mm")
     """
     return _measured(run, site, width, plotted.kinds, "kinds of change")
 
@@ -40,6 +48,10 @@ def labels(run: Run, site: str | None = None, *, width: str | None = None) -> Fi
     """Labels kept, by network and judges, over the distance walked in latent space.
 
     Args and errors are those of `accuracies`.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.labels("runs/digits", width="85mm")
     """
     return _measured(run, site, width, plotted.labels, "labels over the distance walked")
 
@@ -48,6 +60,10 @@ def latents(run: Run, site: str | None = None, *, width: str | None = None) -> F
     """What each direction of latent space does to images.
 
     Args and errors are those of `accuracies`.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.latents("runs/digits", width="85mm")
     """
     return _measured(run, site, width, plotted.latents, "latents")
 
@@ -63,6 +79,10 @@ def curves(run: Run, site: str | None = None, *, width: str | None = None) -> Fi
     Raises:
         UserError: There is no such run or site, its generator is not trained yet, or the width
             makes no sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.curves("runs/digits", width="85mm")
     """
     run, name = chosen(run, site)
     stage = trained_by(name)
@@ -81,6 +101,10 @@ def cnn_curves(run: Run, *, width: str | None = None) -> Figure:
     Raises:
         UserError: There is no such run, its network is one's own or not trained yet, or the width
             makes no sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.cnn_curves("runs/digits", width="85mm")
     """
     run = opened(run)
     events = read_events(run.path / "events.jsonl")
@@ -100,6 +124,10 @@ def ceilings(run: Run, *, width: str | None = None) -> Figure:
     Raises:
         UserError: There is no such run, it has no ceilings yet, images or network are not found,
             or the width makes no sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.ceilings("runs/digits", width="85mm")
     """
     run = opened(run)
     named = {str(name.under(PAPER)): run.record.sites[name] for name in along_the_network(run)}
@@ -123,6 +151,10 @@ def depth(run: Run, *, width: str | None = None) -> Figure:
     Raises:
         UserError: There is no such run, it has too few sites or has not measured them all, images
             or network are not found, or the width makes no sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.depth("runs/digits", width="85mm")
     """
     run = opened(run)
     if len(run.sites) < DEPTHS:

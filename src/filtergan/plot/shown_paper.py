@@ -18,6 +18,10 @@ def fig2(run: Run, *, width: str | None = None) -> Figure:
     Raises:
         UserError: There is no such run, it has not come so far, images or network are not found,
             or the width makes no sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.fig2("runs/digits", width="85mm")
     """
     run = opened(run)
     return filters(run, site_of("fig2", run), width=width)
@@ -27,6 +31,10 @@ def fig3(run: Run, *, width: str | None = None) -> Figure:
     """Traversals at the last layer studied.
 
     Args and errors are those of `fig2`.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.fig3("runs/digits", width="85mm")
     """
     run = opened(run)
     return traversals(run, site_of("fig3", run), width=width)
@@ -36,6 +44,10 @@ def fig4(run: Run, *, width: str | None = None) -> Figure:
     """Traversals at the first layer studied, if there are several.
 
     Args and errors are those of `fig2`.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.fig4("runs/digits", width="85mm")
     """
     run = opened(run)
     return traversals(run, site_of("fig4", run), width=width)
@@ -45,6 +57,10 @@ def fig5(run: Run, *, width: str | None = None) -> Figure:
     """Filters of the last layer studied, mapped.
 
     Args and errors are those of `fig2`.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.fig5("runs/digits", width="85mm")
     """
     run = opened(run)
     return map(run, site_of("fig5", run), width=width)

@@ -26,6 +26,10 @@ def traversals(run: Run, site: str | None = None, *, width: str | None = None) -
     Raises:
         UserError: There is no such run or site, it is not traversed yet, or the width makes no
             sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.traversals("runs/digits", width="85mm")
     """
     run, name = chosen(run, site)
     with asked_width(width):
@@ -54,6 +58,10 @@ def traversal(
     Raises:
         UserError: There is no such run, site, image or latent, it is not traversed yet, the images
             of the run are not found, or the width makes no sense.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.traversal("runs/digits", image=7, latents=(0, 1), width="85mm")
     """
     run, name = chosen(run, site)
     grids, n, source = over_plane(run, grids_of(run, name), image, latents)
@@ -80,6 +88,10 @@ def walk(
 
     Raises:
         UserError: As for `traversal`.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.walk("runs/digits", image=7, latents=(0, 2))
     """
     run, name = chosen(run, site)
     grids = grids_of(run, name)

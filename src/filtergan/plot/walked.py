@@ -55,7 +55,7 @@ def over_plane(
     """
     image = _image(run, grids, image)
     shown = grids.index.index(image) if image in grids.index else None
-    source = run.dataset.test.pixels(torch.tensor([image]))
+    source = run.images_to_show.test.pixels(torch.tensor([image]))
     if latents is not None and (len(latents) != 2 or latents[0] == latents[1]):
         raise UserError("A plane takes two different latents, as in 0 and 1.")
     if shown is not None and (latents is None or tuple(latents) == grids.dims[shown]):
@@ -94,7 +94,7 @@ def along(
         UserError: There is no such image or latent, or nothing was searched there.
     """
     image = _image(run, grids, image)
-    source = run.dataset.test.pixels(torch.tensor([image]))
+    source = run.images_to_show.test.pixels(torch.tensor([image]))
     if grids.name.recipe == NATURAL:
         ends = float(grids.offsets[0]), float(grids.offsets[-1])
         offsets = torch.linspace(*ends, points or grids.side)
@@ -173,10 +173,9 @@ def _image(run: OpenedRun, grids: Grids, image: int | None) -> int:
             f"At {grids.name} images were searched one by one, for the test images "
             f"{', '.join(map(str, grids.index))} alone; name one of these."
         )
-    if not 0 <= image < len(run.dataset.test):
-        raise UserError(
-            f"There is no test image {image}; their numbers are 0 to {len(run.dataset.test) - 1}."
-        )
+    count = len(run.images_to_show.test)
+    if not 0 <= image < count:
+        raise UserError(f"There is no test image {image}; their numbers are 0 to {count - 1}.")
     return image
 
 

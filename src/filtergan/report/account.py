@@ -74,13 +74,18 @@ def _on_the_hub(record: Record, config: StudyConfig) -> tuple[str, ...]:
     return (config.data,) if named and record.begun_in is None else ()
 
 
+def images_called(record: Record, config: StudyConfig) -> str:
+    """What a run's images are called, without the folders of the machine that they lay on."""
+    return next(iter(_on_the_hub(record, config)), Path(config.data).name)
+
+
 def _images(record: Record, config: StudyConfig) -> str:
     """What the images are, without the folders of the machine that they lay on."""
     if config.data == "digits":
         return "The handwritten digits bundled with scikit-learn (`load_digits`)"
     if _on_the_hub(record, config):
         return f"[{config.data}](https://huggingface.co/datasets/{config.data})"
-    return f"A folder of images of one's own, `{Path(config.data).name}`"
+    return f"A folder of images of one's own, `{images_called(record, config)}`"
 
 
 def _classes(names: list[str]) -> str:

@@ -1,6 +1,6 @@
 """The finding of a site in plain words, made of its record: what the page opens with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from filtergan.config.site_names import PAPER, PLAIN, SiteName
@@ -19,9 +19,11 @@ from filtergan.measures.verdicts import told_of
 from filtergan.report.text import brief, listed, sentence
 from filtergan.runs.record import (
     TOO_SHORT,
+    CeilingRecord,
     CheckRecord,
     Found,
     LatentRecord,
+    MeasureRecord,
     SiteRecord,
 )
 
@@ -51,6 +53,18 @@ KINDS = dict.fromkeys(LOW_LEVEL, "brightness") | {
 }
 """The same of families."""
 
+ASKED = {
+    "size": ("size",),
+    "width": ("size",),
+    "height": ("size",),
+    "thickness of strokes": ("width",),
+    "slant": ("slant",),
+    "brightness": ("brightness",),
+    "colour": ("colour",),
+    "shift, turn and stretch": ("shift", "rotation", "slant", "size"),
+    "bending": ("warp",),
+}
+"""The families by whose ceilings a kind of change can be contradicted; others have no ceilings."""
 
 KEY = (
     ("compensation", "of what other filters do is undone"),
@@ -88,8 +102,8 @@ def headline(name: str, site: SiteRecord) -> Headline:
 
     Returns:
         Such as "Behind conv5, this network ignores slant, size and bending: filters of conv4
-        changed in 8 ways are undone to 0.82 by such changes of the image; the same number for
-        random changes of filters is 0.05."
+        changed in 8 ways are undone to 0.82 by changes of the image, of all kinds together; the
+        same number for random changes of filters is 0.05."
     """
     own, found = SiteName.parse(name), site.measures
     layer, where = own.layer, _where(own)
@@ -123,10 +137,16 @@ def headline(name: str, site: SiteRecord) -> Headline:
     if missing := [check.name for check in checks if check.passed is None]:
         says = f"{where}, {changed} changes of the image; {beside}. Not tested: {listed(missing)}."
         return Headline("open", "not tested in full", _first(says))
+    kinds, contradicted = ignored(site)
     says = (
-        f"{where}, this network ignores {listed(ignored(site))}: {changed} such changes of the "
-        f"image; {beside}."
+        f"{where}, this network ignores {listed(kinds)}: {changed} changes of the image, of all "
+        f"kinds together; {beside}."
     )
+    if contradicted:
+        says += (
+            f" Seen too, but undone by no filters of {layer} when alone (see the ceilings): "
+            f"{listed(contradicted)}."
+        )
     if is_invariance(site.references.get("null", {})):
         says += " But random changes pass the same tests, which therefore decide nothing here."
         return Headline("open", "not to be told from chance", _first(says))
@@ -149,11 +169,15 @@ def key_numbers(site: SiteRecord) -> list[tuple[str, str, str]]:
     ]
 
 
-def ignored(site: SiteRecord) -> list[str]:
+def ignored(site: SiteRecord) -> tuple[list[str], list[str]]:
     """The kinds of change that a site's latents make, the largest first.
 
     By the shape of strokes, as in the sentences on latents; where there are no strokes, by the
     families that explain the changes.
+
+    Returns:
+        Those that may be named, and those that the site's ceilings contradict: even the best
+        filters undo nothing of such a change by itself, or no more than random filters.
     """
     sizes: dict[str, float] = {}
     for entry in site.latents:
@@ -161,19 +185,37 @@ def ignored(site: SiteRecord) -> list[str]:
             sizes[shape] = max(sizes.get(shape, 0.0), abs(shift))
     kinds = [SHAPES[shape] for shape in sorted(sizes, key=lambda shape: -sizes[shape])]
     families = _families(site.measures)
-    if not kinds:
-        return list(families.values()) or ["changes of the image"]
     bending = [families["spline"]] if "spline" in families else []
-    return kinds[:MOST_KINDS] + bending
+    kinds = [*kinds[:MOST_KINDS], *bending] if kinds else list(families.values())
+    contradicted = [kind for kind in kinds if _contradicted(kind, site.ceilings)]
+    named = [kind for kind in kinds if kind not in contradicted]
+    return named or ["changes of the image"], contradicted
+
+
+def _contradicted(kind: str, ceilings: Mapping[str, CeilingRecord]) -> bool:
+    """Whether filters undo none of the known changes of a kind, of those that were asked for."""
+    found = [one.compensation for one in ceilings.values() if one.family in ASKED.get(kind, ())]
+    known = [one for one in found if one.value is not None]
+    return bool(known) and not any(_undone(one) for one in known)
+
+
+def _undone(ceiling: MeasureRecord) -> bool:
+    """Whether a ceiling, with its interval, is above its null and above nothing."""
+    low = ceiling.value if ceiling.ci95[0] is None else ceiling.ci95[0]
+    return low is not None and low > max(ceiling.null or 0.0, 0.0)
 
 
 def _families(found: Found) -> dict[str, str]:
-    """Families that explain a part worth naming of the change, with their words."""
+    """Families that explain a part worth naming of the change, with their words.
+
+    Bending is what a smooth warp explains beyond brightness and affine maps together.
+    """
     shares = {name: value_of(found, f"explained_{name}") or 0.0 for name in KINDS}
     low_level = next((name for name in LOW_LEVEL if shares[name]), LOW_LEVEL[0])
     simple = {name: shares[name] for name in (low_level, "affine")}
     shown = [name for name, share in simple.items() if share >= LEAST_SHARE]
-    if shares["spline"] >= max(simple.values()) + LEAST_SPLINE:
+    together = value_of(found, "explained_photometric_affine") or 0.0
+    if shares["spline"] >= max(together, *simple.values()) + LEAST_SPLINE:
         shown.append("spline")
     return {name: KINDS[name] for name in shown}
 

@@ -11,6 +11,7 @@ from filtergan.machine.files import write_atomic
 from filtergan.machine.wording import count_of
 from filtergan.measures.gates import IMAGE_CHANGE, LABELS_KEPT, failures
 from filtergan.report import bounds, findings, scrubber, tables
+from filtergan.report.account import images_called
 from filtergan.report.alternatives import alternatives, of_ceilings, of_depth, of_network
 from filtergan.report.glossary import WORDS, anchor, glossed, term
 from filtergan.report.headline import ORDER, headline, key_numbers
@@ -98,7 +99,7 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "planted": planted(config, record.sites),
         "paper": tables.paper_table(record.sites),
         "is_mnist": config.data.rstrip("/").split("/")[-1].lower() == "mnist",
-        "data": config.data,
+        "data": images_called(record, config),
         "ceilings": inline(run.path, record.figures.get("ceilings")),
         "depth": inline(run.path, record.figures.get("depth")),
         "alternatives": {
@@ -179,10 +180,11 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
     """What each stage does under this config; judges only where the record knows of them."""
     cnn, gan, traversal, measure = config.cnn, config.gan, config.traversal, config.measure
     network = (
-        f"The network studied is {config.model}"
-        + (f" with the weights of {config.weights}" if config.weights else "")
+        f"The network studied is {Path(config.model).name}"
+        + (f" with the weights of {Path(config.weights).name}" if config.weights else "")
         if config.model
-        else f"{_network(cnn)} was trained on {config.data} for {count_of(cnn.epochs, 'epoch')}"
+        else f"{_network(cnn)} was trained on {images_called(record, config)} for "
+        f"{count_of(cnn.epochs, 'epoch')}"
     )
     updates = (
         "the three updates of Algorithm 1"

@@ -41,6 +41,8 @@ SEEN_RESIDUAL = 2e-3
 """The same of residuals, which are shown with two decimals."""
 LARGEST = 3 * 2**20
 """Bytes of the network or of a generator, beyond which it stays at home: the page is to be sent."""
+MOST = 5 * 2**20
+"""Characters of all that travels: with figures beside it, the page is to stay within 8 MB."""
 MOST_IMAGES = 2**20
 """Bytes of all images."""
 MOST_WORK = 10**9
@@ -90,7 +92,13 @@ def part(run: RunDirectory) -> dict[str, Any] | None:
         sites.append({"place": place, "prose": site["prose"], "doubts": doubts})
     # In a script element, only its end could be mistaken.
     data = Markup(json.dumps(found, separators=(",", ":")).replace("<", "\\u003c"))
-    return {"data": data, "sites": sites, "grey": c == 1, "paper": round(280 * h / w)}
+    return {
+        "data": data,
+        "sites": sites,
+        "left_out": found.get("left_out", []),
+        "grey": c == 1,
+        "paper": round(280 * h / w),
+    }
 
 
 def _meaning(name: str, sentence: str) -> str:
@@ -110,14 +118,17 @@ def _read(path: Path) -> dict[str, Any] | None:
 def travelling(
     dataset: Dataset, network: Classifier, gans: Mapping[SiteName, NaturalGAN]
 ) -> dict[str, Any]:
-    """All that the page needs, as JSON has it; arguments are those of `make`."""
+    """All that the page needs, as JSON has it; arguments are those of `make`.
+
+    Sites for which there is no room are left out, from the first such one on.
+    """
     c, h, w = dataset.shape
     index = one_of_each_class(dataset.test, max(1, min(IMAGES, MOST_IMAGES // (c * h * w))))
     chosen = dataset.test.images[index]
     device = next(network.parameters()).device
     x = dataset.test.pixels(index).to(device)
     studied, why = _network(network, x)
-    return {
+    found: dict[str, Any] = {
         "schema": SCHEMA,
         "shape": [c, h, w],
         "images": text(chosen),
@@ -127,8 +138,18 @@ def travelling(
         "reach": REACH,
         "network": studied,
         "why": why,
-        "sites": [_site(name, gan, x, studied is not None) for name, gan in gans.items()],
+        "sites": [],
+        "left_out": [],
     }
+    room = MOST - len(json.dumps(found))
+    for name, gan in gans.items():
+        site = _site(name, gan, x, studied is not None)
+        room -= len(json.dumps(site)) + len(", ")
+        if room < 0:
+            found["left_out"] = [other.prose for other in list(gans)[len(found["sites"]) :]]
+            break
+        found["sites"].append(site)
+    return found
 
 
 def bright(x: Float[Tensor, "n c h w"]) -> bool:

@@ -37,7 +37,9 @@ MEASURED = 1.8e-3, 9e-6
 """Seconds in which a recovered image is measured there: any, and for each of its pixels."""
 PLAIN = 1 / 8  # of an empty step of a game: one in which a single optimiser moves, or none
 FITTED = 2  # times that training a classifier takes what its convolutions alone would
-REPORT = 5.0  # seconds
+REPORT = 5.0  # seconds, whatever is in it
+ASSESSED = 10.0
+"""Seconds in which a site's images are assessed, however few: fits, intervals, figures."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ def expected(
         "train-judges": _judges,
         "traverse": _traversals,
         "measure": _measures,
-        "report": lambda *_: iter([(None, "", REPORT)]),
+        "report": lambda *_: iter([(None, "", 0.0)]),
     }
     return [
-        Part(stage, told, seconds)
+        Part(stage, told, seconds + _fixed(stage, told), _fixed(stage, told))
         for stage in stages_of(config)
         for name, told, seconds in made[stage](materials, config, rate)
         if run is None or name is None or run.stage_done(stage) or not run.site_done(stage, name)
@@ -101,6 +103,13 @@ def planned(config: StudyConfig, until: str | None = None) -> list[Part] | str:
     names = list(STAGES)
     reached = names[: names.index(until or names[-1]) + 1]
     return [part for part in expected(materials, rate) if part.stage in reached]
+
+
+def _fixed(stage: str, told: str) -> float:
+    """Seconds that a work takes whatever the size of the study."""
+    if stage == "measure":
+        return ASSESSED * told.startswith("images of")
+    return REPORT * (stage == "report")
 
 
 _Works = Iterator[tuple[SiteName | None, str, float]]

@@ -195,6 +195,13 @@ class OpenedRun:
 
         Raises:
             UserError: The run has no such site, or has not trained it; or a file is damaged.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> filters = run.gan(run.sites[0]).draw(10)
+            >>> len(filters)
+            10
         """
         self.check(name, trained_by(name))
         if name not in self._gans:
@@ -209,6 +216,13 @@ class OpenedRun:
 
         Raises:
             UserError: The run has no such site, or has not measured it.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> found = run.measures(run.sites[0])
+            >>> list(found.to_dataframe().columns[:4])
+            ['value', 'low', 'high', 'null']
         """
         self.check(name, "measure")
         return Measures(self.record.sites[name].measures, name)
@@ -218,6 +232,13 @@ class OpenedRun:
 
         Raises:
             UserError: The run has no such site, or no traversals of it; or the file is damaged.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> found = run.traversals(run.sites[0])
+            >>> found["grid_images"].shape[-3:]
+            torch.Size([1, 8, 8])
         """
         self.check(name, "traverse")
         path = self._directory.site_path(name) / "traversal.safetensors"

@@ -99,7 +99,13 @@ class Traversal:
         return html(self.plot(), f"Images walked from along two latents of {self.name}")
 
     def plot(self):
-        """The grids on one page, with their numbers, as a matplotlib figure."""
+        """The grids on one page, with their numbers, as a matplotlib figure.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> walk = fg.Traversal.load("walk.safetensors")
+            >>> walk.plot().savefig("walk.pdf")
+        """
         return grids_figure(
             self.images,
             self.before,
@@ -114,7 +120,15 @@ class Traversal:
         )
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The numbers of every image of every grid, a row each; z0, z1, ... are its latent."""
+        """The numbers of every image of every grid, a row each; z0, z1, ... are its latent.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> walk = fg.Traversal.load("walk.safetensors")
+            >>> frame = walk.to_dataframe()
+            >>> len(frame) == walk.before.numel()
+            True
+        """
         import pandas
 
         columns = {
@@ -136,6 +150,11 @@ class Traversal:
 
         Raises:
             UserError: It could not be written (exit code 1).
+
+        Examples:
+            >>> import filtergan as fg
+            >>> walk = fg.Traversal.load("walk.safetensors")
+            >>> walk.save("kept.safetensors")
         """
         save_tensors(Path(path), self._tensors(), {KEY: json.dumps([SCHEMA, self.name])})
 
@@ -145,6 +164,12 @@ class Traversal:
 
         Raises:
             UserError: The file is missing or damaged, or holds something else.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> walk = fg.Traversal.load("walk.safetensors")
+            >>> walk.images.shape
+            torch.Size([2, 3, 3, 1, 8, 8])
         """
         tensors, said = load_tensors(Path(path)), load_metadata(Path(path)).get(KEY)
         schema, name = json.loads(said) if said else (None, "")

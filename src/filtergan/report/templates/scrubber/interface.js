@@ -7,7 +7,6 @@ const BEGINNING = 2; // of the latent that is moved at first
 const OPAQUE = 0.5; // difference of pixels, and log gain, from which colours are full
 const BRUSH = 0.12; // sides of the paper
 
-const percent = (value) => `${Math.round(100 * value)} %`;
 const length = (share) => `${100 * share}%`; // as style sheets have it
 const made = (tag, properties, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -129,7 +128,7 @@ class Scrubber {
   }
 
   chooseImage(i) {
-    this.own = null;
+    this.own = this.choice = null;
     this.parts.inverting.hidden = true;
     const { classes, labels } = this.data;
     this.named = classes[labels[i]];
@@ -169,7 +168,8 @@ class Scrubber {
     const fields = transformer.space.fields(coefficients);
     paint(parts.moved, moved);
     paintSigned(parts.difference, filtergan.array(image.shape, moved.data.map((v, i) => v - image.data[i])), OPAQUE);
-    if (fields.flow) paintFlow(parts.flow, filtergan.exponential(fields.flow));
+    if (fields.flow) fields.flow = filtergan.exponential(fields.flow);
+    if (fields.flow) paintFlow(parts.flow, fields.flow);
     if (fields.gain) paintSigned(parts.gain, fields.gain, OPAQUE);
     [...parts.sliders.children].forEach((slider, j) => {
       slider.querySelector("input").value = z[j];
@@ -180,7 +180,7 @@ class Scrubber {
     parts.dot.style.top = length(1 - at(parts.up));
     const [across, up] = [parts.across, parts.up].map((part) => `z${part.value}`);
     parts.plane.setAttribute("aria-label", `Plane of ${across} (left and right) and ${up} (up and down)`);
-    this.moved = moved;
+    Object.assign(this, { moved, fields });
     this.ask();
   }
 
@@ -204,14 +204,19 @@ class Scrubber {
   // --- one's own images
 
   async readFile(file) {
-    const { parts, data } = this;
+    const { parts, data } = this, before = (this.choice = {}); // a later choice has another
+    let own, refused;
     try {
-      const picture = await opened(file);
-      this.own = reduced(picture, data.shape, data.bright ? "#fff" : "#000");
-    } catch {
-      parts.told.textContent = `“${file.name}” could not be read as an image; choose a PNG, JPEG, GIF or WebP file.`;
+      own = reduced(await opened(file), data.shape, data.bright ? "#fff" : "#000");
+    } catch (error) {
+      refused = error;
+    }
+    if (this.choice !== before) return;
+    if (refused) {
+      parts.told.textContent = `“${file.name}” ${refused.message}`;
       return;
     }
+    this.own = own;
     this.named = null;
     parts.inverting.hidden = data.shape[0] > 1;
     parts.invert.checked = data.shape[0] === 1 && onBright(this.own, data.shape) !== data.bright;
@@ -254,7 +259,7 @@ class Scrubber {
       context.lineTo(...to);
       context.stroke();
       last = to;
-      this.named = null;
+      this.named = this.choice = null;
       this.own = reduced(paper, this.data.shape, context.fillStyle);
       this.showOwn();
     });
@@ -277,8 +282,8 @@ class Scrubber {
   }
 
   cannotSee() {
-    this.worker = this.asked = null;
-    this.root.dataset.settled = "true";
+    this.worker = this.asked = this.label = null;
+    if (this.moved) this.settle();
     this.data.why = "Labels and residuals are not shown: this browser runs no second thread from a file.";
     this.explain(this.data.sites[this.place || 0]);
   }
@@ -292,10 +297,7 @@ class Scrubber {
   }
 
   ask() {
-    if (!this.worker) {
-      this.root.dataset.settled = "true";
-      return;
-    }
+    if (!this.worker) return this.settle();
     const question = { site: this.place, image: this.number, x: this.image, moved: this.moved, z: this.z };
     if (this.asked) this.waiting = question;
     else this.worker.postMessage((this.asked = question));
@@ -310,7 +312,13 @@ class Scrubber {
     if (seen.before !== undefined) this.showResiduals(seen);
     this.showLabels(seen);
     if (this.asked || this.wanted) return;
-    this.root.dataset.settled = "true"; // all that is shown belongs together
+    this.settle();
+  }
+
+  // All that is shown belongs together.
+  settle() {
+    this.root.dataset.settled = "true";
+    for (const [part, says] of Object.entries(seenOn(this))) this.parts[part].setAttribute("aria-label", says);
     if (this.telling) this.tell();
   }
 

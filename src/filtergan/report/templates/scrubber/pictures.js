@@ -1,6 +1,9 @@
 // Images, fields and differences on canvases, and images from files and drawings.
 
 const BELOW = [0, 114, 178], ABOVE = [213, 94, 0]; // as in the figures: told apart by colour-blind eyes
+const SEEN = 0.05; // from which a change is one, of pixels and of log gain
+const LARGEST = 20; // MiB of a file
+const MOST_PIXELS = 16e6; // of the image in it
 
 // Pixels from 0 to 1.
 function paint(canvas, x) {
@@ -62,14 +65,27 @@ function paintFlow(canvas, flow, arrows = 9) {
   }
 }
 
-// What a browser reads as an image.
+// What a reader did wrong, as a sentence about the file.
+class Refused extends Error {}
+
+// What a browser reads as an image. Its size is known before its pixels are unpacked.
 async function opened(file) {
+  if (file.size > LARGEST * 2 ** 20) throw new Refused(`is larger than ${LARGEST} MiB; choose a smaller file.`);
   const address = URL.createObjectURL(file), image = new Image();
   try {
-    image.src = address;
+    await new Promise((resolve, reject) => {
+      Object.assign(image, { onload: resolve, onerror: reject, src: address });
+    });
+    const { naturalWidth: width, naturalHeight: height } = image;
+    if (width * height > MOST_PIXELS) {
+      throw new Refused(`has ${width} by ${height} pixels, more than ${MOST_PIXELS / 1e6} million; choose a smaller image.`);
+    }
+    if (!width) throw new Error("it has no size");
     await image.decode();
-    if (!image.naturalWidth) throw new Error("it has no size");
     return image;
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    throw new Refused("could not be read as an image; choose a PNG, JPEG, GIF or WebP file.");
   } finally {
     URL.revokeObjectURL(address);
   }
@@ -105,4 +121,30 @@ function onBright(values, [, h, w]) {
     return x === 0 || y === 0 || x === w - 1 || y === h - 1;
   });
   return border.sort()[Math.floor(border.length / 2)] > 0.5;
+}
+
+const percent = (value) => `${Math.round(100 * value)} %`;
+
+// What is seen on each canvas, in a sentence, for those who hear the page.
+function seenOn({ image, moved, fields, named, label }) {
+  const share = (values, which) => values.filter(which).length / values.length;
+  const up = (values) => share(values, (v) => v > SEEN), down = (values) => share(values, (v) => v < -SEEN);
+  const change = moved.data.map((v, i) => v - image.data[i]);
+  const taken = label ? `; the network takes it for ${label}` : "";
+  const seen = {
+    image: named === null ? "An image of one's own." : `Image of class ${named}.`,
+    moved: `Moved image: ${percent(up(change) + down(change))} of its pixels have changed${taken}.`,
+    difference: `Difference: ${percent(up(change))} of the pixels are brighter, ${percent(down(change))} darker.`,
+  };
+  if (fields.gain) {
+    const { data } = fields.gain;
+    seen.gain = `Gain: ${percent(up(data))} of the image amplified, ${percent(down(data))} dimmed.`;
+  }
+  if (fields.flow) {
+    const { data } = fields.flow, places = data.length / 2;
+    const moves = Array.from({ length: places }, (_, p) => Math.hypot(data[p], data[places + p]));
+    const mean = moves.reduce((a, b) => a + b) / places;
+    seen.flow = `Flow: pixels move by ${mean.toFixed(1)} on average, by ${Math.max(...moves).toFixed(1)} at most.`;
+  }
+  return seen;
 }
