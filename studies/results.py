@@ -4,6 +4,7 @@ Text between `<!-- table: NAME -->` and `<!-- end -->` is replaced; everything e
 hand. `--check` changes nothing and fails if a table is not what the records say.
 """
 
+import importlib
 import json
 import re
 import sys
@@ -224,11 +225,10 @@ def _planted(name: str) -> str:
     return _table(head, lines)
 
 
-def _large_layers(_: str) -> str:
-    """`large_layers`: what the generator costs, over the size of its layer."""
-    import large_layers
-
-    return _table(*large_layers.rows_of(_recorded(ROOT / large_layers.RECORD)))
+def _plain(name: str) -> str:
+    """`large_layers`, `symmetries`, `error_sets`, `family_steps`: what the study of that name has."""
+    study = importlib.import_module(name)
+    return _table(*study.rows_of(_recorded(ROOT / study.RECORD)))
 
 
 def _likeness(name: str) -> str:
@@ -251,13 +251,6 @@ def _augment(name: str) -> str:
     import augmentations
 
     return _table(*getattr(augmentations, name.partition("/")[2])(augmentations.results()))
-
-
-def _symmetries(_: str) -> str:
-    """`symmetries`: what of the affine fields is found on a plain and on a rotated network."""
-    import symmetries
-
-    return _table(*symmetries.rows_of(_recorded(symmetries.RECORD)))
 
 
 def _fibers(name: str) -> str:
@@ -307,20 +300,6 @@ def _others(name: str) -> str:
 
     rows = others.ceiling_rows if name.endswith("/ceilings") else others.rows_of
     return _table(*rows(_recorded(others.RECORD)))
-
-
-def _error_sets(_: str) -> str:
-    """`error_sets`: accuracy and overlap of error sets, by what filters are made of."""
-    import error_sets
-
-    return _table(*error_sets.rows_of(_recorded(error_sets.RECORD)))
-
-
-def _family_steps(_: str) -> str:
-    """`family_steps`: how near the latents' steps come to known changes, at each site."""
-    import family_steps
-
-    return _table(*family_steps.rows_of(_recorded(family_steps.RECORD)))
 
 
 def _bench(name: str) -> str:
@@ -377,13 +356,13 @@ TABLES = {
     "variants": _variants,
     "ablations": _ablations,
     "planted": _planted,
-    "large_layers": _large_layers,
-    "error_sets": _error_sets,
-    "family_steps": _family_steps,
+    "large_layers": _plain,
+    "error_sets": _plain,
+    "family_steps": _plain,
     "augment": _augment,
     "layers": _layers,
     "spectra": _spectra,
-    "symmetries": _symmetries,
+    "symmetries": _plain,
     "fibers": _fibers,
     "others": _others,
     "transfer": _transfer,
