@@ -226,7 +226,7 @@ def _planted(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """`large_layers`, `symmetries`, `error_sets`, `family_steps`: what the study of that name has."""
+    """`large_layers`, `symmetries`, `error_sets`, `family_steps`: what such a study found."""
     study = importlib.import_module(name)
     return _table(*study.rows_of(_recorded(ROOT / study.RECORD)))
 

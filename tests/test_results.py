@@ -65,9 +65,13 @@ def test_every_compensation_has_its_ceiling_and_its_sites_goal() -> None:
     found = records("mnist_natural")
     for name, goal in (("conv4@bn5/natural", "≥ 0.8"), ("conv2@activation/natural", "≥ 0.85")):
         _, lines = undone.natural(found, name, shown)
-        assert lines[0][1] == goal
-        assert lines[1][0].startswith("best ceiling")
-        for record, cell in zip(found, lines[1][2:], strict=True):
+        _, median, ceiling = lines[:3]
+        assert median[1] == goal
+        assert ceiling[0].startswith("best ceiling")
+        for record, middle, cell in zip(found, median[2:], ceiling[2:], strict=True):
+            undone_by_t = record.sites[name].measures["compensation"]
+            assert undone_by_t.quantiles is not None
+            assert middle == f"{undone_by_t.quantiles['0.5']:.3f}"
             ceilings = record.sites[name].ceilings
             best = max(ceilings, key=lambda kind: known(ceilings[kind].compensation.value))
             assert cell == f"{best}: {ceilings[best].compensation}"
