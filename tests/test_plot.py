@@ -97,13 +97,13 @@ def test_what_is_measured_has_figures_and_captions(run: OpenedRun) -> None:
     assert set(FIGURES) | {"animate", "caption", "save"} == set(dir(fg.plot))
 
 
-METHODS = (OpenedRun.gan, OpenedRun.measures, OpenedRun.traversals)
+METHODS = ("OpenedRun.gan", "OpenedRun.measures", "OpenedRun.traversals")
 
 
-@pytest.mark.parametrize("name", [*fg.plot.__all__, *(one.__name__ for one in METHODS)])
+@pytest.mark.parametrize("shown", [*(f"plot.{name}" for name in fg.plot.__all__), *METHODS])
 def test_the_example_of_its_help_runs(
     run: OpenedRun,
-    name: str,
+    shown: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -112,9 +112,9 @@ def test_the_example_of_its_help_runs(
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "digits").symlink_to(run.path)
     monkeypatch.chdir(tmp_path)
-    of_run = {one.__name__: one for one in METHODS}
-    shown = of_run.get(name) or getattr(fg.plot, name)
-    assert_example_runs(shown.__doc__, name, capsys)
+    owner, name = shown.split(".")
+    what = getattr(OpenedRun if owner == "OpenedRun" else fg.plot, name)
+    assert_example_runs(what.__doc__, name, capsys)
 
 
 def outside_of_view(figure: Figure) -> list[Text]:
