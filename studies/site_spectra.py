@@ -92,7 +92,7 @@ def rows_of(found: dict[str, Any]) -> Rows:
     head = ["direction"]
     for name in found:
         site = name.partition("/")[0]
-        head += [f"{site}: mostly", "undone (null)", "at a visible size (null)"]
+        head += [f"{site}: mostly", "to first order (null)", "at a visible size (null)"]
     count = max((len(one["directions"]) for one in found.values()), default=0)
     lines = []
     for i in range(count):
@@ -104,7 +104,7 @@ def rows_of(found: dict[str, Any]) -> Rows:
             line += [
                 f"{most} {own['kinds'][most]:.0%}",
                 f"{own['share']:.2f} ({own['null']:.2f})",
-                f"{ceiling['value']:.2f} ({ceiling['null']:.2f}), change {own['image_change']:.2f}",
+                f"{ceiling['value']:.2f} ({ceiling['null']:.2f})",
             ]
         lines.append(line)
     return head, lines

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import evidence
+import site_spectra
 import undone
 
 from filtergan.runs.reading import read_record
@@ -93,3 +95,18 @@ def test_sentences_over_readings_are_told_of_committed_measures() -> None:
             for point in ("activation", "bn5")
         )
         assert f": {early - late:.2f} (" in cell
+
+
+def test_limits_are_means_over_as_many_directions_as_there_are_latents() -> None:
+    def direction(share: float, ceiling: float) -> dict[str, Any]:
+        return {"share": share, "ceiling": {"value": ceiling, "null": -ceiling}}
+
+    found = {
+        "conv9@activation/natural": {
+            "latents": 2,
+            "undone": {"median": 0.7, "null": 0.1},
+            "directions": [direction(0.9, 0.8), direction(0.7, 0.4), direction(0.1, 0.0)],
+        }
+    }
+    _, lines = site_spectra.limits_of(found)
+    assert lines == [["conv9@activation", "2", "0.80", "0.60 (-0.60)", "0.70 (0.10)"]]
