@@ -87,7 +87,7 @@ def table(found: Mapping[str, Mapping[str, Any]], reading: str = "activation") -
     """
     cells: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     kinds: dict[str, None] = {}
-    for key, entry in found.items():
+    for key, entry in sorted(found.items(), key=lambda item: item[0].split("/")[1]):  # by seed
         kind, _, where = key.split("/")
         if where == reading:
             kinds[kind] = None
