@@ -21,6 +21,7 @@ from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.measures.ratios import ratio_interval
 from filtergan.measures.statistics import interval
+from filtergan.measures.traversals import compensation
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 from filtergan.sites.site import Site
 
@@ -193,7 +194,7 @@ class Asked:
             filters,
             float(size.nanquantile(0.5)),
             float((direct.sum() / norms.sum()).sqrt()),
-            self._median(_taken_back(after, before), _taken_back(null_after, null_before)),
+            self._median(compensation(before, after), compensation(null_before, null_after)),
             self._pooled(after, direct, null_after),
         )
 
@@ -208,12 +209,12 @@ class Asked:
     def _median(self, values: Tensor, null: Tensor) -> MeasureRecord:
         ends = interval(values, statistic="median", resamples=RESAMPLES, seed=self.seed)
         value, of_null = (float(v.nanquantile(0.5)) for v in (values, null))
-        return _measured(value, ends, len(values), of_null)
+        return measured(value, ends, len(values), of_null)
 
     def _pooled(self, after: Tensor, direct: Tensor, null_after: Tensor) -> MeasureRecord:
         ratio, (low, high) = ratio_interval(after, direct)
         null = 1 - float(null_after.sum() / (DRAWS * direct.sum()))
-        return _measured(1 - ratio, (1 - high, 1 - low), len(after), null)
+        return measured(1 - ratio, (1 - high, 1 - low), len(after), null)
 
 
 def require_images(site: Site) -> None:
@@ -287,9 +288,6 @@ def some_of(images: RowsLike, count: int, seed: int, what: str) -> Float[Tensor,
     return as_pixels(rows[runtime.sample(len(rows), count, seed, "ceilings", what)])
 
 
-def _taken_back(after: Tensor, before: Tensor) -> Tensor:
-    return torch.where(before > 0, 1 - after / before, torch.nan)
-
-
-def _measured(value: float, ends: tuple[float, float], n: int, null: float) -> MeasureRecord:
+def measured(value: float, ends: tuple[float, float], n: int, null: float) -> MeasureRecord:
+    """A measure in the record's form, beside its null; the higher, the better."""
     return MeasureRecord(value=value, ci95=ends, n=n, null=null, better="higher")

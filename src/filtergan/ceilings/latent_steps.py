@@ -13,14 +13,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.ceilings.ceiling import chosen_of, require_images, some_of
-from filtergan.ceilings.undoing import PLAIN
+from filtergan.ceilings.ceiling import (
+    RESAMPLES,
+    chosen_of,
+    measured,
+    require_images,
+    some_of,
+)
+from filtergan.ceilings.undoing import CHUNK, PLAIN
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.families.family import Family, Fixed
 from filtergan.machine import telling
 from filtergan.machine.storage import RowsLike
 from filtergan.measures.ratios import ratio_interval
 from filtergan.measures.statistics import interval
+from filtergan.measures.traversals import compensation
 from filtergan.natural.natural_gan import NaturalGAN, null_of
 from filtergan.natural.terms import squared_norm
 from filtergan.runs.record import MeasureRecord
@@ -29,8 +36,6 @@ from filtergan.walks.lbfgs import minimise
 FITTED = 128  # training images over which a step is sought: it has a number for each latent
 EVALUATIONS = 30  # of T and its gradient
 BOUND = 8.0  # of each latent, far out
-BATCH = 50  # images whose responses are compared at once
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -136,8 +141,8 @@ def _told(
     return LatentStep(
         one.name,
         step.cpu(),
-        _measured(1 - ratio, (1 - high, 1 - low), len(held), of_null),
-        _measured(middle, ends, len(held), null_middle),
+        measured(1 - ratio, (1 - high, 1 - low), len(held), of_null),
+        measured(middle, ends, len(held), null_middle),
     )
 
 
@@ -148,14 +153,10 @@ def _undone(
     """The share of what the filters of a step change that images take back; NaN: it is nothing."""
     site, found = gan.site, []
     near, far = gan.draw(torch.stack([torch.zeros_like(step), step]))
-    for plain, moved in zip(x.split(BATCH), x_k.split(BATCH), strict=True):
+    for plain, moved in zip(x.split(CHUNK), x_k.split(CHUNK), strict=True):
         h = site.input(plain)
         wanted = site.respond(h, near)
         before = squared_norm(site.respond(h, far) - wanted)
         after = squared_norm(site.respond(site.input(moved), far) - wanted)
-        found.append(torch.where(before > 0, 1 - after / before, torch.nan))
+        found.append(compensation(before, after))
     return torch.cat(found)
-
-
-def _measured(value: float, ends: tuple[float, float], n: int, null: float) -> MeasureRecord:
-    return MeasureRecord(value=value, ci95=ends, n=n, null=null, better="higher")
