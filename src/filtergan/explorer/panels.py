@@ -19,7 +19,7 @@ from filtergan.study.opened import Traversals
 
 MEANING = {
     "gain": "orange: brighter, blue: darker",
-    "blur": "orange: blurorange, blue: sharpened",
+    "blur": "orange: blurred, blue: sharpened",
     "offset": "orange: lighter, blue: darker",
 }
 FULL = 1.0  # of a field: a clear but moderate change
