@@ -16,7 +16,6 @@ from typing import Any
 from error_sets import key_of
 
 import filtergan as fg
-from filtergan.ceilings.latent_steps import LatentStep
 from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state
@@ -40,18 +39,9 @@ def main() -> None:
         for name in map(SiteName.parse, run.sites):
             if name.recipe == NATURAL and str(name) not in entry["sites"]:
                 steps = steps_at(run, name, FAMILIES)
-                entry["sites"][str(name)] = {key: told(one) for key, one in steps.items()}
+                entry["sites"][str(name)] = {key: one.record for key, one in steps.items()}
                 RECORD.parent.mkdir(parents=True, exist_ok=True)
                 write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
-
-
-def told(one: LatentStep) -> dict[str, Any]:
-    """A step as plain values."""
-    return {
-        "step": one.step.tolist(),
-        "share": one.share.model_dump(mode="json"),
-        "compensation": one.compensation.model_dump(mode="json"),
-    }
 
 
 def rows_of(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -104,7 +104,7 @@ def test_the_command_tells_of_steps_where_there_is_a_generator(
 
 
 def test_the_table(steps: dict[str, LatentStep]) -> None:
-    told: dict[str, Any] = {name: family_steps.told(one) for name, one in steps.items()}
+    told: dict[str, Any] = {name: one.record for name, one in steps.items()}
     found = {"mnist/seed0": {"sites": {"conv2@activation/natural": told}}}
     head, lines = family_steps.rows_of(found)
     assert head == ["change of images", "conv2@activation: share", "undone"]

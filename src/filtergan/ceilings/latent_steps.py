@@ -8,6 +8,7 @@ null's T at the step that is best for it: smooth fields resemble many changes a 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -59,6 +60,13 @@ class LatentStep:
     def __repr__(self) -> str:
         """The change, and how much of it T makes."""
         return f"LatentStep({self.name!r}: share {self.share}; undone {self.compensation})"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As records have it: plain values."""
+        measures = {"share": self.share, "compensation": self.compensation}
+        told = {name: one.model_dump(mode="json") for name, one in measures.items()}
+        return {"step": self.step.tolist()} | told
 
 
 def nearest_steps(

@@ -79,11 +79,7 @@ def _answer(one: Any, step: Any) -> dict[str, Any]:
         "labels_kept": one.labels_kept.model_dump(mode="json"),
     }
     if step is not None:
-        told["latents"] = {
-            "step": step.step.tolist(),
-            "share": step.share.model_dump(mode="json"),
-            "compensation": step.compensation.model_dump(mode="json"),
-        }
+        told["latents"] = step.record
     return told
 
 
