@@ -2,6 +2,7 @@
 PYTHON ?= python3
 # A folder, or ylecun/mnist to fetch it from the Hub.
 MNIST ?= ../shared/data/mnist
+CIFAR10 ?= ../shared/data/cifar10
 BIN := .venv/bin
 
 # The records of runs/$(1), into results/$(1).
@@ -44,9 +45,10 @@ ablations: .venv/installed  ## the paper's design claims on MNIST, 7 variants x 
 	$(BIN)/filtergan ablate ablation --data $(MNIST) --out runs/ablations
 	$(call keep_records,ablations)
 
-planted: .venv/installed  ## planted invariances on MNIST, 5 kinds x 3 seeds, an hour on one thread
+planted: .venv/installed  ## planted invariances on MNIST, 5 kinds x 3 seeds, asked directly too, on one thread
 	$(BIN)/python studies/planted.py --data $(MNIST)
 	$(BIN)/python studies/questions.py --data $(MNIST)
+	$(BIN)/python studies/questions.py --images cifar10 --data $(CIFAR10)
 	$(call keep_records,planted)
 
 large-layers: .venv/installed  ## what the generator costs, over the size of its layer, half an hour

@@ -25,6 +25,7 @@ from fiber_samples import METHODS, Task, codes_of
 from torch import Tensor
 
 import filtergan as fg
+from filtergan.ceilings import question
 from filtergan.config.fields import DatasetConfig
 from filtergan.figures import Figure, save
 from filtergan.figures.style import styled, width
@@ -262,7 +263,8 @@ def answered(one: dict[str, Any]) -> str:
     low, high = passed["ci95"]
     ends = "" if low is None else f" ({low:.2f} to {high:.2f})"
     labels = f"labels {kept['value']:.2f} ({kept['null']:.2f})"
-    return f"**{one['verdict']}** {passed['value']:.2f}{ends}; {labels}"
+    verdict = question.judged(one["ceiling"]["ci95"], passed["ci95"], kept["value"])
+    return f"**{verdict}** {passed['value']:.2f}{ends}; {labels}"
 
 
 def with_interval(one: dict[str, Any], digits: int = 2) -> str:

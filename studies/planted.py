@@ -37,7 +37,11 @@ def _asked(family: Family) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-KINDS = {name: names for name, family in plantable().items() if (names := _asked(family))}
+KINDS = {
+    name: names
+    for name, family in plantable().items()
+    if family.applies(channels=1) and (names := _asked(family))
+}
 """The measures that are asked of each planted kind."""
 
 

@@ -214,12 +214,16 @@ def _ablations(name: str) -> str:
 
 
 def _planted(name: str) -> str:
-    """`planted`: each kind against the plain study of its seed; `/kinds`: all; `/questions`."""
+    """`planted`: each kind against the plain study of its seed; `/kinds`: all.
+
+    `planted/questions`: what was asked directly, in short; `/SITE` at one site.
+    """
     import planted
     import questions
 
-    if name.endswith("/questions"):
-        head, *lines = questions.table(questions.recorded())
+    if "/questions" in name:
+        found, site = questions.recorded(), name.partition("/questions/")[2]
+        head, *lines = questions.table(found, site) if site else questions.summary(found)
         return _table(head, lines)
     head, lines = planted.by_kind() if name.endswith("/kinds") else planted.rows()
     return _table(head, lines)

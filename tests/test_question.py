@@ -16,6 +16,7 @@ from filtergan.ceilings.question import IGNORED, Answer, ask, judged
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 from filtergan.families.family import Family, Fixed
+from filtergan.measures.gates import LABELS_KEPT
 from filtergan.sites.site import Site
 
 SHORT = CeilingConfig(steps=5, batch=8, test_images=60)
@@ -104,16 +105,21 @@ def test_what_does_not_arrive_at_the_layer_is_ignored() -> None:
     assert questions.verdict_of({**kept, "arrived": None}) != "yes"
 
 
-def test_verdicts_follow_from_two_intervals() -> None:
+def test_verdicts_follow_from_two_intervals_and_the_labels() -> None:
     below, above = (0.8, IGNORED - 0.01), (IGNORED + 0.01, 2.0)
-    assert judged((0.5, 0.6), below) == "yes"
-    assert judged((0.5, 0.6), above) == "no"
-    assert judged((0.5, 0.6), (1.0, 2.0)) == "undecided"
-    assert judged((0.2, 0.6), below) == "cannot be asked here"
-    assert judged((None, None), below) == "cannot be asked here"
-    assert judged((0.5, 0.6), (None, None)) == "cannot be asked here"
-    assert judged((0.2, 0.6), above, 0.009) == "yes"
-    assert judged((0.5, 0.6), above, 0.011) == "no"
+    assert judged((0.5, 0.6), below, 1.0) == "yes"
+    assert judged((0.5, 0.6), above, 1.0) == "no"
+    assert judged((0.5, 0.6), (1.0, 2.0), 1.0) == "undecided"
+    assert judged((0.2, 0.6), below, 1.0) == "cannot be asked here"
+    assert judged((None, None), below, 1.0) == "cannot be asked here"
+    assert judged((0.5, 0.6), (None, None), 1.0) == "cannot be asked here"
+    assert judged((0.2, 0.6), above, 1.0, 0.009) == "yes"
+    assert judged((0.5, 0.6), above, 1.0, 0.011) == "no"
+    # Labels lost: not ignored, however little is passed on. What cannot be asked stays so.
+    assert judged((0.5, 0.6), below, LABELS_KEPT) == "yes"
+    assert judged((0.5, 0.6), below, LABELS_KEPT - 0.01) == "no"
+    assert judged((0.5, 0.6), (1.0, 2.0), LABELS_KEPT - 0.01) == "no"
+    assert judged((0.2, 0.6), below, LABELS_KEPT - 0.01) == "cannot be asked here"
 
 
 def test_labels_kept_have_an_interval(answers: dict[str, Answer]) -> None:
@@ -156,18 +162,21 @@ def test_the_command(
     assert "no layer 'conv9'" in told(capsys, "ask", run, "--layer", "conv9")
 
 
-def test_the_table_of_planted_networks(answers: dict[str, Answer]) -> None:
+def test_the_tables_of_planted_networks(answers: dict[str, Answer]) -> None:
     told_of = {"answers": {name: questions.told(one) for name, one in answers.items()}}
-    names = (f"{kind}/seed{seed}/activation" for kind in ("none", "blur") for seed in (0, 1))
-    found = dict.fromkeys(names, told_of)
-    found |= {"none/seed0/bn5": {"answers": {}}}
-    head, *lines = questions.table(found)
-    assert head == [
-        *("asked", "of a plain network", "labels kept"),
-        *("of one with blur", "labels kept"),
-    ]
+    kinds, site = ("none", "blur", "brightness"), "conv4@activation"
+    found = dict.fromkeys(
+        (f"{kind}/seed{seed}/{site}" for kind in kinds for seed in (0, 1)), told_of
+    )
+    found |= {"none/seed0/conv4@bn5": {"answers": {}}}
+    head, *lines = questions.table(found, site)
+    assert head == ["asked", "of a plain network", "of one with blur", "of one with brightness"]
     assert [line[0] for line in lines] == ["unseen", "seen", "other images"]
-    assert lines[0][1] == "**yes** 0.00, 0.00 (1.00, 1.00)"
-    assert lines[0][2].startswith("1.000 (1.000 to 1.000); null ")
-    assert lines[1][3].startswith("**no** ")
+    assert lines[0][1].startswith("**yes** 0.00, 0.00 (1.00, 1.00); labels 1.00, 1.00, null ")
+    assert lines[1][2].startswith("**no** ")
     assert lines[2][1].startswith("**cannot be asked here** ")
+    blurs = {"blur 1 px": told_of["answers"]["unseen"], "shift 1 px": told_of["answers"]["seen"]}
+    found[f"blur/seed0/{site}"] = found[f"none/seed0/{site}"] = {"answers": blurs}
+    other = {"blur 1 px": told_of["answers"]["seen"]}
+    found[f"none/seed1/{site}"] = {"answers": other}
+    assert questions.summary(found)[1:] == [[site, "blur 1 px", "**yes**", "**1 yes, 1 no**"]]

@@ -4,7 +4,8 @@ First, does anything of it arrive in the layer's response? If not, it was droppe
 ignored. Else, can the filters undo it there at all (the ceiling)? Where they can, the filters that
 undo it best change the layer's response as the family does; then, how much of that change reaches
 the logits, over what reaches them where the same changes are handed to other filters at random, as
-large at the layer? A network that has learned to ignore the family passes hardly more of it on.
+large at the layer? A network that has learned to ignore the family passes hardly more of it on, and
+keeps its labels: what takes them is not ignored, even where exchanged changes do more harm still.
 
 Changes handed around see the same inputs, and so come and go with the images as those of the family
 do; only what they mean to the later layers is lost. Changes of the filters that are random in
@@ -27,6 +28,7 @@ from filtergan.errors import UserError
 from filtergan.families.family import Family, Fixed
 from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike
+from filtergan.measures.gates import LABELS_KEPT
 from filtergan.measures.ratios import jackknife_reach
 from filtergan.measures.statistics import interval
 from filtergan.runs.record import MeasureRecord
@@ -77,25 +79,32 @@ class Answer:
     @property
     def verdict(self) -> Verdict:
         """Whether the family is an invariance of the network at the layer."""
-        return judged(self.ceiling.compensation.ci95, self.passed.ci95, self.arrived)
+        ceiling, kept = self.ceiling.compensation, self.labels_kept.value
+        return judged(ceiling.ci95, self.passed.ci95, kept, self.arrived)
 
 
 def judged(
-    ceiling: Sequence[float | None], passed: Sequence[float | None], arrived: float | None = None
+    ceiling: Sequence[float | None],
+    passed: Sequence[float | None],
+    kept: float | None,
+    arrived: float | None = None,
 ) -> Verdict:
-    """The answer that two intervals give: of the ceiling, and of what is passed on.
+    """The answer that two intervals and the labels give.
 
     Args:
         ceiling: Ends of the interval of the ceiling's compensation.
         passed: Ends of that of what is passed on.
+        kept: Share of labels kept under the filters that undo the change.
         arrived: As `Answer.arrived`; None: not known, and taken for enough.
     """
     if arrived is not None and arrived < ARRIVED:
         return "yes"
     (low, _), (least, most) = ceiling, passed
-    if low is None or least is None or most is None or low < ASKABLE:
+    if low is None or least is None or most is None or kept is None or low < ASKABLE:
         return "cannot be asked here"
-    return "yes" if most < IGNORED else "no" if least > IGNORED else "undecided"
+    if least > IGNORED or kept < LABELS_KEPT:
+        return "no"
+    return "yes" if most < IGNORED else "undecided"
 
 
 def ask(

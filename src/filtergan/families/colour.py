@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.families.family import Explained, Family, Fixed, Reference, Transform
+from filtergan.families.family import Explained, Family, Fixed, Reference, Strength, Transform
 
 
 def tinted(x: Float[Tensor, "n c h w"], strength: Float[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
@@ -37,6 +37,12 @@ COLOUR = Family(
     name="colour",
     words="tint",
     grey=False,
+    strength=Strength(
+        tinted,
+        low=0.0,
+        high=1.2,
+        planted="each training image was tinted by a strength of its own",
+    ),
     reference=Reference("tint", _tint),
     explained=Explained(
         "colour",

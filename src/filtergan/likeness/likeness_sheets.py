@@ -16,6 +16,7 @@ from filtergan.likeness.likeness_record import (
     plain_site,
 )
 from filtergan.machine.sheets import Sheet
+from filtergan.measures.gates import LABELS_KEPT
 from filtergan.report.bounds import told
 from filtergan.report.text import brief
 
@@ -83,8 +84,8 @@ def verdicts_sheet(found: Likeness, site: str) -> Sheet:
         "Verdict, and the compensation that the network's best filters reach, with its 95 % "
         f"interval and random filters as null. It must exceed {ASKABLE:g} for the question to be "
         "asked; yes: what these filters change reaches the logits less than "
-        f"{IGNORED:g} times as much as exchanged ones do. Of several sites of a network: that "
-        "whose filters undo most.",
+        f"{IGNORED:g} times as much as exchanged ones do, and at least {LABELS_KEPT:g} of the "
+        "labels are kept. Of several sites of a network: that whose filters undo most.",
         words=(len(names) + 1,),
     )
 

@@ -7,6 +7,7 @@ from filtergan.ceilings.latent_steps import LatentStep
 from filtergan.ceilings.question import ASKABLE, IGNORED, Answer
 from filtergan.config.site_names import SiteName
 from filtergan.machine.sheets import Sheet
+from filtergan.measures.gates import LABELS_KEPT
 from filtergan.measures.naming import combination_name
 from filtergan.report.text import brief
 from filtergan.runs.record import CeilingRecord, MeasureRecord
@@ -68,7 +69,8 @@ def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
         rows,
         "Ceiling: compensation of the filters that undo the change best; it must exceed "
         f"{ASKABLE:g}. Passed on: how much of what these filters change reaches the logits, over "
-        f"the same of changes exchanged among the filters; below {IGNORED:g} it is ignored. Nulls: "
+        f"the same of changes exchanged among the filters; below {IGNORED:g} it is ignored, if at "
+        f"least {LABELS_KEPT:g} of the labels are kept. Nulls: "
         "random filters (ceiling), exchanged ones (labels; of what is passed on, the largest).",
         words=(1,),
     )
