@@ -39,8 +39,8 @@ def _asked(family: Family) -> tuple[str, ...]:
 
 KINDS = {
     name: names
-    for name, family in plantable().items()
-    if family.applies(channels=1) and (names := _asked(family))
+    for name, family in plantable(channels=1).items()
+    if (names := _asked(family))
 }
 """The measures that are asked of each planted kind."""
 

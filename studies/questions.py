@@ -65,7 +65,7 @@ IMAGES = {
     "mnist": Images(
         preset("planted"),
         ("conv4@activation", "conv4@bn5", "conv2@activation"),
-        tuple(name for name, family in plantable().items() if family.applies(channels=1)),
+        tuple(plantable(channels=1)),
     ),
     "cifar10": Images(
         _small_colour(), ("stage1.0.conv1@activation",), ("blur", "brightness", "colour")

@@ -17,7 +17,7 @@ import filtergan as fg
 from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.explorer import keeping, panels, rasters, serving, uploads
-from filtergan.explorer.exploring import SIDE, Explorer
+from filtergan.explorer.exploring import SIDE, TRAINING, Explorer
 from filtergan.explorer.searching import Searches
 from filtergan.machine.runtime import generator
 from filtergan.natural.natural_gan import NaturalGAN
@@ -151,6 +151,10 @@ def test_images_are_those_of_the_run(explorer: Explorer, run: Path) -> None:
     assert explorer.test.pixels().equal(fg.open_run(run).dataset.test.pixels())
     with pytest.raises(UserError, match="There is no image 40; they are 0 to 39"):
         explorer.image(40)
+    training = fg.open_run(run).dataset.train
+    assert explorer.image(7, TRAINING).equal(training.pixels(slice(7, 8))[0])
+    with pytest.raises(UserError, match=f"they are 0 to {len(training) - 1}"):
+        explorer.image(len(training), TRAINING)
     few = fg.open_run(run)
     assert few.images_to_show.fingerprint == few.dataset.fingerprint
     opened = fg.open_run(run)
@@ -241,6 +245,14 @@ def test_a_picture_that_fits_is_taken_as_it_is() -> None:
     image, said = uploads.read_upload(encoded(Image.fromarray(pixels)), (3, 6, 5))
     assert np.array_equal((255 * image.numpy()).round().astype(np.uint8).transpose(1, 2, 0), pixels)
     assert said == "Your picture, as it is."
+
+
+def test_the_ground_is_told_by_the_border() -> None:
+    dark = torch.zeros(2, 1, 6, 5)
+    dark[..., 1:-1, 1:-1] = 1  # what is in the middle does not count
+    assert not uploads.on_bright(dark)
+    assert uploads.on_bright(1 - dark)
+    assert uploads.on_bright(1 - dark[0])
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])

@@ -153,7 +153,31 @@ def test_uploads_good_and_bad(page: Page) -> None:
     good = png(Image.fromarray(noise))
     box.set_input_files({"name": "good.png", "mimeType": "image/png", "buffer": good})
     expect(note).to_contain_text("its middle was brought to 8 x 8 and its colours became grey")
-    changed(page, first)
+    taken = changed(page, first)
+    # On the ground that it has; exchanged and back it is what it was.
+    exchanged = page.get_by_label("Dark and bright exchanged")
+    was = exchanged.is_checked()
+    exchanged.click()
+    other = changed(page, taken)
+    exchanged.click()
+    assert changed(page, other) == taken
+    assert exchanged.is_checked() == was
+    page.get_by_label("Clear").first.click()
+    expect(exchanged).to_be_hidden()
+
+
+def test_training_images(page: Page) -> None:
+    note, first = page.locator("#fg-note"), seen(page)
+    page.get_by_role("radio", name="training").click()
+    expect(note).to_contain_text("Training image 0")
+    training = changed(page, first)
+    page.get_by_label("Any training image").fill("7")
+    page.keyboard.press("Enter")
+    expect(note).to_contain_text("Training image 7")
+    changed(page, training)
+    page.locator(".fg-thumbnails button.thumbnail-item").nth(3).click()
+    expect(note).to_contain_text("Test image")
+    expect(page.get_by_role("radio", name="test")).to_be_checked()
 
 
 def test_two_people_at_once(page: Page, browser: Browser, address: str) -> None:

@@ -219,7 +219,8 @@ def test_records_keep_their_names():
     assert COLOUR == ("photometric", "colour", "affine", "photometric_affine", "spline")
     assert REFERENCES == ("brightness", "thickness", "affine", "warp", "noise")
     assert tuple(references(3)) == ("brightness", "tint", "affine", "warp", "noise")
-    assert tuple(plantable()) == ("blur", "brightness", "rotation", "shift", "width")
+    assert tuple(plantable(1)) == ("blur", "brightness", "rotation", "shift", "width")
+    assert tuple(plantable(3)) == ("blur", "brightness", "colour", "rotation", "shift")
 
 
 @pytest.mark.parametrize("name", plantable())
@@ -228,14 +229,17 @@ def test_a_strength_decides_the_change_of_its_own_image(strokes, name):
     assert strength is not None
     some = strength.random(6, np.random.default_rng(0))
     assert strength.low <= float(some.min()) < float(some.max()) <= strength.high
-    found = family.apply(strokes[:6], some)
-    assert torch.equal(found, family.apply(strokes[:6], some))
+    grey = family.applies(1)
+    x = strokes[:6] if grey else torch.rand(6, 3, 8, 8)
+    found = family.apply(x, some)
+    assert torch.equal(found, family.apply(x, some))
     for i in range(6):
-        alone = family.apply(strokes[i, None], some[i, None])
+        alone = family.apply(x[i, None], some[i, None])
         torch.testing.assert_close(found[i], alone[0], atol=1e-5, rtol=0)
     known = family.within or family
     if known.explained is not None:
-        assert float(_explained(strokes[:6], found)[known.explained.name].mean()) > 0.8
+        shares = _explained(x, found, GREY if grey else COLOUR)
+        assert float(shares[known.explained.name].mean()) > 0.8
 
 
 @pytest.mark.parametrize("name", ["width", "colour"])

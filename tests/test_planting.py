@@ -59,7 +59,7 @@ def disc(radius: float, size: int = 28) -> np.ndarray:
     return (255 * grey).round().astype(np.uint8)[None, None]
 
 
-@pytest.mark.parametrize("kind", plantable())
+@pytest.mark.parametrize("kind", plantable(channels=1))
 def test_only_the_training_images_change(kind: str) -> None:
     plain = load_dataset("digits")
     transformed = load_dataset("digits", DatasetConfig.model_validate({"planted": kind}))
@@ -71,7 +71,7 @@ def test_only_the_training_images_change(kind: str) -> None:
     assert transformed.fingerprint != plain.fingerprint
 
 
-@pytest.mark.parametrize("kind", plantable())
+@pytest.mark.parametrize("kind", plantable(channels=1))
 def test_the_seed_of_the_split_decides(kind: str) -> None:
     images = strokes(6)
     assert np.array_equal(plant(images, kind, 0), plant(images, kind, 0))
@@ -96,6 +96,19 @@ def test_every_pixel_of_an_image_has_the_same_gain() -> None:
     for before, after in zip(images, plant(images, "brightness", 0), strict=True):
         gain = after.max() / 255
         assert np.abs(after - gain * before.astype(float)).max() <= 1.1
+
+
+def test_a_tint_dims_later_channels_alike_in_every_pixel() -> None:
+    white = np.full((4, 3, 5, 5), 255, dtype=np.uint8)
+    red, green, blue = (plant(white, "colour", 0) / 255).transpose(1, 0, 2, 3)
+    assert (red == 1).all()
+    assert (green == green[:, :1, :1]).all()
+    assert np.abs(green**2 - blue).max() < 0.01  # by half as much in its logarithm
+    strength = FAMILIES["colour"].strength
+    assert strength is not None
+    assert (blue >= np.exp(-strength.high) - 0.01).all()
+    with pytest.raises(UserError, match="images in colour"):
+        plant(strokes(), "colour", 0)
 
 
 @pytest.mark.parametrize("degrees", [-60.0, 17.0, 45.0])
@@ -168,7 +181,7 @@ def test_the_kind_is_a_field_of_the_config(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_an_unknown_kind_is_refused_before_any_image_is_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'shear' can be planted; choose blur, brightness, rot"):
+    with pytest.raises(UserError, match="'shear' can be planted; choose blur, brightness, colour, rot"):
         load_dataset(str(tmp_path / "missing"), DatasetConfig(planted="shear"))
 
 

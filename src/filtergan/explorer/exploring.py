@@ -15,6 +15,8 @@ from filtergan.config.fields import Interpolation
 from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.explorer.looks import Grid, Look, Opinion, fields_of, residual_parts
+from filtergan.explorer.uploads import on_bright
+from filtergan.images.dataset import Split
 from filtergan.machine.telling import Tick
 from filtergan.measures.traversals import compensation
 from filtergan.natural.natural_gan import NaturalGAN
@@ -28,6 +30,8 @@ REACH = 3.0
 """How far each latent can be moved: 3 standard deviations of all draws."""
 SIDE = 5
 """Points along each side of a grid."""
+TEST, TRAINING = "test", "training"
+SEEN = 100  # images that tell whether they lie on a bright ground
 PATIENCE = 0.2  # seconds between two looks whether a search that waits is still wanted
 
 
@@ -77,15 +81,29 @@ class Explorer:
         """What the run's record says of a site."""
         return self._run.record.sites[site]
 
-    def image(self, number: int) -> Float[Tensor, "c h w"]:
-        """A test image.
+    @cached_property
+    def bright(self) -> bool | None:
+        """Whether the images lie on a bright ground; None of images in colour."""
+        return None if self.shape[0] > 1 else on_bright(self.test.pixels(slice(SEEN)))
+
+    def split(self, name: str) -> Split:
+        """The images called `TEST`, or those called `TRAINING`, read when first asked for.
+
+        Raises:
+            UserError: They are not found any more, or are others than those studied.
+        """
+        return self.test if name == TEST else self._run.dataset.train
+
+    def image(self, number: int, split: str = TEST) -> Float[Tensor, "c h w"]:
+        """An image of a split.
 
         Raises:
             UserError: There is none of that number.
         """
-        if not 0 <= number < len(self.test):
-            raise UserError(f"There is no image {number}; they are 0 to {len(self.test) - 1}.")
-        return self.test.pixels(slice(number, number + 1))[0]
+        images = self.split(split)
+        if not 0 <= number < len(images):
+            raise UserError(f"There is no image {number}; they are 0 to {len(images) - 1}.")
+        return images.pixels(slice(number, number + 1))[0]
 
     def has_transformer(self, site: str) -> bool:
         """Whether images can be moved there at once."""

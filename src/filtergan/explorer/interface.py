@@ -18,7 +18,7 @@ from torch import Tensor
 
 from filtergan.errors import UserError
 from filtergan.explorer import keeping, panels, rasters, uploads
-from filtergan.explorer.exploring import REACH, Explorer
+from filtergan.explorer.exploring import REACH, TEST, TRAINING, Explorer
 from filtergan.explorer.searching import Searches
 from filtergan.images.shown import one_of_each_class
 
@@ -113,7 +113,8 @@ class _Page:
                     self._latents()
                     self.view = gr.HTML()
                     self.opinions = gr.HTML()
-            self.everything = [self.site, self.number, self.own, *self.latents]
+            self.image = [self.split, self.number, self.own]
+            self.everything = [self.site, *self.image, *self.latents]
             with gr.Tabs():
                 with gr.Tab("Filters"):
                     self.filters = gr.HTML()
@@ -151,13 +152,11 @@ class _Page:
             elem_classes="fg-thumbnails",
         )
         with gr.Row():
+            self.split = gr.Radio(
+                [TEST, TRAINING], value=TEST, label="Images of the run", min_width=120
+            )
             self.number = gr.Number(
-                self.first[0],
-                label=f"Any test image, 0 to {len(explorer.test) - 1}",
-                precision=0,
-                minimum=0,
-                maximum=len(explorer.test) - 1,
-                min_width=120,
+                self.first[0], precision=0, minimum=0, min_width=120, **self._range(TEST)
             )
             self.another = gr.Button("Another", min_width=90)
         self.upload = gr.File(
@@ -166,8 +165,13 @@ class _Page:
             type="binary",
             height=160,
         )
-        self.note = gr.HTML(self._named(self.first[0]), elem_id="fg-note")
+        self.note = gr.HTML(self._named(TEST, self.first[0]), elem_id="fg-note")
+        self.exchanged = gr.Checkbox(label="Dark and bright exchanged", visible=False)
         self.own = gr.State(None)
+
+    def _range(self, split: str) -> dict[str, Any]:
+        last = len(self.explorer.split(split)) - 1
+        return {"label": f"Any {split} image, 0 to {last}", "maximum": last}
 
     def _latents(self) -> None:
         with gr.Row():
@@ -212,14 +216,18 @@ class _Page:
         self.site.change(self.choose_site, [self.site], self.of_site, **private).then(*seen, **LIVE)
         gr.on([z.change for z in self.latents], *seen, **LIVE)
         self.reset.click(lambda: [0] * self.most, None, self.latents, **private)
-        chosen = [self.own, self.note]
-        theirs = (self.choose, [self.number], [*chosen, self.upload])
-        picked = self.gallery.select(self.pick, None, self.number, **private)
+        chosen = [self.own, self.note, self.exchanged]
+        theirs = (self.choose, [self.split, self.number], [*chosen, self.upload])
+        picked = self.gallery.select(self.pick, None, [self.split, self.number], **private)
         picked.then(*theirs, **private).then(*seen, **LIVE)  # it may have been the number before
-        self.another.click(self.any_image, None, self.number, **private)
+        self.another.click(self.any_image, self.split, self.number, **private)
+        other = self.split.input(self.choose_split, [self.split], self.number, **private)
+        other.then(*theirs, **private).then(*seen, **LIVE)
         self.number.change(*theirs, **private).then(*seen, **LIVE)
         self.upload.upload(self.take, [self.upload], chosen, **private).then(*seen, **LIVE)
         self.upload.clear(*theirs, **private).then(*seen, **LIVE)
+        exchange = self.exchanged.input(self.exchange, [self.own], self.own, **private)
+        exchange.then(*seen, **LIVE)
         grid = (self.show_points, [*self.everything, self.down, self.across], self.grid)
         self.show_grid.click(*grid, **private)
         self.start.click(
@@ -251,7 +259,9 @@ class _Page:
         return [panels.heading(site, record, moves), *sliders, *which, said]
 
     @_told
-    def show(self, site: str, number: int, own: np.ndarray | None, *z: float) -> list[str]:
+    def show(
+        self, site: str, split: str, number: int, own: np.ndarray | None, *z: float
+    ) -> list[str]:
         """Pictures, opinions and filters."""
         latent = self._latent(site, z)
         filters = panels.filters(*self.explorer.filters(site, latent))
@@ -259,16 +269,18 @@ class _Page:
             found = self.explorer.traversals(site)
             grids = "" if found is None else panels.traversals(found)
             return [f'<div class="fg-grids">{grids}</div>', "", filters]
-        look = self.explorer.look(site, self._image(number, own), latent)
+        look = self.explorer.look(site, self._image(split, number, own), latent)
         opinions = panels.opinions(look, self.explorer.classes, self.explorer.judges is not None)
         return [panels.panels(panels.panels_of(look)) + panels.numbers(look), opinions, filters]
 
     @_told
-    def show_points(self, site: str, number: int, own: np.ndarray | None, *rest: float) -> str:
+    def show_points(
+        self, site: str, split: str, number: int, own: np.ndarray | None, *rest: float
+    ) -> str:
         """The grid over two latents, the last two arguments."""
         *z, down, across = rest
         dims = (int(down), int(across))
-        image = self._image(number, own)
+        image = self._image(split, number, own)
         found = self.explorer.grid(site, image, self._latent(site, z), dims)
         return panels.grid(found, self.explorer.classes)
 
@@ -286,8 +298,8 @@ class _Page:
             progress: Shows how far it is.
             *values: As `show` takes them; gradio puts its own before them.
         """
-        site, number, own, *z = values
-        latent, image = self._latent(site, z), self._image(number, own)
+        site, split, number, own, *z = values
+        latent, image = self._latent(site, z), self._image(split, number, own)
         first = self.explorer.look(site, image, latent)
 
         def show(done: int, of: int) -> None:
@@ -315,10 +327,12 @@ class _Page:
         self.searches.cancel(str(request.session_hash))
 
     @_told
-    def keep(self, site: str, number: int, own: np.ndarray | None, *rest: float) -> list[str]:
+    def keep(
+        self, site: str, split: str, number: int, own: np.ndarray | None, *rest: float
+    ) -> list[str]:
         """PNG, GIF and npz of what is seen."""
         *z, along = rest
-        latent, image = self._latent(site, z), self._image(number, own)
+        latent, image = self._latent(site, z), self._image(split, number, own)
         look = self.explorer.look(site, image, latent)
         targets = latent.repeat(FRAMES, 1)
         targets[:, int(along)] = torch.linspace(-REACH, REACH, FRAMES)
@@ -332,34 +346,49 @@ class _Page:
             (folder / name).write_bytes(content)
         return [str(folder / name) for name in contents]
 
-    def pick(self, event: gr.SelectData) -> int:
-        """The number of a thumbnail."""
-        return self.first[event.index]
+    def pick(self, event: gr.SelectData) -> tuple[str, gr.Number]:
+        """The split and the number of a thumbnail."""
+        return TEST, gr.Number(self.first[event.index], **self._range(TEST))
 
-    def any_image(self) -> int:
+    @_told
+    def choose_split(self, split: str) -> gr.Number:
+        """Numbers of the split's images."""
+        return gr.Number(self.first[0] if split == TEST else 0, **self._range(split))
+
+    def any_image(self, split: str) -> int:
         """The number of some image."""
-        return random.randrange(len(self.explorer.test))
+        return random.randrange(len(self.explorer.split(split)))
 
-    def choose(self, number: int | None) -> tuple[None, str, None]:
-        """A test image in the place of the visitor's own."""
-        return None, self._named(number or 0), None
+    def choose(self, split: str, number: int | None) -> tuple[None, str, gr.Checkbox, None]:
+        """An image of the run in the place of the visitor's own."""
+        return None, self._named(split, number or 0), gr.Checkbox(False, visible=False), None
 
-    def take(self, content: bytes | None) -> tuple[np.ndarray | None, str]:
-        """A visitor's own image."""
+    def take(self, content: bytes | None) -> tuple[np.ndarray | None, str, gr.Checkbox]:
+        """A visitor's own image; on the ground that those of the run have."""
+        explorer = self.explorer
         try:
             image, told = uploads.read_upload(
-                content or b"", self.explorer.shape, self.explorer.interpolation
+                content or b"", explorer.shape, explorer.interpolation
             )
         except UserError as error:
-            return None, _status(f"{error} The test image is shown instead.", bad=True)
-        return image.numpy(), _status(told)
+            told = _status(f"{error} The image of the run is shown instead.", bad=True)
+            return None, told, gr.Checkbox(False, visible=False)
+        grey = explorer.bright is not None
+        other = grey and uploads.on_bright(image) is not explorer.bright
+        own = self.exchange(image.numpy()) if other else image.numpy()
+        return own, _status(told), gr.Checkbox(other, visible=grey)
 
-    def _named(self, number: int) -> str:
-        label = self.explorer.classes[int(self.explorer.test.labels[number])]
-        return _status(f"Test image {number}, of class {label}.")
+    def exchange(self, own: np.ndarray) -> np.ndarray:
+        """Dark in the place of bright, and bright in the place of dark."""
+        return 1 - own
 
-    def _image(self, number: int | None, own: np.ndarray | None) -> Tensor:
-        return self.explorer.image(number or 0) if own is None else torch.from_numpy(own)
+    def _named(self, split: str, number: int) -> str:
+        images = self.explorer.split(split)
+        label = self.explorer.classes[int(images.labels[number])]
+        return _status(f"{split.capitalize()} image {number}, of class {label}.")
+
+    def _image(self, split: str, number: int | None, own: np.ndarray | None) -> Tensor:
+        return self.explorer.image(number or 0, split) if own is None else torch.from_numpy(own)
 
     def _latent(self, site: str, z: Sequence[float]) -> Tensor:
         return torch.tensor(z[: self.explorer.latent(site)], dtype=torch.float32)

@@ -80,9 +80,13 @@ def to_ask(name: str) -> Family:
     return found[name]
 
 
-def plantable() -> dict[str, Family]:
-    """Families that can be planted, by name, in the order of their names."""
-    return {name: family for name, family in sorted(FAMILIES.items()) if family.strength}
+def plantable(channels: int | None = None) -> dict[str, Family]:
+    """Families that can be planted, by name, in the order of their names.
+
+    Args:
+        channels: Of the images; by default, of any.
+    """
+    return {f.name: f for f in sorted(_applying(channels), key=lambda f: f.name) if f.strength}
 
 
 def to_plant(name: str) -> Family:
