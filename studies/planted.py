@@ -37,11 +37,7 @@ def _asked(family: Family) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-KINDS = {
-    name: names
-    for name, family in plantable(channels=1).items()
-    if (names := _asked(family))
-}
+KINDS = {name: names for name, family in plantable(channels=1).items() if (names := _asked(family))}
 """The measures that are asked of each planted kind."""
 
 

@@ -181,7 +181,7 @@ def test_the_kind_is_a_field_of_the_config(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_an_unknown_kind_is_refused_before_any_image_is_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'shear' can be planted; choose blur, brightness, colour, rot"):
+    with pytest.raises(UserError, match="'shear' can be planted; choose blur, bri"):
         load_dataset(str(tmp_path / "missing"), DatasetConfig(planted="shear"))
 
 
