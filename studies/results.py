@@ -230,7 +230,7 @@ def _planted(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """`large_layers`, `symmetries`, `error_sets`, `family_steps`: what such a study found."""
+    """`large_layers`, `symmetries`, `error_sets`, `family_steps`, `null_steps`: what one found."""
     study = importlib.import_module(name)
     return _table(*study.rows_of(_recorded(ROOT / study.RECORD)))
 
@@ -363,6 +363,7 @@ TABLES = {
     "large_layers": _plain,
     "error_sets": _plain,
     "family_steps": _plain,
+    "null_steps": _plain,
     "augment": _augment,
     "layers": _layers,
     "spectra": _spectra,
