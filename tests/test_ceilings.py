@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import filtergan as fg
 from filtergan.ceilings.ceiling import ceilings_of, random_filters, site_inputs
+from filtergan.ceilings.tabled import Tabled
 from filtergan.ceilings.undoing import System, left, responses, undo
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
@@ -58,6 +59,11 @@ def test_brightness_is_undone_exactly_where_nothing_is_added(point: str) -> None
     null = found.compensation.null
     assert null is not None
     assert null < 0.1
+    row = Tabled({"brightness x0.7": found}).to_dataframe().loc["brightness x0.7"]
+    assert row["family"] == "brightness"
+    assert row["compensation"] == found.compensation.value
+    assert row["share_low"] == found.share.ci95[0]
+    assert row["image_change"] == found.image_change
 
 
 def test_a_shift_inside_a_kernel_with_room_is_undone_exactly() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from filtergan import study
 from filtergan.ceilings.ceiling import ceilings_of
 from filtergan.ceilings.question import IGNORED, Answer, ask, judged
+from filtergan.ceilings.tabled import Tabled
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 from filtergan.families.family import Family, Fixed
@@ -120,6 +121,18 @@ def test_verdicts_follow_from_two_intervals_and_the_labels() -> None:
     assert judged((0.5, 0.6), below, LABELS_KEPT - 0.01) == "no"
     assert judged((0.5, 0.6), (1.0, 2.0), LABELS_KEPT - 0.01) == "no"
     assert judged((0.2, 0.6), below, LABELS_KEPT - 0.01) == "cannot be asked here"
+
+
+def test_answers_are_a_table(answers: dict[str, Answer]) -> None:
+    assert isinstance(answers, Tabled)
+    frame = answers.to_dataframe()
+    assert list(frame.index) == list(answers)
+    assert dict(frame["ignored"]) == {name: one.verdict for name, one in answers.items()}
+    seen = answers["seen"]
+    assert frame.loc["seen", "ceiling"] == seen.ceiling.compensation.value
+    assert frame.loc["seen", "passed_high"] == seen.passed.ci95[1]
+    assert frame.loc["seen", "labels_kept_null"] == seen.labels_kept.null
+    assert "cannot be asked here" in answers._repr_html_()
 
 
 def test_labels_kept_have_an_interval(answers: dict[str, Answer]) -> None:

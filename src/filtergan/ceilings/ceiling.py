@@ -6,11 +6,13 @@ trained; so every compensation is to be read beside it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.ceilings.tabled import Tabled, cells
 from filtergan.ceilings.undoing import CHUNK, PLAIN, left, responses, undo
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
@@ -63,6 +65,13 @@ class Ceiling:
         return f"Ceiling({self.name!r}: compensation {self.compensation})"
 
     @property
+    def row(self) -> dict[str, Any]:
+        """As a table has it."""
+        changes = {"image_change": self.image_change, "response_change": self.response_change}
+        shares = cells("compensation", self.compensation) | cells("share", self.share)
+        return {"family": self.family} | shares | changes
+
+    @property
     def record(self) -> CeilingRecord:
         """As records have it."""
         return CeilingRecord(
@@ -81,7 +90,7 @@ def ceilings_of(
     families: Iterable[str | Family] | None = None,
     config: CeilingConfig = PLAIN,
     seed: int = 0,
-) -> dict[str, Ceiling]:
+) -> Tabled[Ceiling]:
     """The ceilings of known families at a site.
 
     Args:
@@ -93,7 +102,8 @@ def ceilings_of(
         seed: Of the choice of images, minibatches, random filters and resamples.
 
     Returns:
-        Each transformation's by its name, in the order of the catalogue.
+        Each transformation's by its name, in the order of the catalogue; `to_dataframe` makes a
+        table of them.
 
     Raises:
         UserError: There is no such family, the images are no pixels, or the convolution is not of
@@ -110,7 +120,7 @@ def ceilings_of(
     asked = Asked.of(site, train, test, config, seed)
     fixed = chosen_of(families, asked.train.shape[1])
     with telling.progress(len(fixed), f"ceilings of {site.name}", "families") as advance:
-        found = {}
+        found = Tabled[Ceiling]()
         for name, (family, one) in fixed.items():
             found[name] = asked.ceiling(family.name, one, config)
             advance()

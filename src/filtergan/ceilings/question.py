@@ -15,13 +15,14 @@ themselves are a weaker comparison: by it, networks trained to ignore brightness
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from filtergan.ceilings.ceiling import RESAMPLES, Asked, Ceiling, as_large, chosen_of
+from filtergan.ceilings.tabled import Tabled, cells
 from filtergan.ceilings.undoing import CHUNK, PLAIN, left
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
@@ -71,6 +72,19 @@ class Answer:
         return f"Answer({self.name!r}: {self.verdict}; passed on {self.passed}; {ceiling})"
 
     @property
+    def row(self) -> dict[str, Any]:
+        """As a table has it."""
+        parts = {
+            "ceiling": self.ceiling.compensation,
+            "passed": self.passed,
+            "labels_kept": self.labels_kept,
+        }
+        row: dict[str, Any] = {"ignored": self.verdict}
+        for name, one in parts.items():
+            row |= cells(name, one)
+        return row
+
+    @property
     def arrived(self) -> float:
         """Change of the response over that of the image, both relative."""
         moved = self.ceiling.image_change
@@ -114,7 +128,7 @@ def ask(
     families: Iterable[str | Family] | None = None,
     config: CeilingConfig = PLAIN,
     seed: int = 0,
-) -> dict[str, Answer]:
+) -> Tabled[Answer]:
     """Ask a network of known families at a site.
 
     Args:
@@ -126,7 +140,8 @@ def ask(
         seed: Of all that is random.
 
     Returns:
-        Each transformation's by its name, in the order of the catalogue.
+        Each transformation's by its name, in the order of the catalogue; `to_dataframe` makes a
+        table of them.
 
     Raises:
         UserError: As for `ceilings_of`; or the network puts out no logits.
@@ -141,7 +156,7 @@ def ask(
     """
     questions = Questions.of(site, train, test, config, seed)
     fixed = chosen_of(families, questions.asked.train.shape[1])
-    found = {}
+    found = Tabled[Answer]()
     with telling.progress(len(fixed), f"questions to {site.name}", "families") as advance:
         for name, (family, one) in fixed.items():
             found[name] = questions.answer(family.name, one)
