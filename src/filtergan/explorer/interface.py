@@ -166,7 +166,9 @@ class _Page:
             height=160,
         )
         self.note = gr.HTML(self._named(TEST, self.first[0]), elem_id="fg-note")
-        self.exchanged = gr.Checkbox(label="Dark and bright exchanged", visible=False)
+        self.exchanged = gr.Checkbox(
+            label="Dark and bright exchanged", visible=False, interactive=True
+        )
         self.own = gr.State(None)
 
     def _range(self, split: str) -> dict[str, Any]:
@@ -365,16 +367,14 @@ class _Page:
 
     def take(self, content: bytes | None) -> tuple[np.ndarray | None, str, gr.Checkbox]:
         """A visitor's own image; on the ground that those of the run have."""
-        explorer = self.explorer
+        ours = self.explorer
         try:
-            image, told = uploads.read_upload(
-                content or b"", explorer.shape, explorer.interpolation
-            )
+            image, told = uploads.read_upload(content or b"", ours.shape, ours.interpolation)
         except UserError as error:
             told = _status(f"{error} The image of the run is shown instead.", bad=True)
             return None, told, gr.Checkbox(False, visible=False)
-        grey = explorer.bright is not None
-        other = grey and uploads.on_bright(image) is not explorer.bright
+        grey = ours.bright is not None
+        other = grey and uploads.on_bright(image) is not ours.bright
         own = self.exchange(image.numpy()) if other else image.numpy()
         return own, _status(told), gr.Checkbox(other, visible=grey)
 
