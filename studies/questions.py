@@ -149,8 +149,12 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
         for one in known.fixed:
             planted, plain = cells.get((one.name, family)), cells.get((one.name, PLAIN))
             if planted and plain:
-                rows.append([site, one.name, _said(planted), _said(plain)])
-    return [["site", "asked", "of networks trained with it", "of plain networks"], *rows]
+                of_others = {kind: a for (name, kind), a in cells.items() if name == one.name}
+                others = [a for kind in of_others.keys() - {family, PLAIN} for a in of_others[kind]]
+                own = (f"{_said(group)} {_values(group, 'passed')}" for group in (planted, plain))
+                rows.append([site, one.name, *own, _said(others) if others else "-"])
+    heads = ("of networks trained with it", "of plain networks", "of those trained with others")
+    return [["site", "asked", *heads], *rows]
 
 
 def _cells_at(
@@ -182,7 +186,7 @@ def _cell(answers: Sequence[Mapping[str, Any]]) -> str:
 
 def _said(answers: Sequence[Mapping[str, Any]]) -> str:
     """The verdicts of all seeds, counted where they differ."""
-    said = Counter(verdict_of(one) for one in answers)
+    said = dict(Counter(verdict_of(one) for one in answers).most_common())
     words = ", ".join(f"{n} {word}" if len(said) > 1 else word for word, n in said.items())
     return f"**{words}**"
 
