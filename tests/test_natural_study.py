@@ -26,6 +26,7 @@ from filtergan.machine.runtime import generator
 from filtergan.measures import transformers
 from filtergan.measures.transformers import (
     agreement,
+    alike_directions,
     error_over_way,
     independent_directions,
     nearest_compensation,
@@ -81,6 +82,23 @@ def test_directions_at_right_angles_are_counted(axes: int, size: float) -> None:
 def test_two_directions_of_which_one_is_longer() -> None:
     change = torch.diag(torch.tensor([2.0, 1.0]))[None]
     assert float(independent_directions(change)) == pytest.approx((4 + 1) ** 2 / (16 + 1))
+
+
+@given(st.integers(2, 5))
+def test_the_most_alike_directions_are_those_of_a_loop(axes: int) -> None:
+    change = torch.randn(3, axes, 7, generator=generator(axes, "alike"))
+    change[1, 1] = -2 * change[1, 0]  # the same change backwards
+    found = alike_directions(change)
+    for one, most in zip(change, found, strict=True):
+        cosines = [
+            abs(float(torch.cosine_similarity(one[i], one[j], dim=0)))
+            for i in range(axes)
+            for j in range(i)
+        ]
+        assert float(most) == pytest.approx(max(cosines), abs=1e-5)
+    assert float(found[1]) == pytest.approx(1, abs=1e-5)
+    assert alike_directions(torch.zeros(1, axes, 7)).isnan().all()
+    assert alike_directions(change[:, :1]).isnan().all()  # no two
 
 
 def test_share_within_is_what_least_squares_leaves() -> None:

@@ -110,6 +110,18 @@ MEASURES = (
         centre="median",
     ),
     Measure(
+        "alike_directions",
+        "How alike the two most similar changes of one image are, on walking along two of the "
+        "latents: the absolute cosine.",
+        0.0,
+        1.0,
+        "lower",
+        RANDOM,
+        "cosine",
+        "own",
+        centre="median",
+    ),
+    Measure(
         "nearest_image_compensation",
         "Share of the change in response that is undone by taking, in the place of a transformed "
         "image, the training image whose response is nearest.",
@@ -155,6 +167,24 @@ def independent_directions(change: Float[Tensor, "n a d"]) -> Float[Tensor, " n"
     square = (change @ change.mT).double()  # whose eigenvalues are s²
     total = square.diagonal(dim1=1, dim2=2).sum(dim=1) ** 2
     return torch.where(total == 0, torch.nan, total / square.square().sum(dim=(1, 2))).float()
+
+
+def alike_directions(change: Float[Tensor, "n a d"]) -> Float[Tensor, " n"]:
+    """Largest absolute cosine between the changes of each image along two axes.
+
+    Args:
+        change: x_k - x, flattened, at a step along every axis.
+
+    Returns:
+        Of each image; NaN where there are fewer than two changes.
+    """
+    unit = change / change.norm(dim=2, keepdim=True)
+    cosines = (unit @ unit.mT).abs()
+    first, second = torch.triu_indices(change.shape[1], change.shape[1], 1)
+    pairs = cosines[:, first, second]
+    if pairs.shape[1] == 0:
+        return torch.full((len(change),), torch.nan)
+    return pairs.nan_to_num(-1).amax(1).where(~pairs.isnan().all(1), torch.nan)
 
 
 def nearest_compensation(

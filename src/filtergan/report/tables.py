@@ -49,7 +49,7 @@ GROUPS = {
     "labels kept": r"(labels_kept|judges)_.*",
     "inversion": r"(profile|compensation|inversion)_.*",
     "the transformer": r"(transformer|search|pixel|step|return|composition|folded|"
-    r"nearest_image|independent_directions).*",
+    r"nearest_image|independent_directions|alike_directions).*",
     "naturalness and smoothness": r"manifold_percentile|path_length|roughness|curvature",
     "kind of change": r"(explained|locality|change)_.*",
     "what the network ignores more": r"(invariance_gain|normalized_variance)_.*",

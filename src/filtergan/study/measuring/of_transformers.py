@@ -10,6 +10,7 @@ from filtergan.measures.latents import latent_intervals, latent_r2
 from filtergan.measures.registry import centre, result
 from filtergan.measures.transformers import (
     agreement,
+    alike_directions,
     error_over_way,
     independent_directions,
     nearest_compensation,
@@ -71,6 +72,7 @@ def _searched(tensors: dict[str, Tensor], x: Tensor, prefix: str) -> PerPoint:
         "pixel_compensation": tensors[f"{prefix}pixel_compensation"],
         "transformer_search_agreement": agreement(own - x[:n, None], search - x[:n, None]),
         "independent_directions": independent_directions(along)[:, None],
+        "alike_directions": alike_directions(along)[:, None],
     }
 
 
