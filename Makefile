@@ -48,7 +48,7 @@ ablations: .venv/installed  ## the paper's design claims on MNIST, 7 variants x 
 planted: .venv/installed  ## planted invariances on MNIST, 5 kinds x 3 seeds, asked directly too, on one thread
 	$(BIN)/python studies/planted.py --data $(MNIST)
 	$(BIN)/python studies/questions.py --data $(MNIST)
-	$(BIN)/python studies/questions.py --images cifar10 --data $(CIFAR10)
+	$(BIN)/python studies/questions.py --images cifar10 --data $(CIFAR10) --kinds none colour
 	$(call keep_records,planted)
 
 large-layers: .venv/installed  ## what the generator costs, over the size of its layer, half an hour

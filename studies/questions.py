@@ -68,7 +68,13 @@ IMAGES = {
         tuple(plantable(channels=1)),
     ),
     "cifar10": Images(
-        _small_colour(), ("stage1.0.conv1@activation",), ("blur", "brightness", "colour")
+        _small_colour(),
+        (
+            "stage1.0.conv1@activation",
+            "stage1.0.conv1@stage1.0.conv2",
+            "stage2.0.conv1@activation",
+        ),
+        ("blur", "brightness", "colour"),
     ),
 }
 
