@@ -155,8 +155,12 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
         for one in known.fixed:
             planted, plain = cells.get((one.name, family)), cells.get((one.name, PLAIN))
             if planted and plain:
-                of_others = {kind: a for (name, kind), a in cells.items() if name == one.name}
-                others = [a for kind in of_others.keys() - {family, PLAIN} for a in of_others[kind]]
+                others = [
+                    answer
+                    for (name, kind), answers in cells.items()
+                    if name == one.name and kind not in (family, PLAIN)
+                    for answer in answers
+                ]
                 own = (f"{_said(group)} {_values(group, 'passed')}" for group in (planted, plain))
                 rows.append([site, one.name, *own, _said(others) if others else "-"])
     heads = ("of networks trained with it", "of plain networks", "of those trained with others")
@@ -192,7 +196,8 @@ def _cell(answers: Sequence[Mapping[str, Any]]) -> str:
 
 def _said(answers: Sequence[Mapping[str, Any]]) -> str:
     """The verdicts of all seeds, counted where they differ."""
-    said = dict(Counter(verdict_of(one) for one in answers).most_common())
+    counted = Counter(verdict_of(one) for one in answers).items()
+    said = dict(sorted(counted, key=lambda item: (-item[1], item[0])))
     words = ", ".join(f"{n} {word}" if len(said) > 1 else word for word, n in said.items())
     return f"**{words}**"
 

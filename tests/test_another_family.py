@@ -36,7 +36,9 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 def test_without_its_object_nobody_knows_it() -> None:
-    with pytest.raises(UserError, match="'mirror' can be planted; choose blur, brightness, rot"):
+    with pytest.raises(
+        UserError, match="'mirror' can be planted; choose blur, brightness, colour, rot"
+    ):
         load_dataset("digits", DatasetConfig(planted="mirror"))
 
 

@@ -107,6 +107,8 @@ def test_ceilings_and_spectrum_are_timed() -> None:
 def test_records_from_before_a_row_are_read() -> None:
     path = Path(__file__).parents[1] / "results" / "benchmarks" / "cpu" / "record.json"
     record = json.loads(path.read_bytes())
+    for name in ("spectrum_seconds", "ceilings_seconds", "peak_mib"):
+        record["parts"]["natural"]["found"].pop(name)
     of_old = {line[0]: line for line in summary.targets(record)[1]}
     assert "spectrum, conv4" not in of_old
     record["parts"]["natural"]["found"] |= {"spectrum_seconds": 121.0, "ceilings_seconds": 60.0}

@@ -114,6 +114,6 @@ def test_every_image_is_mirrored_in_every_second_epoch(monkeypatch: pytest.Monke
 
 
 def test_a_rate_too_high_is_said():
-    config = CONFIG.model_copy(update={"rate": 1e12})
+    config = CONFIG.model_copy(update={"rate": 1e30})
     with pytest.raises(UserError, match="lower the learning rate"):
         fit_fast(network(), smooth(64), torch.randint(2, (64,)), config)

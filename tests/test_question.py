@@ -195,5 +195,5 @@ def test_the_tables_of_planted_networks(answers: dict[str, Answer]) -> None:
     (line,) = questions.summary(found)[1:]
     assert line[:2] == [site, "blur 1 px"]
     assert line[2] == "**yes** 0.00"
-    assert line[3].startswith("**1 yes, 1 no** 0.00, ")
+    assert line[3].startswith("**1 no, 1 yes** 0.00, ")
     assert line[4] == "-"  # none of brightness was asked of a blur

@@ -251,16 +251,23 @@ class Scrubber {
     let last = null;
     dragged(paper, (x, y, begins) => {
       const context = paper.getContext("2d"), to = [x * paper.width, y * paper.height];
-      context.strokeStyle = this.data.bright ? "#000" : "#fff";
+      const [ground, ink] = this.data.bright ? ["#fff", "#000"] : ["#000", "#fff"];
+      context.strokeStyle = context.fillStyle = ink;
       context.lineWidth = BRUSH * paper.width;
       context.lineCap = "round";
       context.beginPath();
-      context.moveTo(...(begins ? to : last));
-      context.lineTo(...to);
-      context.stroke();
+      if (begins) {
+        // Not every browser draws a line of no length.
+        context.arc(...to, context.lineWidth / 2, 0, 2 * Math.PI);
+        context.fill();
+      } else {
+        context.moveTo(...last);
+        context.lineTo(...to);
+        context.stroke();
+      }
       last = to;
       this.named = this.choice = null;
-      this.own = reduced(paper, this.data.shape, context.fillStyle);
+      this.own = reduced(paper, this.data.shape, ground);
       this.showOwn();
     });
   }
