@@ -86,7 +86,7 @@ def test_sliders_and_plane_are_dragged(opened: Open, grey: Path) -> None:
     page.mouse.down()
     page.mouse.move(slider["x"] + slider["width"] * 0.9, slider["y"] + slider["height"] / 2)
     page.mouse.up()
-    assert latents(page)[0, 0] > 1.5
+    page.wait_for_function("document.querySelector('.slider input').value > 1.5")
     assert_moved(page, gan, x[0])
 
     page.get_by_label("Up", exact=True).select_option("z2")
@@ -97,6 +97,7 @@ def test_sliders_and_plane_are_dragged(opened: Open, grey: Path) -> None:
     assert_moved(page, gan, x[0])
     page.mouse.move(box["x"] + box["width"] + 60, box["y"] - 60)  # beyond its corner
     page.mouse.up()
+    settle(page)
     assert latents(page)[0, [0, 2]].tolist() == [scrubber.REACH, scrubber.REACH]
     page.locator("[data-part=plane]").focus()
     page.keyboard.press("ArrowLeft")
