@@ -94,13 +94,8 @@ def asked(
 
 def told(answer: Answer) -> dict[str, Any]:
     """An answer as plain values."""
-    parts = {
-        "ceiling": answer.ceiling.compensation,
-        "passed": answer.passed,
-        "labels_kept": answer.labels_kept,
-    }
     arrived = {"verdict": answer.verdict, "response_change": answer.ceiling.response_change}
-    return arrived | {name: part.model_dump(mode="json") for name, part in parts.items()}
+    return arrived | {name: part.model_dump(mode="json") for name, part in answer.measures.items()}
 
 
 def natural(

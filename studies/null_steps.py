@@ -20,12 +20,13 @@ from torch import Tensor
 import filtergan as fg
 from filtergan.config.presets import preset
 from filtergan.config.site_names import SiteName
+from filtergan.game.description import FILE
 from filtergan.machine import runtime, telling
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state, machine
 from filtergan.measures.statistics import interval
 from filtergan.measures.traversals import compensation, image_change
-from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.natural_gan import NaturalGAN, null_of
 
 RECORD = Path(__file__).parents[1] / "results" / "null_steps" / "record.json"
 FIRST, IMAGES, RESAMPLES, SEED = 256, 512, 1000, 0
@@ -68,20 +69,22 @@ def main() -> None:
 
 
 def _ours(site: fg.Site, images: Tensor, arguments: argparse.Namespace) -> NaturalGAN:
-    if (arguments.kept / "filtergan.json").exists():
+    """The generator, with a null that was trained for the first of the numbers of steps."""
+    if (arguments.kept / FILE).exists():
         return NaturalGAN.load(arguments.kept, site.network)
     config = preset("mnist")
-    natural = config.natural.model_copy(update={"steps": arguments.steps})
-    chosen = fg.joint_config(config.gan, natural)
-    gan = NaturalGAN.new(site, site.input(images[:FIRST]), chosen, SEED)
-    with telling.progress(arguments.steps, f"generator of {gan.name}", "steps") as advance:
-        gan = fg.train_jointly(gan, images, SEED, on_step=advance)
+    steps = {"steps": arguments.steps, "null_steps": arguments.null_steps[0]}
+    natural = config.natural.model_copy(update=steps)
+    gan = fg.learn(site, images, natural, SEED, game=config.gan)
     gan.save(arguments.kept)
     return gan
 
 
 def _null(gan: NaturalGAN, images: Tensor, steps: int) -> NaturalGAN:
     """Random directions as large as the generator's, with a transformer trained for so long."""
+    known = null_of(gan)
+    if known.config.natural.null_steps == steps:
+        return known
     null = fg.random_directions(gan, images[:FIRST], SEED)
     natural = null.config.natural.model_copy(update={"null_steps": steps})
     null.config = null.config.model_copy(update={"natural": natural})

@@ -119,12 +119,7 @@ def _trained(base: StudyConfig, kind: str, seed: int, data: str, path: Path) -> 
 
 def told(answer: Answer) -> dict[str, Any]:
     """An answer as plain values; the verdict is made of them anew."""
-    parts = {
-        "ceiling": answer.ceiling.compensation,
-        "passed": answer.passed,
-        "labels_kept": answer.labels_kept,
-    }
-    values = {name: part.model_dump(mode="json") for name, part in parts.items()}
+    values = {name: one.model_dump(mode="json") for name, one in answer.measures.items()}
     return {"family": answer.ceiling.family, "arrived": answer.arrived} | values
 
 

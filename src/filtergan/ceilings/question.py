@@ -72,15 +72,19 @@ class Answer:
         return f"Answer({self.name!r}: {self.verdict}; passed on {self.passed}; {ceiling})"
 
     @property
-    def row(self) -> dict[str, Any]:
-        """As a table has it."""
-        parts = {
+    def measures(self) -> dict[str, MeasureRecord]:
+        """What decides, by name."""
+        return {
             "ceiling": self.ceiling.compensation,
             "passed": self.passed,
             "labels_kept": self.labels_kept,
         }
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As a table has it."""
         row: dict[str, Any] = {"ignored": self.verdict}
-        for name, one in parts.items():
+        for name, one in self.measures.items():
             row |= cells(name, one)
         return row
 

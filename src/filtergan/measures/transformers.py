@@ -180,11 +180,9 @@ def alike_directions(change: Float[Tensor, "n a d"]) -> Float[Tensor, " n"]:
     """
     unit = change / change.norm(dim=2, keepdim=True)
     cosines = (unit @ unit.mT).abs()
-    first, second = torch.triu_indices(change.shape[1], change.shape[1], 1)
-    pairs = cosines[:, first, second]
-    if pairs.shape[1] == 0:
-        return torch.full((len(change),), torch.nan)
-    return pairs.nan_to_num(-1).amax(1).where(~pairs.isnan().all(1), torch.nan)
+    cosines.diagonal(dim1=1, dim2=2).fill_(torch.nan)  # each with itself
+    most = cosines.flatten(1).nan_to_num(-1).amax(1)
+    return most.where(most >= 0, torch.nan)
 
 
 def nearest_compensation(
