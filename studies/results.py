@@ -230,7 +230,7 @@ def _planted(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """`large_layers`, `symmetries`, `error_sets`, `family_steps`, `null_steps`: what one found."""
+    """What one study found, by its name."""
     study = importlib.import_module(name)
     return _table(*study.rows_of(_recorded(ROOT / study.RECORD)))
 
@@ -364,6 +364,7 @@ TABLES = {
     "error_sets": _plain,
     "family_steps": _plain,
     "null_steps": _plain,
+    "joint_objectives": _plain,
     "augment": _augment,
     "layers": _layers,
     "spectra": _spectra,
