@@ -5,21 +5,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-RECORD = Path(__file__).parents[1] / "results" / "augment" / "record.json"
+RESULTS = Path(__file__).parents[1] / "results"
 PAIRS = (
     ("ours", "none"),
     ("ours", "augerino"),
     ("ours", "lig"),
+    ("ours", "null"),
     ("ours_affine", "affine"),
+    ("ours_affine", "null_affine"),
     ("ours_affine", "elastic"),
     ("augerino", "affine_copies"),
 )
 Rows = tuple[list[str], list[list[str]]]
 
 
-def results() -> Mapping[str, Any]:
-    """By number of labelled images; empty before the first training."""
-    return json.loads(RECORD.read_bytes())["results"] if RECORD.exists() else {}
+def results(study: str) -> Mapping[str, Any]:
+    """By number of labelled images; empty before the first training.
+
+    Args:
+        study: The folder of its record.
+    """
+    path = RESULTS / study / "record.json"
+    return json.loads(path.read_bytes())["results"] if path.exists() else {}
 
 
 def accuracies(found: Mapping[str, Any]) -> Rows:
@@ -37,6 +44,7 @@ def differences(found: Mapping[str, Any]) -> Rows:
     lines = [
         [f"`{one}` less `{other}`", *(_difference(at["less"], one, other) for at in found.values())]
         for one, other in PAIRS
+        if any({one, other} <= at["methods"].keys() for at in found.values())
     ]
     return ["", *(f"{size} labelled" for size in found)], lines
 

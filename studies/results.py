@@ -254,7 +254,8 @@ def _augment(name: str) -> str:
     """`augment/accuracies` or `augment/differences`: augmentations side by side."""
     import augmentations
 
-    return _table(*getattr(augmentations, name.partition("/")[2])(augmentations.results()))
+    study, _, table = name.partition("/")
+    return _table(*getattr(augmentations, table)(augmentations.results(study)))
 
 
 def _fibers(name: str) -> str:
@@ -366,6 +367,7 @@ TABLES = {
     "null_steps": _plain,
     "joint_objectives": _plain,
     "augment": _augment,
+    "augment_null": _augment,
     "layers": _layers,
     "spectra": _spectra,
     "symmetries": _plain,

@@ -9,10 +9,11 @@ from filtergan.config.fields import CnnConfig
 
 
 def subject(channels: int = 1, steps: int = 3) -> Subject:
-    """Images of 8x8, a network of a few hundred weights, and a transformer that does much."""
+    """Images of 8x8, a network of a few hundred weights, and transformers that do much."""
     data, cnn = images(channels, 8, 80), PAPER if channels == 1 else RESIDUAL
     classifier = network(cnn, data)
     made = gan(classifier, data, cnn)
+    made.null = gan(classifier, data, cnn, "activation")
     return Subject(
         *(classifier, made, data.train, data.test, CnnConfig(), steps, torch.device("cpu"))
     )

@@ -1,5 +1,6 @@
 """Each augmentation that is compared: what it changes, what it learns, what it needs."""
 
+import copy
 import dataclasses
 import importlib.util
 import sys
@@ -12,7 +13,8 @@ import torch
 from augmented import some, subject
 from torch import Tensor, nn
 
-from filtergan.benchmark.affine_maps import UniformAffine
+from filtergan.augmentation.augment import InvarianceAugment
+from filtergan.benchmark.affine_maps import UniformAffine, hand
 from filtergan.benchmark.augerino import widths
 from filtergan.benchmark.methods import METHODS
 from filtergan.benchmark.subject import Subject
@@ -196,3 +198,30 @@ def test_what_is_missing_is_named(
     for name in ("randaugment", "elastic"):
         with pytest.raises(UserError, match=r"pip install 'filtergan\[benchmark\]'"):
             grey.factory(name)
+
+
+def test_ours_goes_beyond_the_training_and_the_null_is_its_own_transformer(grey: Subject) -> None:
+    x, labels = some(grey)
+    null = grey.gan.null
+    assert null is not None
+    for name, gan in (("ours", grey.gan), ("null", null)):
+        farthest = METHODS[name].strengths(3)[-1]
+        alone = grey.factory(name)(x, labels, farthest, 0)
+        assert isinstance(alone, InvarianceAugment)
+        assert alone.strength == 3
+        same(alone.transformer, gan.transformer)
+        first, then = grey.factory(f"{name}_affine")(x, labels, 1.0, 0).children()
+        assert isinstance(first, InvarianceAugment)
+        assert first.strength == 3
+        same(first.transformer, gan.transformer)
+        assert isinstance(then, UniformAffine)
+        assert torch.equal(then.widths, hand(1.0).widths)
+    bare = dataclasses.replace(grey, gan=copy.copy(grey.gan))
+    bare.gan.null = None
+    with pytest.raises(UserError, match="has no null"):
+        bare.factory("null")
+
+
+def same(one: nn.Module, other: nn.Module) -> None:
+    for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, theirs)

@@ -44,7 +44,9 @@ METHODS = {
         "affine of learned widths (Augerino), in four copies", _OWN + "augerino:augerino", 0.1
     ),
     "lig": Method("vector fields that keep features (LIG)", "benchmarks.lig:lig", 0.4),
-    "ours": Method("T(x, z, z') with random latents", _OWN + "invariances:ours"),
+    "ours": Method("T(x, z, z') with random latents", _OWN + "invariances:ours", 3.0),
+    "null": Method("ours, of random directions of filters", _OWN + "invariances:null", 3.0),
     "ours_affine": Method("ours, then affine by hand", _OWN + "invariances:ours_and_affine"),
+    "null_affine": Method("null, then affine by hand", _OWN + "invariances:null_and_affine"),
 }
 """All that are compared, in the order of the tables."""

@@ -14,7 +14,7 @@ from filtergan.machine.sheets import Sheet
 from filtergan.measures.statistics import interval, two_way_interval
 
 RESAMPLES = 1000
-REFERENCES = ("none", "affine", "ours")
+REFERENCES = ("none", "affine", "null", "ours")
 """Methods that the tables set all others beside; the record has every pair."""
 
 
