@@ -321,6 +321,46 @@ def test_a_packed_comment_is_not_unpacked_for_ever() -> None:
         uploads.read_upload(with_text(), (1, 8, 8))
 
 
+def test_reading_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that never ends: the visitor is told, and the next one is not kept waiting."""
+    released = threading.Event()
+    waits = [True]
+
+    def load(self: ImageFile.ImageFile) -> None:
+        if waits.pop():
+            released.wait(60)
+        raise OSError
+
+    monkeypatch.setattr(uploads, "MOST_SECONDS", 0.1)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    good = encoded(Image.new("L", (8, 8)))
+    try:
+        with pytest.raises(UserError, match=r"longer than 0\.1 seconds; save it anew"):
+            uploads.read_upload(good, (1, 8, 8))
+        waits.append(False)
+        with pytest.raises(UserError, match="is damaged"):
+            uploads.read_upload(good, (1, 8, 8))
+    finally:
+        released.set()
+
+
+def test_ink_is_dark_and_covers() -> None:
+    paper = np.zeros((2, 2, 4), dtype=np.uint8)
+    paper[0, 0] = 0, 0, 0, 255
+    paper[0, 1] = 255, 255, 255, 255
+    paper[1, 0] = 0, 0, 0, 100
+    assert uploads.ink(paper).tolist() == [[255, 0], [100, 0]]
+
+
+def test_a_drawing_is_reduced_to_means() -> None:
+    ink = np.random.default_rng(0).integers(256, size=(12, 20), dtype=np.uint8)
+    found = uploads.reduced(ink, (1, 3, 5))
+    loop = [
+        [ink[4 * i : 4 * i + 4, 4 * j : 4 * j + 4].mean() / 255 for j in range(5)] for i in range(3)
+    ]
+    np.testing.assert_allclose(found[0], loop, atol=1.01 / 255)
+
+
 # -------------------------------------------------------------------------------------- the command
 
 

@@ -166,6 +166,51 @@ def test_uploads_good_and_bad(page: Page) -> None:
     expect(exchanged).to_be_hidden()
 
 
+def test_a_latent_is_dragged(page: Page) -> None:
+    """The image follows while the hand is still down, and where it ends counts."""
+    before = seen(page)
+    slider, told = (
+        page.get_by_label("range slider for z0"),
+        page.get_by_label("number input for z0"),
+    )
+    box = slider.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], middle, steps=8)
+    on_the_way = changed(page, before)
+    assert 1 < float(told.input_value()) < 2
+    page.mouse.move(box["x"] + box["width"] - 1, middle, steps=8)
+    changed(page, on_the_way)
+    page.mouse.up()
+    expect(told).to_have_value("3")
+
+
+def test_an_image_is_drawn(page: Page) -> None:
+    first, note = seen(page), page.locator("#fg-note")
+    page.get_by_role("tab", name="Draw one").click()
+    page.get_by_role("button", name="Brush").click()
+    paper = page.locator("#fg-paper canvas").first
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.8 * box["height"], steps=8)
+    page.mouse.up()
+    expect(note).to_contain_text("Your drawing.")
+    drawn = changed(page, first)
+    exchanged = page.get_by_label("Dark and bright exchanged")
+    expect(exchanged).not_to_be_checked()
+    exchanged.click()
+    other = changed(page, drawn)
+    page.get_by_role("button", name="Clear canvas").click()
+    expect(note).to_contain_text("Test image")
+    changed(page, other)
+    expect(exchanged).to_be_hidden()
+
+
 def test_training_images(page: Page) -> None:
     note, first = page.locator("#fg-note"), seen(page)
     page.get_by_role("radio", name="training").click()

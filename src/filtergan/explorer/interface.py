@@ -1,4 +1,4 @@
-"""The layout of the live page and what its parts do; the only importer of gradio."""
+"""The layout of the live page and what its parts do."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ from torch import Tensor
 from filtergan.errors import UserError
 from filtergan.explorer import keeping, panels, rasters, uploads
 from filtergan.explorer.exploring import REACH, TEST, TRAINING, Explorer
+from filtergan.explorer.own_image import OwnImage, status
 from filtergan.explorer.searching import Searches
 from filtergan.images.shown import one_of_each_class
 
@@ -113,7 +114,7 @@ class _Page:
                     self._latents()
                     self.view = gr.HTML()
                     self.opinions = gr.HTML()
-            self.image = [self.split, self.number, self.own]
+            self.image = [self.split, self.number, self.own.pixels]
             self.everything = [self.site, *self.image, *self.latents]
             with gr.Tabs():
                 with gr.Tab("Filters"):
@@ -159,17 +160,8 @@ class _Page:
                 self.first[0], precision=0, minimum=0, min_width=120, **self._range(TEST)
             )
             self.another = gr.Button("Another", min_width=90)
-        self.upload = gr.File(
-            label="Or a picture of your own",
-            file_types=list(uploads.ENDINGS),
-            type="binary",
-            height=160,
-        )
+        self.own = OwnImage(explorer)
         self.note = gr.HTML(self._named(TEST, self.first[0]), elem_id="fg-note")
-        self.exchanged = gr.Checkbox(
-            label="Dark and bright exchanged", visible=False, interactive=True
-        )
-        self.own = gr.State(None)
 
     def _range(self, split: str) -> dict[str, Any]:
         last = len(self.explorer.split(split)) - 1
@@ -218,17 +210,22 @@ class _Page:
         self.site.change(self.choose_site, [self.site], self.of_site, **private).then(*seen, **LIVE)
         gr.on([z.change for z in self.latents], *seen, **LIVE)
         self.reset.click(lambda: [0] * self.most, None, self.latents, **private)
-        chosen = [self.own, self.note, self.exchanged]
-        theirs = (self.choose, [self.split, self.number], [*chosen, self.upload])
+        own = self.own
+        taken = [own.pixels, self.note, own.exchanged]
+        theirs = (self.choose, [self.split, self.number], [*taken, *own.given])
         picked = self.gallery.select(self.pick, None, [self.split, self.number], **private)
         picked.then(*theirs, **private).then(*seen, **LIVE)  # it may have been the number before
         self.another.click(self.any_image, self.split, self.number, **private)
         other = self.split.input(self.choose_split, [self.split], self.number, **private)
         other.then(*theirs, **private).then(*seen, **LIVE)
         self.number.change(*theirs, **private).then(*seen, **LIVE)
-        self.upload.upload(self.take, [self.upload], chosen, **private).then(*seen, **LIVE)
-        self.upload.clear(*theirs, **private).then(*seen, **LIVE)
-        exchange = self.exchanged.input(self.exchange, [self.own], self.own, **private)
+        uploaded = own.upload.upload(own.take, [own.upload], [*taken, own.paper], **private)
+        uploaded.then(*seen, **LIVE)
+        own.upload.clear(*theirs, **private).then(*seen, **LIVE)
+        drawn = own.paper.change(own.take_drawn, [own.paper], [*taken, own.upload], **LIVE)
+        drawn.then(*seen, **LIVE)
+        own.paper.clear(*theirs, **private).then(*seen, **LIVE)
+        exchange = own.exchanged.input(own.exchange, [own.pixels], own.pixels, **private)
         exchange.then(*seen, **LIVE)
         grid = (self.show_points, [*self.everything, self.down, self.across], self.grid)
         self.show_grid.click(*grid, **private)
@@ -309,7 +306,7 @@ class _Page:
 
         found = self.searches.run(str(request.session_hash), site, image, latent, show)
         if found is None:
-            return _status("The search was cancelled.")
+            return status("The search was cancelled.")
         ours = [one for one in panels.panels_of(found, "by the search") if one.title != "image"]
         moved = panels.Panel("by T", "one rule for all images", rasters.of_image(first.moved))
         told = (
@@ -318,7 +315,7 @@ class _Page:
         )
         judged = self.explorer.judges is not None
         opinions = panels.opinions(found, self.explorer.classes, judged)
-        return _status(told) + panels.panels([moved, *ours]) + opinions
+        return status(told) + panels.panels([moved, *ours]) + opinions
 
     def begin(self, request: gr.Request) -> None:
         """Note that the visitor wants a search."""
@@ -361,39 +358,18 @@ class _Page:
         """The number of some image."""
         return random.randrange(len(self.explorer.split(split)))
 
-    def choose(self, split: str, number: int | None) -> tuple[None, str, gr.Checkbox, None]:
+    def choose(self, split: str, number: int | None) -> tuple[None, str, gr.Checkbox, None, None]:
         """An image of the run in the place of the visitor's own."""
-        return None, self._named(split, number or 0), gr.Checkbox(False, visible=False), None
-
-    def take(self, content: bytes | None) -> tuple[np.ndarray | None, str, gr.Checkbox]:
-        """A visitor's own image; on the ground that those of the run have."""
-        ours = self.explorer
-        try:
-            image, told = uploads.read_upload(content or b"", ours.shape, ours.interpolation)
-        except UserError as error:
-            told = _status(f"{error} The image of the run is shown instead.", bad=True)
-            return None, told, gr.Checkbox(False, visible=False)
-        grey = ours.bright is not None
-        other = grey and uploads.on_bright(image) is not ours.bright
-        own = self.exchange(image.numpy()) if other else image.numpy()
-        return own, _status(told), gr.Checkbox(other, visible=grey)
-
-    def exchange(self, own: np.ndarray) -> np.ndarray:
-        """Dark in the place of bright, and bright in the place of dark."""
-        return 1 - own
+        mark = gr.Checkbox(False, visible=False)
+        return None, self._named(split, number or 0), mark, None, None
 
     def _named(self, split: str, number: int) -> str:
         images = self.explorer.split(split)
         label = self.explorer.classes[int(images.labels[number])]
-        return _status(f"{split.capitalize()} image {number}, of class {label}.")
+        return status(f"{split.capitalize()} image {number}, of class {label}.")
 
     def _image(self, split: str, number: int | None, own: np.ndarray | None) -> Tensor:
         return self.explorer.image(number or 0, split) if own is None else torch.from_numpy(own)
 
     def _latent(self, site: str, z: Sequence[float]) -> Tensor:
         return torch.tensor(z[: self.explorer.latent(site)], dtype=torch.float32)
-
-
-def _status(told: str, bad: bool = False) -> str:
-    mark = " fg-bad" if bad else ""
-    return f'<p class="fg-told{mark}" role="status">{escape(told)}</p>'

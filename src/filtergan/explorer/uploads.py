@@ -1,10 +1,11 @@
 """Images of a visitor's own: read within bounds, and brought to what the network takes."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from filtergan.images.dataset import COLOUR_MODES, GREY_MODES
 MOST_BYTES = 8 * 2**20
 MOST_PIXELS = 16 * 2**20
 """Refused before anything is decoded: what Pillow calls a decompression bomb is ten times more."""
+MOST_SECONDS = 10.0
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 
@@ -33,10 +35,26 @@ def read_upload(
         Pixels in [0, 1], and a sentence that says what was done to the picture.
 
     Raises:
-        UserError: It is too large, no picture, damaged, or has pixels of more than 8 bits.
+        UserError: It is too large, no picture, damaged, or has pixels of more than 8 bits; or
+            reading it takes too long.
     """
     if len(content) > MOST_BYTES:
         raise UserError(f"The file is larger than {MOST_BYTES // 2**20} MiB; choose a smaller one.")
+    reading = ThreadPoolExecutor(1)  # of its own: one that hangs keeps nobody else waiting
+    try:
+        return reading.submit(_read, content, shape, interpolation).result(MOST_SECONDS)
+    except TimeoutError as error:
+        raise UserError(
+            f"Reading the picture takes longer than {MOST_SECONDS:g} seconds; save it anew in "
+            "another format, or make it smaller."
+        ) from error
+    finally:
+        reading.shutdown(wait=False)
+
+
+def _read(
+    content: bytes, shape: tuple[int, int, int], interpolation: Interpolation
+) -> tuple[Float[Tensor, "c h w"], str]:
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
         width, height = picture.size
@@ -60,6 +78,26 @@ def read_upload(
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UserError("The picture is damaged and cannot be read.") from error
     return _fitted(picture, shape, interpolation)
+
+
+def ink(drawn: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w"]:
+    """How much dark ink lies at each place of a paper, white or transparent, to 255."""
+    grey, alpha = drawn[..., :3].mean(2), drawn[..., 3] / 255
+    return ((255 - grey) * alpha).round().astype(np.uint8)
+
+
+def reduced(
+    ink: UInt8[np.ndarray, "rows columns"], shape: tuple[int, int, int]
+) -> Float[np.ndarray, "1 h w"]:
+    """A drawing, as an image of the network's size: each pixel is the mean of what it covers.
+
+    Args:
+        ink: How much of it lies at each place of the paper, to 255.
+        shape: Channels, height and width of the image.
+    """
+    _, height, width = shape
+    small = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float32)[None] / 255
 
 
 def on_bright(images: Float[Tensor, "*n 1 h w"]) -> bool:
