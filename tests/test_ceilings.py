@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import filtergan as fg
-from filtergan.ceilings.ceiling import ceilings_of, random_filters, site_inputs
-from filtergan.ceilings.tabled import Tabled
+from filtergan.ceilings.ceiling import Ceilings, ceilings_of, random_filters, site_inputs
+from filtergan.ceilings.question import Answers
 from filtergan.ceilings.undoing import System, left, responses, undo
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
@@ -59,11 +59,28 @@ def test_brightness_is_undone_exactly_where_nothing_is_added(point: str) -> None
     null = found.compensation.null
     assert null is not None
     assert null < 0.1
-    row = Tabled({"brightness x0.7": found}).to_dataframe().loc["brightness x0.7"]
+    row = Ceilings({"brightness x0.7": found}).to_dataframe().loc["brightness x0.7"]
     assert row["family"] == "brightness"
     assert row["compensation"] == found.compensation.value
     assert row["share_low"] == found.share.ci95[0]
     assert row["image_change"] == found.image_change
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    x = pictures(60, 1, 8, 8)
+    site = site_of(bare(1, 4, 5, 3), "2", x, "conv")
+    found = ceilings_of(site, x[:30], x[30:], ["brightness", "shift"], SHORT)
+    found.save(tmp_path / "ceilings.safetensors")
+    again = Ceilings.load(tmp_path / "ceilings.safetensors")
+    assert list(again) == list(found)
+    for one, other in zip(found.values(), again.values(), strict=True):
+        assert (one.name, one.record) == (other.name, other.record)
+        assert torch.equal(one.filters, other.filters)
+    with pytest.raises(UserError, match=r"holds nothing that Answers\.save wrote"):
+        Answers.load(tmp_path / "ceilings.safetensors")
+    (tmp_path / "other").write_bytes(b"something else")
+    with pytest.raises(UserError):
+        Ceilings.load(tmp_path / "other")
 
 
 def test_a_shift_inside_a_kernel_with_room_is_undone_exactly() -> None:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from filtergan import study
 from filtergan.ceilings.ceiling import ceilings_of
-from filtergan.ceilings.question import IGNORED, Answer, ask, judged
-from filtergan.ceilings.tabled import Tabled
+from filtergan.ceilings.question import IGNORED, Answer, Answers, ask, judged
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
 from filtergan.families.family import Family, Fixed
@@ -124,7 +123,7 @@ def test_verdicts_follow_from_two_intervals_and_the_labels() -> None:
 
 
 def test_answers_are_a_table(answers: dict[str, Answer]) -> None:
-    assert isinstance(answers, Tabled)
+    assert isinstance(answers, Answers)
     frame = answers.to_dataframe()
     assert list(frame.index) == list(answers)
     assert dict(frame["ignored"]) == {name: one.verdict for name, one in answers.items()}
@@ -133,6 +132,16 @@ def test_answers_are_a_table(answers: dict[str, Answer]) -> None:
     assert frame.loc["seen", "passed_high"] == seen.passed.ci95[1]
     assert frame.loc["seen", "labels_kept_null"] == seen.labels_kept.null
     assert "cannot be asked here" in answers._repr_html_()
+
+
+def test_what_is_saved_is_loaded(answers: dict[str, Answer], tmp_path: Path) -> None:
+    Answers(answers).save(tmp_path / "answers.safetensors")
+    again = Answers.load(tmp_path / "answers.safetensors")
+    assert list(again) == list(answers)
+    for name, one in answers.items():
+        assert again[name].measures == one.measures
+        assert again[name].verdict == one.verdict
+        assert torch.equal(again[name].ceiling.filters, one.ceiling.filters)
 
 
 def test_labels_kept_have_an_interval(answers: dict[str, Answer]) -> None:

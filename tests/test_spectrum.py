@@ -120,10 +120,15 @@ def test_a_direction_of_its_own_has_the_size_that_is_promised() -> None:
     torch.testing.assert_close(sizes, torch.full((3,), 0.3), atol=1e-3, rtol=0)
 
 
-def test_the_figure_shows_every_direction() -> None:
+def test_figure_and_table_show_every_direction() -> None:
     x = pictures(40, *networks.SHAPE)
     found = spectrum_of(Site(networks.make("plain"), "conv2", x[:2]), x, x, ("gain",), 2, 2, SHORT)
     assert isinstance(found, Spectrum)
+    frame = found.to_dataframe()
+    assert frame["share"].tolist() == found.shares.tolist()
+    assert frame["share_null"].tolist() == found.nulls.tolist()
+    assert frame.loc[1, "at_size_low"] == found.ceilings[1].compensation.ci95[0]
+    assert "at_size_null" in found._repr_html_()
     figure = found.figure(x[:2])
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert len(texts) == 2

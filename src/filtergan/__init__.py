@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from filtergan import plot
     from filtergan.augmentation.augment import InvarianceAugment
-    from filtergan.ceilings.ceiling import ceilings_of
-    from filtergan.ceilings.question import ask
+    from filtergan.ceilings.ceiling import Ceilings, ceilings_of
+    from filtergan.ceilings.question import Answers, ask
     from filtergan.ceilings.spectrum import spectrum_of
     from filtergan.classifiers.fitting import fit, predict
     from filtergan.classifiers.loading import load_model
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "augmentation.augment": ("InvarianceAugment",),
-    "ceilings.ceiling": ("ceilings_of",),
-    "ceilings.question": ("ask",),
+    "ceilings.ceiling": ("Ceilings", "ceilings_of"),
+    "ceilings.question": ("Answers", "ask"),
     "ceilings.spectrum": ("spectrum_of",),
     "classifiers.fitting": ("fit", "predict"),
     "config.fields": ("CnnConfig", "GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
@@ -92,6 +92,8 @@ _NAMES = {name: (module, name) for module, names in _PLACES.items() for name in 
 _NAMES["run_study"] = ("study", "run")
 
 __all__ = [
+    "Answers",
+    "Ceilings",
     "Classifier",
     "CnnConfig",
     "Discriminator",

@@ -4,6 +4,7 @@ No generator of filters can show more of a family at a reading than its ceiling 
 trained; so every compensation is to be read beside it.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,40 @@ class Ceiling:
             share=self.share,
         )
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """All but its name and filters, as JSON has it."""
+        return self.record.model_dump(mode="json")
+
+    @classmethod
+    def restored(cls, name: str, said: Any, filters: Tensor) -> "Ceiling":
+        """What `said` said."""
+        one = CeilingRecord.model_validate(said)
+        image, response = (
+            math.nan if change is None else change  # which JSON cannot say
+            for change in (one.image_change, one.response_change)
+        )
+        return cls(name, one.family, filters, image, response, one.compensation, one.share)
+
+
+class Ceilings(Tabled[Ceiling]):
+    """Ceilings by the name of the change of images.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
+        >>> found = fg.ceilings_of(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
+        >>> found.to_dataframe()[["compensation", "compensation_null"]].shape
+        (1, 2)
+        >>> found.save("ceilings.safetensors")
+        >>> list(fg.Ceilings.load("ceilings.safetensors"))
+        ['brightness x0.7']
+    """
+
+    kind = Ceiling
+
 
 def ceilings_of(
     site: Site,
@@ -90,7 +125,7 @@ def ceilings_of(
     families: Iterable[str | Family] | None = None,
     config: CeilingConfig = PLAIN,
     seed: int = 0,
-) -> Tabled[Ceiling]:
+) -> Ceilings:
     """The ceilings of known families at a site.
 
     Args:
@@ -120,7 +155,7 @@ def ceilings_of(
     asked = Asked.of(site, train, test, config, seed)
     fixed = chosen_of(families, asked.train.shape[1])
     with telling.progress(len(fixed), f"ceilings of {site.name}", "families") as advance:
-        found = Tabled[Ceiling]()
+        found = Ceilings()
         for name, (family, one) in fixed.items():
             found[name] = asked.ceiling(family.name, one, config)
             advance()

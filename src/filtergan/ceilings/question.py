@@ -89,6 +89,24 @@ class Answer:
         return row
 
     @property
+    def filters(self) -> Float[Tensor, "o i kh kw"]:
+        """Those that undo it best."""
+        return self.ceiling.filters
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """All but its name and filters, as JSON has it."""
+        own = {"passed": self.passed, "labels_kept": self.labels_kept}
+        told = {name: one.model_dump(mode="json") for name, one in own.items()}
+        return {"ceiling": self.ceiling.said, **told}
+
+    @classmethod
+    def restored(cls, name: str, said: Any, filters: Tensor) -> "Answer":
+        """What `said` said."""
+        passed, kept = (MeasureRecord.model_validate(said[n]) for n in ("passed", "labels_kept"))
+        return cls(name, Ceiling.restored(name, said["ceiling"], filters), passed, kept)
+
+    @property
     def arrived(self) -> float:
         """Change of the response over that of the image, both relative."""
         moved = self.ceiling.image_change
@@ -99,6 +117,25 @@ class Answer:
         """Whether the family is an invariance of the network at the layer."""
         ceiling, kept = self.ceiling.compensation, self.labels_kept.value
         return judged(ceiling.ci95, self.passed.ci95, kept, self.arrived)
+
+
+class Answers(Tabled[Answer]):
+    """Answers by the name of the change of images.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
+        >>> found = fg.ask(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
+        >>> list(found.to_dataframe()["ignored"]) == [found["brightness x0.7"].verdict]
+        True
+        >>> found.save("answers.safetensors")
+        >>> list(fg.Answers.load("answers.safetensors"))
+        ['brightness x0.7']
+    """
+
+    kind = Answer
 
 
 def judged(
@@ -132,7 +169,7 @@ def ask(
     families: Iterable[str | Family] | None = None,
     config: CeilingConfig = PLAIN,
     seed: int = 0,
-) -> Tabled[Answer]:
+) -> Answers:
     """Ask a network of known families at a site.
 
     Args:
@@ -160,7 +197,7 @@ def ask(
     """
     questions = Questions.of(site, train, test, config, seed)
     fixed = chosen_of(families, questions.asked.train.shape[1])
-    found = Tabled[Answer]()
+    found = Answers()
     with telling.progress(len(fixed), f"questions to {site.name}", "families") as advance:
         for name, (family, one) in fixed.items():
             found[name] = questions.answer(family.name, one)

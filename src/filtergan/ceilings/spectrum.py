@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.ceilings.ceiling import Asked, Ceiling, require_images, some_of
+from filtergan.ceilings.tabled import cells
 from filtergan.ceilings.undoing import PLAIN
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.values import FieldKind
@@ -17,6 +19,9 @@ from filtergan.images.image_fields import KINDS, FieldSpace
 from filtergan.machine.storage import RowsLike
 from filtergan.sites.site import Site
 from filtergan.spectra.leading import FITTED, JUDGED, Directions, leading
+
+if TYPE_CHECKING:  # takes a second to import
+    import pandas
 
 WALKED = 5  # steps of a direction that are shown
 
@@ -36,6 +41,22 @@ class Spectrum(Directions):
         """How many directions, and what is undone of the first."""
         first = f"{float(self.shares[0]):.2f}, null {float(self.nulls[0]):.2f}"
         return f"Spectrum({len(self.shares)} directions, of the first undone {first})"
+
+    def _repr_html_(self) -> str:
+        """The table, in a notebook."""
+        return self.to_dataframe().to_html(float_format="{:.3g}".format, na_rep="")
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """A row for each direction: its share and null, and its ceiling at a visible size."""
+        import pandas
+
+        rows = [
+            {"share": share, "share_null": null, **cells("at_size", one.compensation)}
+            for share, null, one in zip(
+                self.shares.tolist(), self.nulls.tolist(), self.ceilings, strict=True
+            )
+        ]
+        return pandas.DataFrame(rows).rename_axis("direction")
 
     def kinds(self, x: Float[Tensor, "n c h w"]) -> list[dict[FieldKind, float]]:
         """How much each kind of field has in every direction's change of images.

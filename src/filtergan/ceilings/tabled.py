@@ -1,8 +1,16 @@
-"""Findings of several changes of images, by name, and as a table."""
+"""Findings of several changes of images, by name: as a table, and kept in a file."""
 
+import json
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+from jaxtyping import Float
+from torch import Tensor
+
+from filtergan.errors import UserError
+from filtergan.machine.files import load_metadata, load_tensors, save_tensors
 from filtergan.runs.record import MeasureRecord
 
 if TYPE_CHECKING:  # takes a second to import
@@ -13,8 +21,23 @@ class Told(Protocol):
     """What was found of one change of images."""
 
     @property
+    def filters(self) -> Float[Tensor, "o i kh kw"]:
+        """Those that undo it best."""
+        ...
+
+    @property
     def row(self) -> Mapping[str, Any]:
-        """As plain values, by column."""
+        """As a table has it."""
+        ...
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """All but its name and filters, as JSON has it."""
+        ...
+
+    @classmethod
+    def restored(cls, name: str, said: Any, filters: Tensor) -> Any:
+        """What `said` said."""
         ...
 
 
@@ -24,15 +47,11 @@ Found = TypeVar("Found", bound=Told)
 class Tabled(dict[str, Found]):
     """What was found, by the name of the change of images.
 
-    Examples:
-        >>> import torch
-        >>> import filtergan as fg
-        >>> images = torch.rand(32, 1, 8, 8)
-        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
-        >>> found = fg.ceilings_of(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
-        >>> found.to_dataframe()[["compensation", "compensation_null"]].shape
-        (1, 2)
+    Attributes:
+        kind: Of what it holds.
     """
+
+    kind: ClassVar[type[Told]]
 
     def _repr_html_(self) -> str:
         """The table, in a notebook."""
@@ -44,6 +63,32 @@ class Tabled(dict[str, Found]):
 
         rows = [{"change": name, **one.row} for name, one in self.items()]
         return pandas.DataFrame(rows).set_index("change")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all, filters too, to a file of safetensors, whole or not at all.
+
+        Raises:
+            UserError: The file could not be written (exit code 1).
+        """
+        said = json.dumps({name: one.said for name, one in self.items()}, allow_nan=False)
+        tensors = {name: one.filters.contiguous() for name, one in self.items()}
+        save_tensors(Path(path), tensors, {self.kind.__name__: said})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Tabled[Found]":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: The file is missing or damaged, or holds something else.
+        """
+        place = Path(path)
+        tensors = load_tensors(place)
+        try:
+            said = json.loads(load_metadata(place)[cls.kind.__name__])
+            found = {n: cls.kind.restored(n, one, tensors[n]) for n, one in said.items()}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} holds nothing that {cls.__name__}.save wrote.") from error
+        return cls(found)
 
 
 def cells(name: str, one: MeasureRecord) -> dict[str, float | None]:
