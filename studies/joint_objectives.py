@@ -4,11 +4,12 @@ The recipe aims at a size of change, as a weighted term, and shows images to no 
 site is studied as the recipe does it, and twice more from the same network and weights:
 
 - constraint: what is aimed at moves, so that the log compensation is held at a threshold; the
-  change of images then is as large as that allows.
-- naturalness: a critic learns to tell transformed images from real ones, and transformer and
-  generator fool it as well (eq. 1, of images).
+  change of images then is as large as that allows, from half to twice the recipe's.
+- naturalness: a critic learns to tell transformed images from real ones, and the transformer fools
+  it as well (eq. 1, of images).
 
-The answers stand in results/joint_objectives/record.json. Interrupted, it goes on.
+The answers stand in results/joint_objectives/record.json. What is there is not done again; an
+objective that was interrupted begins anew.
 
     python studies/joint_objectives.py --data path/to/mnist
 """
@@ -77,7 +78,7 @@ class Constrained(JointGame):
 
 
 class Natural(JointGame):
-    """Transformed images are shown to a critic, which transformer and generator fool."""
+    """Transformed images are shown to a critic, which the transformer fools."""
 
     def _seated(self) -> Players:
         players = super()._seated()
@@ -86,7 +87,8 @@ class Natural(JointGame):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             shape = self.gan.transformer.space.shape
-            self.critic = Discriminator(shape, latent=1, spectral=True)
+            critic = Discriminator(shape, latent=1, spectral=True)
+        self.critic = critic.to(self.gan.site.filters.device)
         self.critic.latent.requires_grad_(False)  # nothing is read here
         weights = [w for w in self.critic.parameters() if w.requires_grad]
         return Players([*players, Player("critic", self.critic, weights, CRITIC_RATE, make=adam)])
@@ -117,25 +119,31 @@ def main() -> None:
     parser.add_argument("--data", default="ylecun/mnist", help="a folder, or a Hub name")
     parser.add_argument("--site", type=SiteName.parse, default=SiteName("conv4", "bn5"))
     parser.add_argument("--latent", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES))
     parser.add_argument("--work", type=Path, default=Path("runs/joint_objectives"))
     arguments = parser.parse_args()
-    config = config_of(arguments.data, arguments.site, arguments.latent, arguments.seed)
+    config = config_of(arguments.data, arguments.site, arguments.latent)
     begun = arguments.work / "begun"
     fg.run_study(config, begun, until=BEFORE, resume=begun.exists())
     for name in arguments.objectives:
+        if name in recorded().get(str(arguments.site), {}):
+            continue
         place = arguments.work / name.replace(" ", "_")
-        if not place.exists():
-            shutil.copytree(begun, place)
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(begun, place)
         with mock.patch("filtergan.natural.joint.JointGame", OBJECTIVES[name]):
             record = fg.run_study(config, place, resume=True).record
         site = record.sites[str(arguments.site.under(NATURAL))]
-        _keep(str(arguments.site), name, config.seed, told(site))
+        _keep(str(arguments.site), name, told(site))
         print(name, told(site), flush=True)
 
 
-def config_of(data: str, site: SiteName, latent: int, seed: int) -> StudyConfig:
+def recorded() -> dict[str, Any]:
+    """What is measured already, by site and objective."""
+    return json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
+
+
+def config_of(data: str, site: SiteName, latent: int) -> StudyConfig:
     """That of the natural study, at one site."""
     base = preset("mnist")
     natural = base.natural.model_copy(update={"latent": (latent,)})
@@ -146,7 +154,6 @@ def config_of(data: str, site: SiteName, latent: int, seed: int) -> StudyConfig:
             "response": (site.point,),
             "recipe": (NATURAL,),
             "natural": natural,
-            "seed": seed,
             "threads": 1,
         }
     )
@@ -163,9 +170,9 @@ def told(site: SiteRecord) -> dict[str, Any]:
     return kept | {MEDIAN: {"value": mean.quantiles["0.5"], "ci95": [None, None], "null": None}}
 
 
-def _keep(site: str, name: str, seed: int, measures: Mapping[str, Any]) -> None:
-    found = json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
-    entry = {"git": git_state(), "machine": machine("cpu"), "seed": seed, "measures": measures}
+def _keep(site: str, name: str, measures: Mapping[str, Any]) -> None:
+    found = recorded()
+    entry = {"git": git_state(), "machine": machine("cpu"), "measures": measures}
     found.setdefault(site, {})[name] = entry
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")

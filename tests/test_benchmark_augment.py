@@ -298,13 +298,20 @@ def test_a_task_that_there_is_not(run: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_record_of_other_settings_is_refused(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "augment.json"
     single = ("--sizes", "5", "--seeds", "0", "--methods", "none", "-o", str(path))
     benchmark(run, *single, "--steps", "1")
     said = told(capsys, "benchmark", "augment", run, *single, "--steps", "2")
     assert "was begun with other steps" in said
+    with monkeypatch.context() as other:
+        other.setitem(METHODS, "ours", dataclasses.replace(METHODS["ours"], most=1.0))
+        said = told(capsys, "benchmark", "augment", run, *single, "--steps", "1")
+    assert "was begun with other dials" in said
     for text in ("{}", "[]", '{"schema": "other", "trials": [], "settings": {}}', "no JSON"):
         path.write_text(text)
         assert "is no record of" in told(capsys, "benchmark", "augment", run, *single)

@@ -1,5 +1,7 @@
 """What filters can undo: exact cases, least squares against a design matrix, and planted truth."""
 
+import dataclasses
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -76,6 +78,11 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     for one, other in zip(found.values(), again.values(), strict=True):
         assert (one.name, one.record) == (other.name, other.record)
         assert torch.equal(one.filters, other.filters)
+    moved = dataclasses.replace(found["brightness x0.7"], image_change=math.nan)
+    Ceilings({"nothing there": moved}).save(tmp_path / "ceilings.safetensors")
+    assert math.isnan(
+        Ceilings.load(tmp_path / "ceilings.safetensors")["nothing there"].image_change
+    )
     with pytest.raises(UserError, match=r"holds nothing that Answers\.save wrote"):
         Answers.load(tmp_path / "ceilings.safetensors")
     (tmp_path / "other").write_bytes(b"something else")

@@ -14,6 +14,7 @@ METHODS = (
     *(fg.FilterGAN.latents, fg.FilterGAN.draw, fg.FilterGAN.save, fg.FilterGAN.load),
     *(fg.Traversal.plot, fg.Traversal.to_dataframe, fg.Traversal.save, fg.Traversal.load),
     *(fg.Measures.to_dataframe, fg.Measures.save, fg.Measures.load),
+    *(fg.Ceilings.to_dataframe, fg.Ceilings.save, fg.Ceilings.load),
 )
 """Those that docs/python.md and docs/sharing.md use."""
 
@@ -25,7 +26,7 @@ def test_the_example_of_its_help_runs(name: str, capsys: pytest.CaptureFixture[s
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a generator that was handed on, a traversal and measures."""
+    """A folder with a generator that was handed on, a traversal, measures and a ceiling."""
     folder, images = tmp_path_factory.mktemp("kept"), torch.rand(32, 1, 8, 8)
     site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
     gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
@@ -33,6 +34,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fg.traverse(gan, images[:2], fg.TraversalConfig(grid=3)).save(folder / "walk.safetensors")
     found = fg.measure(gan, images, fg.tiny().traversal, resamples=100)
     found.save(folder / "measures.json")
+    ceilings = fg.ceilings_of(site, images, images, ["brightness"])
+    ceilings.save(folder / "ceilings.safetensors")
     return folder
 
 

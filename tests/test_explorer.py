@@ -344,6 +344,17 @@ def test_reading_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
         released.set()
 
 
+@pytest.mark.parametrize("name", ["50 megapixels", "larger bomb", "words"])
+def test_what_is_larger_than_the_paper_is_not_decoded(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    said = {"50 megapixels": "pixels, more than 78,400"}.get(name, BAD[name][1])
+    with pytest.raises(UserError, match=said):
+        uploads.opened(BAD[name][0], 280**2)
+    assert uploads.opened(encoded(Image.new("RGBA", (280, 280))), 280**2).size == (280, 280)
+
+
 def test_ink_is_dark_and_covers() -> None:
     paper = np.zeros((2, 2, 4), dtype=np.uint8)
     paper[0, 0] = 0, 0, 0, 255

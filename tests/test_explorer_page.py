@@ -1,5 +1,6 @@
 """The live page in a browser: pick, move, upload, search, cancel, keep; dark, and on a phone."""
 
+import base64
 import io
 import json
 import urllib.error
@@ -187,27 +188,59 @@ def test_a_latent_is_dragged(page: Page) -> None:
     expect(told).to_have_value("3")
 
 
-def test_an_image_is_drawn(page: Page) -> None:
-    first, note = seen(page), page.locator("#fg-note")
-    page.get_by_role("tab", name="Draw one").click()
-    page.get_by_role("button", name="Brush").click()
+def stroke(page: Page, across: float) -> None:
+    """From top to bottom of the paper."""
     paper = page.locator("#fg-paper canvas").first
     paper.scroll_into_view_if_needed()
     box = paper.bounding_box()
     assert box is not None
-    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.2 * box["height"])
+    x = box["x"] + across * box["width"]
+    page.mouse.move(x, box["y"] + 0.2 * box["height"])
     page.mouse.down()
-    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.8 * box["height"], steps=8)
+    page.mouse.move(x, box["y"] + 0.8 * box["height"], steps=8)
     page.mouse.up()
+
+
+def sides(page: Page) -> tuple[float, float]:
+    """Mean brightness of the left and of the right half of the image."""
+    source = str(page.locator("figure img[alt^=image]").first.get_attribute("src"))
+    picture = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))
+    pixels = np.asarray(picture.convert("L"))
+    left, right = np.array_split(pixels, 2, axis=1)
+    return float(left.mean()), float(right.mean())
+
+
+def test_an_image_is_drawn(page: Page) -> None:
+    first, note = seen(page), page.locator("#fg-note")
+    page.get_by_role("tab", name="Draw one").click()
+    page.get_by_role("button", name="Brush").click()
+    stroke(page, 0.3)
     expect(note).to_contain_text("Your drawing.")
     drawn = changed(page, first)
+    left, right = sides(page)
+    assert left > 10
+    assert right == 0
+    # It stays exchanged while it goes on.
     exchanged = page.get_by_label("Dark and bright exchanged")
     expect(exchanged).not_to_be_checked()
     exchanged.click()
     other = changed(page, drawn)
+    stroke(page, 0.7)
+    both = changed(page, other)
+    expect(exchanged).to_be_checked()
+    assert max(sides(page)) < 245
+    # An image of the run takes its place; the next stroke goes on with it.
+    page.locator(".fg-thumbnails button.thumbnail-item").nth(3).click()
+    expect(note).to_contain_text("Test image")
+    picked = changed(page, both)
+    expect(exchanged).to_be_hidden()
+    stroke(page, 0.5)
+    expect(note).to_contain_text("Your drawing.")
+    again = changed(page, picked)
+    assert min(sides(page)) > 10
     page.get_by_role("button", name="Clear canvas").click()
     expect(note).to_contain_text("Test image")
-    changed(page, other)
+    changed(page, again)
     expect(exchanged).to_be_hidden()
 
 

@@ -29,11 +29,13 @@ def settings_of(
         trials: All that are wanted.
         budget: Strengths that each method is given.
     """
-    largest = max(trial.size for trial in trials)
+    largest, null = max(trial.size for trial in trials), subject.gan.null
     return {
         "images": fingerprint_of_images,
         "network": fingerprint(subject.network),
         "transformer": fingerprint(subject.gan.transformer),
+        "null": None if null is None else fingerprint(null.transformer),
+        "dials": {name: method.most for name, method in METHODS.items()},
         "site": subject.gan.name,
         "steps": subject.steps,
         "budget": budget,

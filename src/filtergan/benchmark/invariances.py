@@ -8,7 +8,7 @@ from filtergan.benchmark.methods import METHODS
 from filtergan.benchmark.subject import Factory, Subject
 from filtergan.natural.natural_gan import NaturalGAN, null_of
 
-FARTHEST = METHODS["ours"].most or 1.0
+FARTHEST = METHODS["ours"].strengths(1)[-1]
 
 
 def ours(subject: Subject) -> Factory:

@@ -110,9 +110,6 @@ class Ceilings(Tabled[Ceiling]):
         >>> found = fg.ceilings_of(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
         >>> found.to_dataframe()[["compensation", "compensation_null"]].shape
         (1, 2)
-        >>> found.save("ceilings.safetensors")
-        >>> list(fg.Ceilings.load("ceilings.safetensors"))
-        ['brightness x0.7']
     """
 
     kind = Ceiling

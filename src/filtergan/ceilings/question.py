@@ -130,9 +130,6 @@ class Answers(Tabled[Answer]):
         >>> found = fg.ask(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
         >>> list(found.to_dataframe()["ignored"]) == [found["brightness x0.7"].verdict]
         True
-        >>> found.save("answers.safetensors")
-        >>> list(fg.Answers.load("answers.safetensors"))
-        ['brightness x0.7']
     """
 
     kind = Answer

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.ceilings.ceiling import Asked, Ceiling, require_images, some_of
-from filtergan.ceilings.tabled import cells
+from filtergan.ceilings.tabled import as_html, cells
 from filtergan.ceilings.undoing import PLAIN
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.values import FieldKind
@@ -44,7 +44,7 @@ class Spectrum(Directions):
 
     def _repr_html_(self) -> str:
         """The table, in a notebook."""
-        return self.to_dataframe().to_html(float_format="{:.3g}".format, na_rep="")
+        return as_html(self.to_dataframe())
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """A row for each direction: its share and null, and its ceiling at a visible size."""

@@ -55,10 +55,17 @@ class Tabled(dict[str, Found]):
 
     def _repr_html_(self) -> str:
         """The table, in a notebook."""
-        return self.to_dataframe().to_html(float_format="{:.3g}".format, na_rep="")
+        return as_html(self.to_dataframe())
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """A row for each change of images: values, ends of their intervals, nulls."""
+        """A row for each change of images: values, ends of their intervals, nulls.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> found = fg.Ceilings.load("ceilings.safetensors")
+            >>> found.to_dataframe()[["compensation", "compensation_null"]].shape
+            (1, 2)
+        """
         import pandas
 
         rows = [{"change": name, **one.row} for name, one in self.items()]
@@ -69,6 +76,11 @@ class Tabled(dict[str, Found]):
 
         Raises:
             UserError: The file could not be written (exit code 1).
+
+        Examples:
+            >>> import filtergan as fg
+            >>> found = fg.Ceilings.load("ceilings.safetensors")
+            >>> found.save("again.safetensors")
         """
         said = json.dumps({name: one.said for name, one in self.items()}, allow_nan=False)
         tensors = {name: one.filters.contiguous() for name, one in self.items()}
@@ -80,6 +92,11 @@ class Tabled(dict[str, Found]):
 
         Raises:
             UserError: The file is missing or damaged, or holds something else.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.Ceilings.load("ceilings.safetensors")
+            {'brightness x0.7': Ceiling('brightness x0.7': compensation ...)}
         """
         place = Path(path)
         tensors = load_tensors(place)
@@ -89,6 +106,11 @@ class Tabled(dict[str, Found]):
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{path} holds nothing that {cls.__name__}.save wrote.") from error
         return cls(found)
+
+
+def as_html(frame: "pandas.DataFrame") -> str:
+    """A table as notebooks show it."""
+    return frame.to_html(float_format="{:.3g}".format, na_rep="")
 
 
 def cells(name: str, one: MeasureRecord) -> dict[str, float | None]:

@@ -212,17 +212,18 @@ class _Page:
         self.reset.click(lambda: [0] * self.most, None, self.latents, **private)
         own = self.own
         taken = [own.pixels, self.note, own.exchanged]
-        theirs = (self.choose, [self.split, self.number], [*taken, *own.given])
+        emptied = [self.note, own.pixels, own.exchanged, own.upload]
+        theirs = (self.choose, [self.split, self.number], emptied)
         picked = self.gallery.select(self.pick, None, [self.split, self.number], **private)
         picked.then(*theirs, **private).then(*seen, **LIVE)  # it may have been the number before
         self.another.click(self.any_image, self.split, self.number, **private)
         other = self.split.input(self.choose_split, [self.split], self.number, **private)
         other.then(*theirs, **private).then(*seen, **LIVE)
         self.number.change(*theirs, **private).then(*seen, **LIVE)
-        uploaded = own.upload.upload(own.take, [own.upload], [*taken, own.paper], **private)
-        uploaded.then(*seen, **LIVE)
+        own.upload.upload(own.take, [own.upload], taken, **private).then(*seen, **LIVE)
         own.upload.clear(*theirs, **private).then(*seen, **LIVE)
-        drawn = own.paper.change(own.take_drawn, [own.paper], [*taken, own.upload], **LIVE)
+        drawing = [own.paper, own.upload, own.exchanged]
+        drawn = own.paper.change(own.take_drawn, drawing, [*taken, own.upload], **LIVE)
         drawn.then(*seen, **LIVE)
         own.paper.clear(*theirs, **private).then(*seen, **LIVE)
         exchange = own.exchanged.input(own.exchange, [own.pixels], own.pixels, **private)
@@ -358,10 +359,9 @@ class _Page:
         """The number of some image."""
         return random.randrange(len(self.explorer.split(split)))
 
-    def choose(self, split: str, number: int | None) -> tuple[None, str, gr.Checkbox, None, None]:
+    def choose(self, split: str, number: int | None) -> list[Any]:
         """An image of the run in the place of the visitor's own."""
-        mark = gr.Checkbox(False, visible=False)
-        return None, self._named(split, number or 0), mark, None, None
+        return [self._named(split, number or 0), *self.own.emptied()]
 
     def _named(self, split: str, number: int) -> str:
         images = self.explorer.split(split)

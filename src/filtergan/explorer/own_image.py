@@ -1,6 +1,7 @@
 """A visitor's own image on the live page: uploaded or drawn, on the ground of those of the run."""
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,8 +13,8 @@ from filtergan.explorer.exploring import Explorer
 
 SIDE = 280  # pixels of the paper's longer side
 BRUSH = 17  # its radius, so that it is an eighth of that wide, as strokes of digits are
-Taken = tuple[np.ndarray | None, str, gr.Checkbox, None]
-"""The image, what is said of it, the mark, and nothing in the other part that could hold one."""
+Taken = tuple[np.ndarray | None, str, gr.Checkbox]
+"""The image, what is said of it, and the mark."""
 
 
 class OwnImage:
@@ -22,7 +23,8 @@ class OwnImage:
     Attributes:
         pixels: The image, a visitor's state; None while one of the run is shown.
         exchanged: The mark that dark and bright are exchanged.
-        given: The parts that hold what it was made of, to be emptied.
+        upload: What takes a file.
+        paper: What is drawn on.
 
     Args:
         explorer: The run.
@@ -30,8 +32,7 @@ class OwnImage:
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
-        grey = explorer.bright is not None
-        with gr.Tabs(elem_classes="fg-own"):
+        with gr.Tabs():
             with gr.Tab("Upload one"):
                 self.upload = gr.File(
                     label="A picture of your own",
@@ -39,18 +40,21 @@ class OwnImage:
                     type="binary",
                     height=160,
                 )
-            with gr.Tab("Draw one", visible=grey):
+            with gr.Tab("Draw one", visible=explorer.bright is not None):
                 self.paper = self._paper()
         self.exchanged = gr.Checkbox(
             label="Dark and bright exchanged", visible=False, interactive=True
         )
         self.pixels = gr.State(None)
-        self.given = [self.upload, self.paper]
+
+    def emptied(self) -> tuple[None, gr.Checkbox, None]:
+        """Image, mark and file where an image of the run is shown. A drawing stays on its paper."""
+        return None, _mark(), None
 
     def _paper(self) -> gr.Sketchpad:
         _, height, width = self.explorer.shape
         scale = SIDE / max(height, width)
-        return gr.Sketchpad(
+        paper = gr.Sketchpad(
             type="numpy",
             image_mode="RGBA",
             canvas_size=(round(width * scale), round(height * scale)),
@@ -67,6 +71,20 @@ class OwnImage:
             height=SIDE + 120,
             elem_id="fg-paper",
         )
+        decode = paper.convert_and_format_image
+
+        def bounded(file: Any, *more: Any, **others: Any) -> Any:
+            """Gradio decodes whatever is sent: what is larger than the paper is refused before."""
+            if file is not None:
+                content = file if isinstance(file, bytes) else Path(file.path).read_bytes()
+                try:
+                    uploads.opened(content, SIDE**2)
+                except UserError as error:
+                    raise gr.Error(str(error), print_exception=False) from error
+            return decode(file, *more, **others)
+
+        paper.convert_and_format_image = bounded
+        return paper
 
     def take(self, content: bytes | None) -> Taken:
         """An uploaded image; on the ground that those of the run have."""
@@ -75,21 +93,30 @@ class OwnImage:
             image, told = uploads.read_upload(content or b"", ours.shape, ours.interpolation)
         except UserError as error:
             told = status(f"{error} The image of the run is shown instead.", bad=True)
-            return None, told, _mark(), None
+            return None, told, _mark()
         grey = ours.bright is not None
         other = grey and uploads.on_bright(image) is not ours.bright
         own = self.exchange(image.numpy()) if other else image.numpy()
-        return own, status(told), _mark(other, visible=grey), None
+        return own, status(told), _mark(other, visible=grey)
 
-    def take_drawn(self, drawn: dict[str, Any] | None) -> Taken | list[Any]:
-        """A drawn image: ink on the ground of the run's. An empty paper changes nothing."""
-        composite = None if drawn is None else drawn["composite"]
-        ink = None if composite is None else uploads.ink(composite)
-        if ink is None or not ink.any():
-            return [gr.skip()] * 4
-        image = uploads.reduced(ink, self.explorer.shape)
-        own = self.exchange(image) if self.explorer.bright else image
-        return own, status("Your drawing."), _mark(visible=True), None
+    def take_drawn(
+        self, drawn: dict[str, Any] | None, uploaded: bytes | None, exchanged: bool
+    ) -> tuple[np.ndarray | None, str, gr.Checkbox, None]:
+        """A drawn image, ink on the ground of the run's; and no file any more.
+
+        Args:
+            drawn: The paper.
+            uploaded: The file that was shown; None: none, so the drawing goes on, or is the first.
+            exchanged: Whether dark and bright are exchanged, which stays as it is while it goes on.
+        """
+        paper = None if drawn is None else drawn["composite"]
+        covered = None if paper is None else uploads.ink(paper)
+        if covered is None or not covered.any():
+            told = "Nothing is drawn; the image of the run is shown."
+            return None, status(told), _mark(), None
+        image, other = uploads.reduced(covered, self.explorer.shape), exchanged and uploaded is None
+        own = self.exchange(image) if bool(self.explorer.bright) is not other else image
+        return own, status("Your drawing."), _mark(other, visible=True), None
 
     def exchange(self, own: np.ndarray) -> np.ndarray:
         """Dark in the place of bright, and bright in the place of dark."""

@@ -1,7 +1,8 @@
 """Images of a visitor's own: read within bounds, and brought to what the network takes."""
 
 import io
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ MOST_PIXELS = 16 * 2**20
 """Refused before anything is decoded: what Pillow calls a decompression bomb is ten times more."""
 MOST_SECONDS = 10.0
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError)
+"""What Pillow raises at damaged files."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 
 
@@ -40,44 +43,68 @@ def read_upload(
     """
     if len(content) > MOST_BYTES:
         raise UserError(f"The file is larger than {MOST_BYTES // 2**20} MiB; choose a smaller one.")
-    reading = ThreadPoolExecutor(1)  # of its own: one that hangs keeps nobody else waiting
+    found: Future[tuple[Float[Tensor, "c h w"], str]] = Future()
+
+    def read() -> None:
+        try:
+            found.set_result(_fitted(_decoded(content), shape, interpolation))
+        except Exception as error:  # raised below, by whoever waits
+            found.set_exception(error)
+
+    # A thread of its own, which ends with the server: one that hangs keeps nobody else waiting.
+    threading.Thread(target=read, daemon=True).start()
     try:
-        return reading.submit(_read, content, shape, interpolation).result(MOST_SECONDS)
+        return found.result(MOST_SECONDS)
     except TimeoutError as error:
         raise UserError(
             f"Reading the picture takes longer than {MOST_SECONDS:g} seconds; save it anew in "
             "another format, or make it smaller."
         ) from error
-    finally:
-        reading.shutdown(wait=False)
 
 
-def _read(
-    content: bytes, shape: tuple[int, int, int], interpolation: Interpolation
-) -> tuple[Float[Tensor, "c h w"], str]:
+def opened(content: bytes, most: int = MOST_PIXELS) -> Image.Image:
+    """A picture of which nothing is decoded yet.
+
+    Args:
+        content: The file.
+        most: Pixels.
+
+    Raises:
+        UserError: It is no picture, damaged, or too large.
+    """
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
-        width, height = picture.size
-        if width * height > MOST_PIXELS:
-            raise UserError(
-                f"The picture has {width} x {height} pixels, more than {MOST_PIXELS // 2**20} "
-                "million; make it smaller first."
-            )
-        if picture.mode not in GREY_MODES | COLOUR_MODES:
-            raise UserError(
-                f"The picture has pixels of more than 8 bits (mode {picture.mode}); convert it to "
-                "8 bits first."
-            )
-        picture.load()
     except UnidentifiedImageError as error:
         raise UserError(
             f"The file is no picture in one of the formats {', '.join(FORMATS)}."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError("The picture has far too many pixels; make it smaller first.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise UserError("The picture is damaged and cannot be read.") from error
-    return _fitted(picture, shape, interpolation)
+    width, height = picture.size
+    if width * height > most:
+        said = f"{most // 2**20} million" if most >= 2**20 else f"{most:,}"
+        raise UserError(
+            f"The picture has {width} x {height} pixels, more than {said}; make it smaller first."
+        )
+    return picture
+
+
+def _decoded(content: bytes) -> Image.Image:
+    picture = opened(content)
+    if picture.mode not in GREY_MODES | COLOUR_MODES:
+        raise UserError(
+            f"The picture has pixels of more than 8 bits (mode {picture.mode}); convert it to "
+            "8 bits first."
+        )
+    try:
+        picture.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError("The picture has far too many pixels; make it smaller first.") from error
+    except DAMAGE as error:
+        raise UserError("The picture is damaged and cannot be read.") from error
+    return picture
 
 
 def ink(drawn: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w"]:
@@ -87,16 +114,16 @@ def ink(drawn: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w"]:
 
 
 def reduced(
-    ink: UInt8[np.ndarray, "rows columns"], shape: tuple[int, int, int]
+    covered: UInt8[np.ndarray, "rows columns"], shape: tuple[int, int, int]
 ) -> Float[np.ndarray, "1 h w"]:
     """A drawing, as an image of the network's size: each pixel is the mean of what it covers.
 
     Args:
-        ink: How much of it lies at each place of the paper, to 255.
+        covered: How much ink lies at each place of the paper, to 255.
         shape: Channels, height and width of the image.
     """
     _, height, width = shape
-    small = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
+    small = Image.fromarray(covered).resize((width, height), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float32)[None] / 255
 
 
