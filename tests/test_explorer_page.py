@@ -239,7 +239,7 @@ def test_an_image_is_drawn(page: Page) -> None:
     again = changed(page, picked)
     assert min(sides(page)) > 10
     page.get_by_role("button", name="Clear canvas").click()
-    expect(note).to_contain_text("Test image")
+    expect(note).to_contain_text("Nothing is drawn")
     changed(page, again)
     expect(exchanged).to_be_hidden()
 

@@ -225,7 +225,6 @@ class _Page:
         drawing = [own.paper, own.upload, own.exchanged]
         drawn = own.paper.change(own.take_drawn, drawing, [*taken, own.upload], **LIVE)
         drawn.then(*seen, **LIVE)
-        own.paper.clear(*theirs, **private).then(*seen, **LIVE)
         exchange = own.exchanged.input(own.exchange, [own.pixels], own.pixels, **private)
         exchange.then(*seen, **LIVE)
         grid = (self.show_points, [*self.everything, self.down, self.across], self.grid)
