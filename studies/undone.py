@@ -31,6 +31,7 @@ ROWS: tuple[tuple[str, str, str | dict[str, str]], ...] = (
     ("pixel_compensation", "undone by the paper's search, pixel by pixel", ""),
     ("nearest_image_compensation", "undone by the nearest real image", ""),
     ("independent_directions", "independent directions (participation ratio)", DIRECTIONS),
+    ("alike_directions", "how alike the two most alike directions are (cosine)", ""),
     ("step_r2_min", "R² of z' - z read from the images, worst latent", "≥ 0.8"),
     ("labels_kept", "labels kept by the network", ""),
     ("labels_kept_judges", "labels kept by three judges", "≥ 0.97"),
