@@ -25,6 +25,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from undone import MEDIAN, ROWS
 
 import filtergan as fg
 from filtergan.config.fields import StudyConfig
@@ -45,22 +46,13 @@ UNDONE = 0.8  # of what filters change, at the geometric mean: the threshold
 PACE = 0.005  # by which the logarithm of the size follows what compensation lacks, a step
 BOUNDS = 0.5, 2.0  # of the size that is aimed at, over the preset's: early on nothing is undone
 CRITIC, CRITIC_RATE = 1.0, 1e-3  # weight of fooling it, and its rate
-MEDIAN = "median"
-MEASURES = {
-    "compensation": "undone by T, mean; null: T of random directions",
-    MEDIAN: "the same: median over points",
-    "image_change": "change of image",
-    "search_compensation": "undone by a search; null",
-    "repeatability": "agreement of three searches (ICC)",
-    "independent_directions": "independent directions",
-    "step_r2_min": "R² of z' - z, worst latent",
-    "labels_kept_judges": "labels kept by three judges",
-    "on_manifold_share": "images on the manifold",
-    "image_two_sample_accuracy": "real or transformed, told by a classifier",
-    "return_error": "z to z' and back",
-    "single_draw_accuracy": "single draws, mean",
-    "single_draw_accuracy_min": "the same: worst draw",
-}
+MEASURES = (
+    *("compensation", MEDIAN, "image_change", "search_compensation", "repeatability"),
+    *("independent_directions", "step_r2_min", "labels_kept_judges", "on_manifold_share"),
+    *("image_two_sample_accuracy", "return_error"),
+    *("single_draw_accuracy", "single_draw_accuracy_min"),
+)
+WORDS = {measure: words for measure, words, _ in ROWS}
 
 
 class Constrained(JointGame):
@@ -134,8 +126,9 @@ def main() -> None:
         with mock.patch("filtergan.natural.joint.JointGame", OBJECTIVES[name]):
             record = fg.run_study(config, place, resume=True).record
         site = record.sites[str(arguments.site.under(NATURAL))]
-        _keep(str(arguments.site), name, told(site))
-        print(name, told(site), flush=True)
+        measures = told(site)
+        _keep(str(arguments.site), name, measures)
+        print(name, measures, flush=True)
 
 
 def recorded() -> dict[str, Any]:
@@ -182,8 +175,8 @@ def rows_of(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and lines of the table: a line for each measure, a column for each site's objectives."""
     columns = {f"{site}: {name}": one for site, of in found.items() for name, one in of.items()}
     return ["", *columns], [
-        [words, *(_cell(one["measures"].get(measure)) for one in columns.values())]
-        for measure, words in MEASURES.items()
+        [WORDS[name], *(_cell(one["measures"].get(name)) for one in columns.values())]
+        for name in MEASURES
     ]
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.ceilings.ceiling import Asked, Ceiling, require_images, some_of
-from filtergan.ceilings.tabled import as_html, cells
+from filtergan.ceilings.tabled import cells
 from filtergan.ceilings.undoing import PLAIN
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.values import FieldKind
@@ -17,6 +17,7 @@ from filtergan.families.family import Fixed
 from filtergan.figures import directions_figure
 from filtergan.images.image_fields import KINDS, FieldSpace
 from filtergan.machine.storage import RowsLike
+from filtergan.measures.table import as_html
 from filtergan.sites.site import Site
 from filtergan.spectra.leading import FITTED, JUDGED, Directions, leading
 

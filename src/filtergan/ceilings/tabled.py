@@ -11,6 +11,7 @@ from torch import Tensor
 
 from filtergan.errors import UserError
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
+from filtergan.measures.table import as_html
 from filtergan.runs.record import MeasureRecord
 
 if TYPE_CHECKING:  # takes a second to import
@@ -106,11 +107,6 @@ class Tabled(dict[str, Found]):
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(f"{path} holds nothing that {cls.__name__}.save wrote.") from error
         return cls(found)
-
-
-def as_html(frame: "pandas.DataFrame") -> str:
-    """A table as notebooks show it."""
-    return frame.to_html(float_format="{:.3g}".format, na_rep="")
 
 
 def cells(name: str, one: MeasureRecord) -> dict[str, float | None]:

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Sequence
-from functools import wraps
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -16,10 +15,9 @@ from fastapi import FastAPI
 from gradio.themes import Default
 from torch import Tensor
 
-from filtergan.errors import UserError
 from filtergan.explorer import keeping, panels, rasters, uploads
 from filtergan.explorer.exploring import REACH, TEST, TRAINING, Explorer
-from filtergan.explorer.own_image import OwnImage, status
+from filtergan.explorer.own_image import OwnImage, mistakes_told, status
 from filtergan.explorer.searching import Searches
 from filtergan.images.shown import one_of_each_class
 
@@ -63,19 +61,6 @@ def mount(
         pwa=False,
         enable_monitoring=False,
     )
-
-
-def _told(handle: Callable[..., Any]) -> Callable[..., Any]:
-    """A visitor's mistakes become a word on the page."""
-
-    @wraps(handle)
-    def told(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return handle(*args, **kwargs)
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return told
 
 
 class _Page:
@@ -246,7 +231,7 @@ class _Page:
 
     # -------------------------------------------------------------------------- what they do
 
-    @_told
+    @mistakes_told
     def choose_site(self, site: str) -> list[Any]:
         """The heading, latents and choices of a site."""
         explorer, record = self.explorer, self.explorer.record(site)
@@ -257,7 +242,7 @@ class _Page:
         said = panels.latents(record) if moves else ""
         return [panels.heading(site, record, moves), *sliders, *which, said]
 
-    @_told
+    @mistakes_told
     def show(
         self, site: str, split: str, number: int, own: np.ndarray | None, *z: float
     ) -> list[str]:
@@ -272,7 +257,7 @@ class _Page:
         opinions = panels.opinions(look, self.explorer.classes, self.explorer.judges is not None)
         return [panels.panels(panels.panels_of(look)) + panels.numbers(look), opinions, filters]
 
-    @_told
+    @mistakes_told
     def show_points(
         self, site: str, split: str, number: int, own: np.ndarray | None, *rest: float
     ) -> str:
@@ -283,7 +268,7 @@ class _Page:
         found = self.explorer.grid(site, image, self._latent(site, z), dims)
         return panels.grid(found, self.explorer.classes)
 
-    @_told
+    @mistakes_told
     def search(
         self,
         request: gr.Request,
@@ -325,7 +310,7 @@ class _Page:
         """End the visitor's search, which then says so itself."""
         self.searches.cancel(str(request.session_hash))
 
-    @_told
+    @mistakes_told
     def keep(
         self, site: str, split: str, number: int, own: np.ndarray | None, *rest: float
     ) -> list[str]:
@@ -349,7 +334,7 @@ class _Page:
         """The split and the number of a thumbnail."""
         return TEST, gr.Number(self.first[event.index], **self._range(TEST))
 
-    @_told
+    @mistakes_told
     def choose_split(self, split: str) -> gr.Number:
         """Numbers of the split's images."""
         return gr.Number(self.first[0] if split == TEST else 0, **self._range(split))

@@ -1,5 +1,7 @@
 """A visitor's own image on the live page: uploaded or drawn, on the ground of those of the run."""
 
+from collections.abc import Callable
+from functools import wraps
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,19 @@ SIDE = 280  # pixels of the paper's longer side
 BRUSH = 17  # its radius, so that it is an eighth of that wide, as strokes of digits are
 Taken = tuple[np.ndarray | None, str, gr.Checkbox]
 """The image, what is said of it, and the mark."""
+
+
+def mistakes_told(handle: Callable[..., Any]) -> Callable[..., Any]:
+    """A visitor's mistakes become a word on the page."""
+
+    @wraps(handle)
+    def heard(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handle(*args, **kwargs)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return heard
 
 
 class OwnImage:
@@ -73,14 +88,12 @@ class OwnImage:
         )
         decode = paper.convert_and_format_image
 
+        @mistakes_told
         def bounded(file: Any, *more: Any, **others: Any) -> Any:
             """Gradio decodes whatever is sent: what is larger than the paper is refused before."""
             if file is not None:
                 content = file if isinstance(file, bytes) else Path(file.path).read_bytes()
-                try:
-                    uploads.opened(content, SIDE**2)
-                except UserError as error:
-                    raise gr.Error(str(error), print_exception=False) from error
+                uploads.opened(content, SIDE**2)
             return decode(file, *more, **others)
 
         paper.convert_and_format_image = bounded

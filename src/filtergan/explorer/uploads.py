@@ -2,7 +2,9 @@
 
 import io
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,8 +21,6 @@ MOST_PIXELS = 16 * 2**20
 """Refused before anything is decoded: what Pillow calls a decompression bomb is ten times more."""
 MOST_SECONDS = 10.0
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError)
-"""What Pillow raises at damaged files."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 
 
@@ -72,16 +72,8 @@ def opened(content: bytes, most: int = MOST_PIXELS) -> Image.Image:
     Raises:
         UserError: It is no picture, damaged, or too large.
     """
-    try:
+    with _told():
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise UserError(
-            f"The file is no picture in one of the formats {', '.join(FORMATS)}."
-        ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError("The picture has far too many pixels; make it smaller first.") from error
-    except DAMAGE as error:
-        raise UserError("The picture is damaged and cannot be read.") from error
     width, height = picture.size
     if width * height > most:
         said = f"{most // 2**20} million" if most >= 2**20 else f"{most:,}"
@@ -98,13 +90,24 @@ def _decoded(content: bytes) -> Image.Image:
             f"The picture has pixels of more than 8 bits (mode {picture.mode}); convert it to "
             "8 bits first."
         )
-    try:
+    with _told():
         picture.load()
+    return picture
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What Pillow raises at files, as sentences."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"The file is no picture in one of the formats {', '.join(FORMATS)}."
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError("The picture has far too many pixels; make it smaller first.") from error
-    except DAMAGE as error:
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UserError("The picture is damaged and cannot be read.") from error
-    return picture
 
 
 def ink(drawn: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w"]:

@@ -63,10 +63,10 @@ class Measures(Mapping[str, MeasureRecord]):
     def _repr_html_(self) -> str:
         """The table, in a notebook, each name with its meaning where one points at it."""
         frame = self.to_dataframe()
-        shown = frame[[*SHOWN, "unit"]].rename(
+        shown = frame.loc[:, [*SHOWN, "unit"]].rename(
             index=lambda name: f'<span title="{lookup(name).meaning}">{name}</span>'
         )
-        return shown.to_html(escape=False, float_format="{:.3g}".format, na_rep="")
+        return as_html(shown, escape=False)
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """A row for each: value, ends of its interval, null, n, better, unit and meaning.
@@ -132,3 +132,13 @@ class Measures(Mapping[str, MeasureRecord]):
             raise UserError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
             raise UserError(f"{path} holds no measures that Measures.save wrote.") from error
+
+
+def as_html(frame: "pandas.DataFrame", escape: bool = True) -> str:
+    """A table as notebooks show it.
+
+    Args:
+        frame: The table.
+        escape: Whether its texts are no HTML.
+    """
+    return frame.to_html(escape=escape, float_format="{:.3g}".format, na_rep="")
