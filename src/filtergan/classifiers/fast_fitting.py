@@ -124,13 +124,16 @@ def _optimizer(
     rate, decay = config.rate / of_momentum, config.weight_decay * batch / of_momentum
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     shifts = [norm.bias for norm in norms]
-    fixed = {id(p) for p in (network.whiten.weight, *shifts, *(norm.weight for norm in norms))}
-    others = [p for p in network.parameters() if id(p) not in fixed]
     for p in (network.whiten.weight, *(norm.weight for norm in norms)):
         p.requires_grad_(False)
+    # What takes the mean of the images away is not to decay.
+    offset = network.whiten.bias
+    apart = {id(p) for p in (offset, *shifts)}
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in apart]
     groups = [
         {"params": shifts, "lr": BIASES * rate, "weight_decay": decay / (BIASES * rate)},
         {"params": others, "lr": rate, "weight_decay": decay / rate},
+        {"params": [offset], "lr": rate},
     ]
     optimizer = torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True)
 
@@ -154,4 +157,6 @@ def _look_back(network: nn.Module, kept: dict[str, Tensor], share: float) -> Non
 
 def _is_native(kind: str) -> bool:
     """Whether bfloat16 is computed in, and not only converted from and to."""
-    return torch.cuda.is_bf16_supported() if kind == "cuda" else torch.cpu._is_amx_tile_supported()
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
