@@ -7,7 +7,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from filtergan.figures.style import INK, page, styled
+from filtergan.figures.style import page, styled
+from filtergan.images.palette import INK
 from filtergan.figures.tiles import changes, plot_changes, plot_images, plot_scale
 
 SHOWN = {

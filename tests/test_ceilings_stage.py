@@ -8,8 +8,9 @@ from commands import command, record_of, told
 from configs import micro
 
 from filtergan import figures, study
-from filtergan.figures.style import DASH, GREY
+from filtergan.figures.style import DASH
 from filtergan.figures.undone import ceilings_figure
+from filtergan.images.palette import GREY
 from filtergan.report.bounds import best_known
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 

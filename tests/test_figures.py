@@ -16,6 +16,7 @@ from sklearn.metrics import pairwise_distances
 
 from filtergan import figures
 from filtergan.figures import depth, style
+from filtergan.images import palette
 from filtergan.runs.record import MeasureRecord
 
 
@@ -58,8 +59,8 @@ def texts(figure):
 
 def frames(figure):
     found = [p.get_edgecolor() for p in figure.findobj(Rectangle) if not p.get_fill()]
-    return sum(c[:3] == to_rgb(style.RED) for c in found), sum(
-        c[:3] == to_rgb(style.BLUE) for c in found
+    return sum(c[:3] == to_rgb(palette.RED) for c in found), sum(
+        c[:3] == to_rgb(palette.BLUE) for c in found
     )
 
 
@@ -115,7 +116,7 @@ def test_failures_stand_above_the_images_and_not_across_them():
         figure.draw_without_rendering()
         said = [t for t in figure.findobj(Text) if "off the manifold" in t.get_text()]
         assert [text.get_text() for text in said] == ["but not repeatable; off the manifold"]
-        assert to_rgb(said[0].get_color()) == to_rgb(style.RED)
+        assert to_rgb(said[0].get_color()) == to_rgb(palette.RED)
         tops = [axes.get_window_extent().y1 for axes in figure.axes if axes.images]
         assert said[0].get_window_extent().y0 > max(tops)
 
@@ -231,7 +232,7 @@ def test_shares_have_one_panel_per_family_and_leave_out_what_is_missing():
     figure = figures.shares_figure(panels, "ours", failures=("off the manifold", "not repeatable"))
     assert "ours not to be believed: off the manifold; not repeatable" in texts(figure)
     (label,) = [t for t in figure.axes[0].get_yticklabels() if t.get_text() == "ours"]
-    assert to_rgb(label.get_color()) == to_rgb(style.RED)
+    assert to_rgb(label.get_color()) == to_rgb(palette.RED)
     opened(figure)
 
 

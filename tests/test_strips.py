@@ -13,7 +13,8 @@ from PIL import Image, ImageSequence
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from filtergan import figures
-from filtergan.figures import style, tiles
+from filtergan.figures import tiles
+from filtergan.images import palette
 
 
 def seeded(seed):
@@ -29,7 +30,7 @@ def test_the_row_below_a_walk_is_what_has_changed(channels):
     kept = torch.tensor([False, True, True])
     figure = figures.walk_figure(source, {"z2": walked}, {"z2": kept}, [-1.0, 0.0, 1.0], "walk")
     edges = [to_rgb(p.get_edgecolor()) for p in figure.findobj(Rectangle) if not p.get_fill()]
-    assert edges.count(to_rgb(style.RED)) == edges.count(to_rgb(style.BLUE)) == 1
+    assert edges.count(to_rgb(palette.RED)) == edges.count(to_rgb(palette.BLUE)) == 1
     above, below = (axes for axes in figure.axes if axes.images)
     shown = np.asarray(below.images[0].get_array(), dtype=float)
     large = 12  # 56 pixels of the canvas for 5 of an image, rounded up
@@ -97,8 +98,8 @@ def test_colours_can_be_told_apart_by_the_colour_blind(kind):
         pairs = itertools.combinations(map(seen, colours), 2)
         return min(deltaE_ciede2000(*pair) for pair in pairs)
 
-    assert apart(*style.COLOURS) > 10
-    assert apart(style.RED, style.BLUE, "white") > 35
+    assert apart(*palette.COLOURS) > 10
+    assert apart(palette.RED, palette.BLUE, "white") > 35
     scale = matplotlib.colormaps[tiles.CHANGE]
     assert apart(scale(0.0), scale(0.5), scale(1.0)) > 20
     assert apart(scale(0.25), scale(0.5), scale(0.75)) > 15

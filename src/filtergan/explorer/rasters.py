@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from filtergan.figures.style import COLOURS
+from filtergan.images.palette import COLOURS
 
 BELOW, ABOVE = (tuple(bytes.fromhex(colour.removeprefix("#"))) for colour in COLOURS[:2])
 """Blue and orange, as in the report: colour-blind readers can tell them apart."""

@@ -2,6 +2,7 @@
 
 import hmac
 import importlib.util
+import inspect
 import ipaddress
 import logging
 import os
@@ -131,7 +132,8 @@ def _server(
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from filtergan.explorer.interface import mount
+    with _stubless():
+        from filtergan.explorer.interface import mount
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     mount(app, explorer, folder, None if password is None else _entrance(password))
@@ -178,6 +180,26 @@ def _listen(host: str, port: int) -> socket.socket:
             f"The page cannot be served at {host}, port {port}: {error.strerror or error}. "
             "Choose another --port, or 0 for any that is free."
         ) from error
+
+
+@contextmanager
+def _stubless() -> Iterator[None]:
+    """Keep Gradio, as it is imported, from writing type stubs of its components beside them.
+
+    It does so anew every time, from the source of each, which takes longer than all else of it.
+    """
+    found = inspect.getfile
+
+    def hidden(thing: Any) -> str:
+        if getattr(thing, "__module__", "").startswith("gradio."):
+            raise OSError("not to be read")  # what Gradio takes for a component without a source
+        return found(thing)
+
+    inspect.getfile = hidden
+    try:
+        yield
+    finally:
+        inspect.getfile = found
 
 
 @contextmanager

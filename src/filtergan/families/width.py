@@ -4,9 +4,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
-from scipy.ndimage import distance_transform_edt
-from skimage.morphology import skeletonize
-from skimage.transform import pyramid_expand
 from torch import Tensor
 
 from filtergan.families.family import Explained, Family, Fixed, Reference, Strength, Transform
@@ -77,6 +74,11 @@ def _disc(
 
 def _outline(image: Float[Tensor, "h w"]) -> Float[Tensor, "h4 w4"]:
     """Signed distance (subpixels) to the outline of the binary image, the skeleton far inside."""
+    # Every command imports this file, few come here, and these take a while to load.
+    from scipy.ndimage import distance_transform_edt
+    from skimage.morphology import skeletonize
+    from skimage.transform import pyramid_expand
+
     pixels = image.double().cpu().numpy()
     if not pixels.max() > 0:
         return torch.full((_SCALE * len(pixels), _SCALE * len(pixels[0])), torch.inf)

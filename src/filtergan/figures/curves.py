@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from filtergan.figures.style import BLUE, COLOURS, GREY, INK, columns, fitted, page, styled, width
+from filtergan.figures.style import columns, fitted, page, styled, width
+from filtergan.images.palette import BLUE, COLOURS, GREY, INK
 from filtergan.runs.record import MeasureRecord
 
 PANELS = {

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from filtergan.config.site_names import SIGN, SiteName
 from filtergan.families.affine import AFFINE
 from filtergan.families.brightness import BRIGHTNESS
-from filtergan.figures.style import BLUE, GREY, columns, fitted, page, styled, width
+from filtergan.figures.style import columns, fitted, page, styled, width
+from filtergan.images.palette import BLUE, GREY
 from filtergan.runs.record import NOT_MEASURED, Found
 
 GENERATOR = {

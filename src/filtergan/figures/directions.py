@@ -6,7 +6,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from filtergan.figures.style import BLUE, array, bare, page, styled
+from filtergan.figures.style import array, bare, page, styled
+from filtergan.images.palette import BLUE
 
 ROW = 0.5  # inches
 WORDS, GAP = 3.2, 0.25  # widths of what is told, and of the gap between images, in those of one

@@ -10,7 +10,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from filtergan.figures.style import COLOURS, GREY, array, bare, fitted, page, styled, width
+from filtergan.figures.style import array, bare, fitted, page, styled, width
+from filtergan.images.palette import COLOURS, GREY
 from filtergan.machine.wording import count_of
 
 

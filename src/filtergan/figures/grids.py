@@ -11,10 +11,7 @@ from torch import Tensor
 
 from filtergan.figures.style import (
     DASH,
-    GREY,
-    INK,
     MINUS,
-    RED,
     array,
     bare,
     columns,
@@ -34,6 +31,7 @@ from filtergan.figures.tiles import (
     plot_scale,
     steps,
 )
+from filtergan.images.palette import GREY, INK, RED
 
 WIDE = 5.0  # inches from which on parts stand side by side
 TITLE, WARNING = 9, 8  # points

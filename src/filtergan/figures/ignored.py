@@ -7,8 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from filtergan.figures.style import DASH, GREY, INK, columns, fitted, page, styled
+from filtergan.figures.style import DASH, columns, fitted, page, styled
 from filtergan.figures.undone import beyond_null, cell, near_two, shade
+from filtergan.images.palette import GREY, INK
 from filtergan.runs.record import MeasureRecord
 
 ROW, LEAST = 0.3, 2.2  # inches: height of a row, width of a panel

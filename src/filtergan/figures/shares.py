@@ -8,21 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from filtergan.figures.style import (
-    BLUE,
-    COLOURS,
-    DASH,
-    GREY,
-    INK,
-    RED,
-    columns,
-    fitted,
-    page,
-    short,
-    signed,
-    styled,
-    width,
-)
+from filtergan.figures.style import DASH, columns, fitted, page, short, signed, styled, width
+from filtergan.images.palette import BLUE, COLOURS, GREY, INK, RED
 from filtergan.runs.record import NOT_MEASURED, Found, MeasureRecord
 
 Shift = Sequence[float | None]

@@ -11,17 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from filtergan.figures.grids import headed
-from filtergan.figures.style import (
-    BLUE,
-    GREY,
-    array,
-    bare,
-    columns,
-    fitted,
-    signed,
-    styled,
-    width,
-)
+from filtergan.figures.style import array, bare, columns, fitted, signed, styled, width
 from filtergan.figures.tiles import (
     FRAMES,
     change_canvas,
@@ -33,6 +23,7 @@ from filtergan.figures.tiles import (
     plot_scale,
     steps,
 )
+from filtergan.images.palette import BLUE, GREY
 
 SIDE = 0.24  # inches left of images, for what they are
 ANIMATED_DPI = 150

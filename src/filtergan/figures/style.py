@@ -21,6 +21,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from torch import Tensor
 
+from filtergan.images.palette import GREY, INK
 from filtergan.machine.distributed import first
 from filtergan.machine.files import write_atomic
 
@@ -29,11 +30,6 @@ WIDTH = 7.2
 DPI = 200
 LETTER = 0.58  # mean width of a letter of the font, in its size
 MINUS, DASH = "\u2212", "\u2013"
-INK, GREY, RED, BLUE = "#222222", "#7d7d7d", "#d1242f", "#2a86d8"
-COLOURS = (
-    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4b1d6b", "#222222"),
-)
-"""Okabe and Ito's colours, which colour-blind readers can tell apart, a violet for the yellow."""
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
     "font.size": 7,

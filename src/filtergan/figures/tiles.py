@@ -13,7 +13,8 @@ from matplotlib.figure import FigureBase
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from filtergan.figures.style import BLUE, RED, array, bare
+from filtergan.figures.style import array, bare
+from filtergan.images.palette import BLUE, RED
 
 CHANGE = "RdBu_r"
 """Colours of a change, which colour-blind readers can tell apart: red up, white none, blue down."""

@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 
 from filtergan.config.site_names import SiteName
 from filtergan.figures.depth import labelled
-from filtergan.figures.style import DASH, GREY, INK, columns, fitted, page, short, styled, width
+from filtergan.figures.style import DASH, columns, fitted, page, short, styled, width
+from filtergan.images.palette import GREY, INK
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 
 PANELS: dict[Literal["compensation", "share"], str] = {

@@ -12,7 +12,8 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from filtergan.figures.style import COLOURS, MINUS, signed
+from filtergan.figures.style import MINUS, signed
+from filtergan.images.palette import COLOURS
 from filtergan.report.text import brief
 from filtergan.runs.record import SiteRecord
 
