@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from filtergan.figures.style import page, styled
-from filtergan.images.palette import INK
 from filtergan.figures.tiles import changes, plot_changes, plot_images, plot_scale
+from filtergan.images.palette import INK
 
 SHOWN = {
     "Metamer, from noise": "Metamer,\nfrom noise",
