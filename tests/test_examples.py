@@ -15,6 +15,7 @@ METHODS = (
     *(fg.Traversal.plot, fg.Traversal.to_dataframe, fg.Traversal.save, fg.Traversal.load),
     *(fg.Measures.to_dataframe, fg.Measures.save, fg.Measures.load),
     *(fg.Ceilings.to_dataframe, fg.Ceilings.save, fg.Ceilings.load),
+    *(fg.Spectrum.save, fg.Spectrum.load),
 )
 """Those that docs/python.md and docs/sharing.md use."""
 
@@ -26,7 +27,7 @@ def test_the_example_of_its_help_runs(name: str, capsys: pytest.CaptureFixture[s
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a generator that was handed on, a traversal, measures and a ceiling."""
+    """A folder with a generator that was handed on, and with what was found of it."""
     folder, images = tmp_path_factory.mktemp("kept"), torch.rand(32, 1, 8, 8)
     site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
     gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
@@ -36,6 +37,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found.save(folder / "measures.json")
     ceilings = fg.ceilings_of(site, images, images, ["brightness"])
     ceilings.save(folder / "ceilings.safetensors")
+    spectrum = fg.spectrum_of(site, images, images, kinds=("gain",), grid=2, directions=2)
+    spectrum.save(folder / "spectrum.safetensors")
     return folder
 
 

@@ -1,11 +1,14 @@
 """The spectrum: planted directions, each share against a plain solution, and what is refused."""
 
+from pathlib import Path
+
 import networks
 import pytest
 import torch
 from torch import Tensor, nn
 
 from filtergan import figures
+from filtergan.ceilings.ceiling import ceilings_of
 from filtergan.ceilings.spectrum import Spectrum, spectrum_of
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.errors import UserError
@@ -135,6 +138,24 @@ def test_figure_and_table_show_every_direction() -> None:
     assert all(t.startswith("gain 100%\nundone ") for t in texts)
     assert sum(len(axes.images) for axes in figure.axes) == 2 * 2 * 5
     assert figures.png(figure).startswith(b"\x89PNG")
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    x = pictures(40, *networks.SHAPE)
+    site = Site(networks.make("plain"), "conv2", x[:2])
+    found = spectrum_of(site, x, x, ("flow", "gain"), 2, 2, SHORT)
+    found.save(tmp_path / "spectrum.safetensors")
+    again = Spectrum.load(tmp_path / "spectrum.safetensors")
+    assert (again.space, again.ridge) == (found.space, found.ridge)
+    assert hash(again.space) == hash(found.space)  # tuples, as they were
+    for name in ("shares", "nulls", "fields", "filters"):
+        assert torch.equal(getattr(again, name), getattr(found, name))
+    for one, other in zip(found.ceilings, again.ceilings, strict=True):
+        assert (one.name, one.record) == (other.name, other.record)
+        assert torch.equal(one.filters, other.filters)
+    ceilings_of(site, x, x, ["brightness"], SHORT).save(tmp_path / "ceilings.safetensors")
+    with pytest.raises(UserError, match=r"holds nothing that Spectrum\.save wrote"):
+        Spectrum.load(tmp_path / "ceilings.safetensors")
 
 
 def eye(site: Site) -> Tensor:

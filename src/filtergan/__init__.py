@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from filtergan.augmentation.augment import InvarianceAugment
     from filtergan.ceilings.ceiling import Ceilings, ceilings_of
     from filtergan.ceilings.question import Answers, ask
-    from filtergan.ceilings.spectrum import spectrum_of
+    from filtergan.ceilings.spectrum import Spectrum, spectrum_of
     from filtergan.classifiers.fitting import fit, predict
     from filtergan.classifiers.loading import load_model
     from filtergan.classifiers.networks import PaperCNN, ResNet, WhitenedCNN
@@ -55,7 +55,7 @@ _PLACES = {
     "augmentation.augment": ("InvarianceAugment",),
     "ceilings.ceiling": ("Ceilings", "ceilings_of"),
     "ceilings.question": ("Answers", "ask"),
-    "ceilings.spectrum": ("spectrum_of",),
+    "ceilings.spectrum": ("Spectrum", "spectrum_of"),
     "classifiers.fitting": ("fit", "predict"),
     "config.fields": ("CnnConfig", "GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
     "images.dataset": ("load_dataset",),
@@ -114,6 +114,7 @@ __all__ = [
     "ResNet",
     "Site",
     "SiteInputs",
+    "Spectrum",
     "StudyConfig",
     "Transformation",
     "Traversal",

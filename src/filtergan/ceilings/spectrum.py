@@ -1,15 +1,18 @@
 """The spectrum of a site: its leading directions, each beside its ceiling at a visible size."""
 
-from collections.abc import Sequence
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.ceilings.ceiling import Asked, Ceiling, require_images, some_of
-from filtergan.ceilings.tabled import cells
+from filtergan.ceilings.tabled import cells, keep, kept
 from filtergan.ceilings.undoing import PLAIN
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.values import FieldKind
@@ -25,6 +28,8 @@ if TYPE_CHECKING:  # takes a second to import
     import pandas
 
 WALKED = 5  # steps of a direction that are shown
+FIELDS = "fields"  # what a direction is called as a change of images
+OWN = ("shares", "nulls", "fields", "filters")  # tensors with a row for each direction
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,6 +39,15 @@ class Spectrum(Directions):
     Attributes:
         ceilings: Of each direction as a change of images of the size of `fields`, which is no
             longer linear, with filters fitted to that.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
+        >>> found = fg.spectrum_of(site, images, images, kinds=("gain",), grid=2, directions=2)
+        >>> found.figure(images[:2])
+        <Figure size ...>
     """
 
     ceilings: tuple[Ceiling, ...]
@@ -58,6 +72,50 @@ class Spectrum(Directions):
             )
         ]
         return pandas.DataFrame(rows).rename_axis("direction")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all, fields and filters too, to a file of safetensors, whole or not at all.
+
+        Raises:
+            UserError: The file could not be written (exit code 1).
+
+        Examples:
+            >>> import filtergan as fg
+            >>> found = fg.Spectrum.load("spectrum.safetensors")
+            >>> found.save("again.safetensors")
+        """
+        said = {
+            "space": dataclasses.asdict(self.space),
+            "ridge": self.ridge,
+            "ceilings": [one.said for one in self.ceilings],
+        }
+        fitted = torch.stack([one.filters for one in self.ceilings])
+        keep(path, Spectrum, said, {name: getattr(self, name) for name in OWN} | {"fitted": fitted})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Spectrum":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: The file is missing or damaged, or holds something else.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.Spectrum.load("spectrum.safetensors")
+            Spectrum(2 directions, of the first undone ..., null ...)
+        """
+
+        def restored(said: Any, tensors: Mapping[str, Tensor]) -> Spectrum:
+            space = said["space"]
+            ceilings = map(Ceiling.restored, repeat(FIELDS), said["ceilings"], tensors["fitted"])
+            return cls(
+                space=FieldSpace(tuple(space["shape"]), tuple(space["kinds"]), space["grid"]),
+                ridge=said["ridge"],
+                ceilings=tuple(ceilings),
+                **{name: tensors[name] for name in OWN},
+            )
+
+        return kept(path, cls, restored)
 
     def kinds(self, x: Float[Tensor, "n c h w"]) -> list[dict[FieldKind, float]]:
         """How much each kind of field has in every direction's change of images.
@@ -140,10 +198,10 @@ def spectrum_of(
     held = some_of(test, 2 * JUDGED, seed, "held out").to(fitted)
     found = leading(site, fitted, held, kinds, grid, directions)
     asked = Asked.of(site, train, held[len(held) // 2 :], config, seed)
-    ceilings = (asked.ceiling("fields", _fixed(found.space, own), config) for own in found.fields)
+    ceilings = (asked.ceiling(FIELDS, _fixed(found.space, own), config) for own in found.fields)
     return Spectrum(**vars(found), ceilings=tuple(ceilings))
 
 
 def _fixed(space: FieldSpace, fields: Tensor) -> Fixed:
     """A direction as a change of images."""
-    return Fixed("fields", lambda x, _: space.apply(x, fields.expand(len(x), -1, -1, -1)), 1.0)
+    return Fixed(FIELDS, lambda x, _: space.apply(x, fields.expand(len(x), -1, -1, -1)), 1.0)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -43,6 +43,8 @@ class Told(Protocol):
 
 
 Found = TypeVar("Found", bound=Told)
+Kept = TypeVar("Kept")
+Tensors = Mapping[str, Tensor]
 
 
 class Tabled(dict[str, Found]):
@@ -83,9 +85,8 @@ class Tabled(dict[str, Found]):
             >>> found = fg.Ceilings.load("ceilings.safetensors")
             >>> found.save("again.safetensors")
         """
-        said = json.dumps({name: one.said for name, one in self.items()}, allow_nan=False)
-        tensors = {name: one.filters.contiguous() for name, one in self.items()}
-        save_tensors(Path(path), tensors, {self.kind.__name__: said})
+        tensors = {name: one.filters for name, one in self.items()}
+        keep(path, type(self), {name: one.said for name, one in self.items()}, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tabled[Found]":
@@ -99,14 +100,39 @@ class Tabled(dict[str, Found]):
             >>> fg.Ceilings.load("ceilings.safetensors")
             {'brightness x0.7': Ceiling('brightness x0.7': compensation ...)}
         """
-        place = Path(path)
-        tensors = load_tensors(place)
-        try:
-            said = json.loads(load_metadata(place)[cls.kind.__name__])
-            found = {n: cls.kind.restored(n, one, tensors[n]) for n, one in said.items()}
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} holds nothing that {cls.__name__}.save wrote.") from error
-        return cls(found)
+        return cls(
+            kept(
+                path,
+                cls,
+                lambda said, tensors: {
+                    name: cls.kind.restored(name, one, tensors[name]) for name, one in said.items()
+                },
+            )
+        )
+
+
+def keep(path: str | os.PathLike[str], of: type, said: Any, tensors: Tensors) -> None:
+    """Write what was found to a file of safetensors, whole or not at all.
+
+    Raises:
+        UserError: The file could not be written (exit code 1).
+    """
+    contiguous = {name: one.contiguous() for name, one in tensors.items()}
+    save_tensors(Path(path), contiguous, {of.__name__: json.dumps(said, allow_nan=False)})
+
+
+def kept(path: str | os.PathLike[str], of: type, restored: Callable[[Any, Tensors], Kept]) -> Kept:
+    """What `keep` wrote.
+
+    Raises:
+        UserError: The file is missing or damaged, or holds something else.
+    """
+    place = Path(path)
+    tensors = load_tensors(place)
+    try:
+        return restored(json.loads(load_metadata(place)[of.__name__]), tensors)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} holds nothing that {of.__name__}.save wrote.") from error
 
 
 def cells(name: str, one: MeasureRecord) -> dict[str, float | None]:
