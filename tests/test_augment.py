@@ -109,12 +109,40 @@ class Moved(Dataset[Tensor]):
         return self.augment(X[0])
 
 
-def test_workers_of_a_loader_move_images_differently(moved_by: NaturalGAN) -> None:
-    loader = DataLoader(
-        Moved(fg.InvarianceAugment(moved_by)), batch_size=4, num_workers=2, generator=seeded()
-    )
-    found = torch.cat(list(loader))
-    assert len({bytes(x.numpy().tobytes()) for x in found}) == 8
+@pytest.mark.parametrize("own", [False, True])
+def test_workers_of_a_loader_move_images_differently(moved_by: NaturalGAN, own: bool) -> None:
+    def passes() -> Tensor:
+        augment = fg.InvarianceAugment(moved_by, generator=seeded() if own else None)
+        loader = DataLoader(Moved(augment), batch_size=4, num_workers=2, generator=seeded())
+        return torch.cat([x for _ in range(2) for x in loader])
+
+    found = passes()
+    assert len({bytes(x.numpy().tobytes()) for x in found}) == 16  # in both passes
+    assert torch.equal(passes(), found)
+
+
+class Wrapped(Tensor):
+    """As torchvision wraps images: results of operations are plain tensors."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
+
+
+def test_it_passes_on_labels_and_wrappings_as_v2_of_torchvision_wants(moved_by: NaturalGAN) -> None:
+    # v2.Compose hands on what the transform before gave: an image, or an image and its label.
+    augment = fg.InvarianceAugment(moved_by, generator=seeded())
+    moved, label = augment(X.as_subclass(Wrapped), "label")
+    assert (type(moved), label) == (Wrapped, "label")
+    again = fg.InvarianceAugment(moved_by, generator=seeded())(X)
+    assert type(again) is Tensor
+    assert torch.equal(moved.as_subclass(Tensor), again)
+
+
+def test_what_interpolation_put_beyond_black_and_white_is_put_back(moved_by: NaturalGAN) -> None:
+    further = X + torch.where(X > 0.5, 0.2, -0.2) * (X - 0.5).abs().gt(0.45)
+    assert further.min() < -0.1
+    found = fg.InvarianceAugment(moved_by, generator=seeded())(further)
+    wanted = fg.InvarianceAugment(moved_by, generator=seeded())(further.clamp(0, 1))
+    assert torch.equal(found, wanted)
 
 
 def test_batches_of_a_loader_are_moved_at_once(moved_by: NaturalGAN) -> None:

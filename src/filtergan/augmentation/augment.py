@@ -2,14 +2,21 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 
 from filtergan.errors import UserError
 from filtergan.images.domain import as_pixels
+from filtergan.machine.runtime import derive_seed
 from filtergan.natural.natural_gan import NaturalGAN
+
+BEYOND = 0.25
+"""How far pixels may lie beyond 0 and 1: further than bicubic interpolation puts them, less far
+than a normalisation does."""
 
 
 class InvarianceAugment(nn.Module):
@@ -20,15 +27,16 @@ class InvarianceAugment(nn.Module):
 
     A module like any other transform of images: behind or before those of kornia, or torchvision's
     v2, on batches at once or on the single images of a `Dataset`, on any device. It takes pixels,
-    so it comes before a normalisation. It holds T only, neither network nor generator.
+    so it comes before a normalisation; what interpolation before it put a little beyond black or
+    white (.25 at most) becomes black or white. It holds T only, neither network nor generator.
 
     Args:
         gan: Whose transformer moves the images.
         strength: Length of the way from z to z', in that of two independent draws; more than 1
             goes further than what the transformer was trained for.
         latents: Which latents move; None: all.
-        generator: Of the latents, on the device of the images; None: torch's own, of which every
-            worker of a `DataLoader` has another.
+        generator: Of the latents, on the device of the images; None: torch's own. Every worker of a
+            `DataLoader` has another of either, in every pass, as the loader's own `generator` says.
         size: Height and width of the images; None: of those the transformer was trained on. Others
             are moved by as large a part of their sides, as `Transformer.resized` says.
 
@@ -72,6 +80,7 @@ class InvarianceAugment(nn.Module):
         self.transformer = gan.transformer.resized(*(size or own_size)).requires_grad_(False)
         nn.utils.convert_conv2d_weight_memory_format(self.transformer, torch.channels_last)  # fast
         self.strength, self.generator = strength, generator
+        self._worker: int | None = None  # seed of the loader's worker that the generator is of
         moving = torch.zeros(len(own), device=gan.site.filters.device)
         moving[list(chosen)] = 1
         self.register_buffer("moving", moving)
@@ -83,20 +92,30 @@ class InvarianceAugment(nn.Module):
         moving, both are standard normal and independent.
         """
         drawn = torch.randn(
-            2, n, len(self.moving), generator=self.generator, device=self.moving.device
+            2, n, len(self.moving), generator=self._stream(), device=self.moving.device
         )
         middle, way = drawn * math.sqrt(0.5)
         way = way * self.strength * self.moving
         return middle - way, middle + way
 
-    def forward(self, images: Tensor) -> Tensor:
+    def _stream(self) -> torch.Generator | None:
+        """The generator: in a worker, which has a copy of that of all, one of the worker's own."""
+        worker = get_worker_info()
+        if self.generator is not None and worker is not None and self._worker != worker.seed:
+            self._worker = worker.seed
+            own = derive_seed(self.generator.initial_seed(), "worker", worker.seed)
+            self.generator.manual_seed(own)
+        return self.generator
+
+    def forward(self, images: Tensor, *others: Any) -> Any:
         """Images moved, each along a way of its own.
 
         Args:
             images: A batch [n, c, h, w] or one image [c, h, w]: pixels in [0, 1], or bytes.
+            *others: What comes with them, as labels do in torchvision's `v2.Compose`.
 
         Returns:
-            As many, of the same kind.
+            As many images, of the same kind; where others came, a tuple of the images and those.
 
         Raises:
             UserError: They have another size than the transformer moves, or are neither pixels nor
@@ -109,11 +128,15 @@ class InvarianceAugment(nn.Module):
                 f"The images are {'x'.join(map(str, images.shape))}, but the transformer moves "
                 f"images of {wanted} (channels, height, width), one or a batch of them."
             )
-        batch = images if images.ndim == 4 else images[None]
+        plain = images.as_subclass(Tensor)
+        batch = plain if plain.ndim == 4 else plain[None]
+        if plain.is_floating_point() and plain.min() >= -BEYOND and plain.max() <= 1 + BEYOND:
+            batch = batch.clamp(0, 1)
         moved = self.transformer(as_pixels(batch), *self.latents(len(batch)))
-        if images.dtype == torch.uint8:
+        if plain.dtype == torch.uint8:
             moved = moved * 255 + 0.5  # rounded
-        return moved.to(images.dtype).reshape(images.shape)
+        moved = moved.to(plain.dtype).reshape(plain.shape).as_subclass(type(images))
+        return (moved, *others) if others else moved
 
     def extra_repr(self) -> str:
         """What `print` shows in the brackets."""

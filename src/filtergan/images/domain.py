@@ -89,8 +89,13 @@ def to_float(inputs: Tensor) -> Tensor:
     return inputs.float()
 
 
-def as_pixels(images: Tensor) -> Tensor:
-    """Images that are pixels in [0, 1], or bytes; what rounding put beside 0 or 1 is put back.
+def as_pixels(images: Tensor, beyond: float = ROUNDING) -> Tensor:
+    """Images that are pixels in [0, 1], or bytes.
+
+    Args:
+        images: Of any shape.
+        beyond: How far below 0 or above 1 pixels may lie, which are put back there; by default as
+            far as rounding puts them.
 
     Raises:
         UserError: They are neither.
@@ -98,7 +103,7 @@ def as_pixels(images: Tensor) -> Tensor:
     if images.dtype == torch.uint8:
         return to_float(images)
     low, high = (float(value) for value in images.aminmax())
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+    if not (low >= -beyond and high <= 1 + beyond):
         raise UserError(
             f"The images range from {low:.3g} to {high:.3g}, but images are pixels from 0 to 1: "
             "give these, and tell the network's normalisation, as in fg.Classifier(network, "
