@@ -31,7 +31,12 @@ from filtergan.sites.wrappers import Classifier
 CLASSES = ("round", "<b>", "long & thin")
 PAPER = CnnConfig(channels=(4, 6, 5), pool_after=(1,))
 RESIDUAL = CnnConfig(architecture="resnet", channels=(4, 6))
-LAYERS = {"paper": ("conv2", "bn3"), "resnet": ("stage2.0.conv1", "activation")}
+WHITENED = CnnConfig(architecture="whitened", channels=(8, 6), rate=11.5)
+LAYERS = {
+    "paper": ("conv2", "bn3"),
+    "resnet": ("stage2.0.conv1", "activation"),
+    "whitened": ("group2.conv1", "activation"),
+}
 
 
 def images(channels: int, side: int, n: int = 40) -> Dataset:

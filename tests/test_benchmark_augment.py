@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ import torch
 from augmented import subject
 from commands import command, quickly, told
 from configs import micro
+from movable import WHITENED
 from torch import Tensor, nn
 
 from filtergan import cli, study
 from filtergan.benchmark import contest, standings, trials
 from filtergan.benchmark.affine_maps import UniformAffine
 from filtergan.benchmark.methods import METHODS
-from filtergan.benchmark.subject import Factory, Subject
+from filtergan.benchmark.subject import Factory, Subject, subject_of
 from filtergan.benchmark.trials import Trial, packed, planned, unpacked
 from filtergan.errors import UserError
+from filtergan.study.opened import open_run
 
 NATURAL = "conv2@activation/natural"
 
@@ -53,6 +56,25 @@ def test_a_fresh_network_is_drawn_anew_and_the_old_one_stays(grey: Subject) -> N
 
     with pytest.raises(UserError, match="Layer 'one' of the network, a Own, cannot be drawn"):
         dataclasses.replace(grey, network=nn.ModuleDict({"one": Own()})).fresh(0)
+
+
+def test_a_fresh_whitened_network_keeps_its_whitening_and_learns(tmp_path: Path) -> None:
+    """The rate of its preset, which is SGD's, would leave it at chance."""
+    config = micro(
+        layer=("group2.conv1@activation/natural",),
+        cnn=WHITENED,
+        natural={"latent": (3,), "steps": 1, "null_steps": 1},
+        gan={"steps": 1},
+    )
+    with quickly():
+        study.run(config, tmp_path / "run", until="natural")
+    own = subject_of(open_run(tmp_path / "run"), None, 60)
+    before, drawn = (dict(one.named_parameters()) for one in (own.network, own.fresh(1)))
+    for name, value in before.items():
+        stays = "whiten." in name or ("bn" in name and name.endswith("weight"))
+        assert torch.equal(value, drawn[name]) == stays, name
+    found = trials.perform(Trial("none", 50, 0, 0.0), own, own.factory("none"), 50)
+    assert found["test"] > 0.3  # of ten classes
 
 
 def test_the_fewer_images_are_among_the_more_and_none_tunes(grey: Subject) -> None:
@@ -291,6 +313,21 @@ def test_mistakes(
     run: Path, options: tuple[str, ...], part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert part in told(capsys, "benchmark", "augment", run, *options)
+
+
+def test_what_cannot_be_had_here_is_left_out_unless_it_was_named(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "benchmarks.lig", None)  # as outside the repository
+    for name in {*METHODS} - {"none", "lig"}:
+        monkeypatch.delitem(METHODS, name)
+    path = tmp_path / "augment.json"
+    single = ("--sizes", "5", "--seeds", "0", "--steps", "1", "--budget", "1", "-o", path)
+    options = ("benchmark", "augment", run, *single)
+    command(*options, warned="lig is left out: The method lig lies in")
+    assert [one["method"] for one in plain(path)["trials"]] == ["none"]
+    said = told(capsys, "benchmark", "augment", run, *single, "--methods", "lig")
+    assert "The method lig lies in" in said
 
 
 def test_a_task_that_there_is_not(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,16 +94,7 @@ class Subject:
         network = copy.deepcopy(self.network).cpu().requires_grad_(True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for name, module in network.named_modules():
-                reset = getattr(module, "reset_parameters", None)
-                if reset is not None:
-                    reset()
-                elif any(True for _ in module.parameters(recurse=False)):
-                    raise UserError(
-                        f"Layer {name!r} of the network, a {type(module).__name__}, cannot be "
-                        "drawn anew, so no fresh network can be trained; give it "
-                        "`reset_parameters`."
-                    )
+            _draw_anew(network)
         return network
 
     def factory(self, name: str) -> Factory:
@@ -133,6 +124,20 @@ class Subject:
         return runtime.sample(len(self.train), len(self.train), seed, "labelled images")
 
 
+def _draw_anew(module: nn.Module, name: str = "") -> None:
+    """Draw a module's parameters anew, as it says itself or else as its parts do."""
+    reset = getattr(module, "reset_parameters", None)
+    if reset is not None:
+        return reset()
+    if any(True for _ in module.parameters(recurse=False)):
+        raise UserError(
+            f"Layer {name!r} of the network, a {type(module).__name__}, cannot be drawn anew, so "
+            "no fresh network can be trained; give it `reset_parameters`."
+        )
+    for own, part in module.named_children():
+        _draw_anew(part, f"{name}.{own}" if name else own)
+
+
 def subject_of(run: OpenedRun, site: str | None, steps: int) -> Subject:
     """What a run has, to compare augmentations on.
 
@@ -152,7 +157,8 @@ def subject_of(run: OpenedRun, site: str | None, steps: int) -> Subject:
         )
     gan = run.gan(site or natural[0])
     assert isinstance(gan, NaturalGAN)  # by its recipe
-    data = run.dataset
-    return Subject(
-        run.network, gan, data.train, data.test, run.config.cnn, steps, torch.device(run.device)
-    )
+    data, cnn = run.dataset, run.config.cnn
+    # Those of a whitened network are not AdamW's, with which all fresh ones are trained.
+    config = CnnConfig() if cnn.architecture == "whitened" else cnn
+    device = torch.device(run.device)
+    return Subject(run.network, gan, data.train, data.test, config, steps, device)

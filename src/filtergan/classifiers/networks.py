@@ -189,6 +189,14 @@ class WhitenedCNN(nn.Module):
             before = channels
         self.fc = nn.Linear(before, classes, bias=False)
 
+    def reset_parameters(self) -> None:
+        """Draw anew all that labels have taught; the whitening, which they have not, stays."""
+        for group in self.groups:
+            for layer in self.get_submodule(group).children():
+                assert isinstance(layer, Passing | nn.BatchNorm2d)
+                layer.reset_parameters()
+        self.fc.reset_parameters()
+
     @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1."""
@@ -204,8 +212,8 @@ class Group(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         """Make the layers; as far as there are channels, they begin by passing each on."""
         super().__init__()
-        self.conv1, self.bn1 = _passing(before, after), _unscaled(after)
-        self.conv2, self.bn2 = _passing(after, after), _unscaled(after)
+        self.conv1, self.bn1 = Passing(before, after), _unscaled(after)
+        self.conv2, self.bn2 = Passing(after, after), _unscaled(after)
 
     @no_type_check  # as above
     def forward(self, x: Tensor) -> Tensor:
@@ -214,10 +222,17 @@ class Group(nn.Module):
         return F.gelu(self.bn2(self.conv2(x)))
 
 
-def _passing(before: int, after: int) -> nn.Conv2d:
-    conv = nn.Conv2d(before, after, 3, padding=1, bias=False)
-    nn.init.dirac_(conv.weight[: min(before, after)].data)
-    return conv
+class Passing(nn.Conv2d):
+    """A 3x3 convolution that begins by passing on as many of its channels as it has filters."""
+
+    def __init__(self, before: int, after: int) -> None:
+        """Make the layer, its other filters drawn from torch's global generator."""
+        super().__init__(before, after, 3, padding=1, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Draw the filters anew, but for those that pass channels on."""
+        super().reset_parameters()
+        nn.init.dirac_(self.weight[: min(self.in_channels, self.out_channels)].data)
 
 
 def _unscaled(channels: int) -> nn.BatchNorm2d:

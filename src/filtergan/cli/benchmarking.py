@@ -2,11 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filtergan.benchmark.methods import METHODS
 from filtergan.cli.options import add_output
 from filtergan.errors import UserError
+
+if TYPE_CHECKING:
+    from filtergan.benchmark.subject import Factory, Subject
 
 DESCRIPTION = """
 augment: fresh networks, of the make of the run's, are trained on few labelled images with each
@@ -37,7 +40,8 @@ def add_benchmark(commands: Any) -> None:
     benchmark.add_argument("task", metavar="TASK", choices=("augment",), help="augment")
     benchmark.add_argument("run", metavar="RUN", help="a run directory with a transformer")
     benchmark.add_argument("--site", metavar="SITE", help="[default: its first with a transformer]")
-    benchmark.add_argument("--methods", metavar="NAME", nargs="+", default=list(METHODS))
+    meaning = "some of the above [default: all for which there is here what they need]"
+    benchmark.add_argument("--methods", metavar="NAME", nargs="+", help=meaning)
     meaning = "numbers of labelled images [default: 100 300 1000]"
     numbers: dict[str, Any] = {"metavar": "N", "type": int}
     benchmark.add_argument("--sizes", nargs="+", default=[100, 300, 1000], help=meaning, **numbers)
@@ -73,21 +77,38 @@ def benchmark(arguments: argparse.Namespace) -> None:
     from filtergan.study.opened import open_run
 
     seeds, budget = arguments.seeds, arguments.budget
-    wanted = trials.planned(arguments.methods, arguments.sizes, seeds, budget)
+    named = arguments.methods
+    wanted = trials.planned(named or list(METHODS), arguments.sizes, seeds, budget)
     if arguments.steps < 1:
         raise UserError("The steps of a training are a number from 1 on.")
     run = open_run(arguments.run, data=arguments.data, device=arguments.device)
     runtime.set_threads(run.config.threads)
     subject = subject_of(run, arguments.site, arguments.steps)
     subject.check(max(arguments.sizes))
+    factories = _factories(subject, named)
+    wanted = [trial for trial in wanted if trial.method in factories]
     if arguments.dry_run:
         return output.put_trials(costs.expected(subject, wanted), wanted, arguments.json)
     path = run.path / "augment.json" if arguments.out is None else Path(arguments.out)
     settings = contest.settings_of(subject, run.dataset.fingerprint, wanted, budget)
     record = contest.opened(path, settings, str(subject.device))
-    factories = {name: subject.factory(name) for name in dict.fromkeys(arguments.methods)}
     try:
         record = contest.run(subject, wanted, record, path, factories)
     except KeyboardInterrupt:
         raise UserError("interrupted; the same command goes on from here", exit_code=130) from None
     output.put_standings(record, path, arguments.json)
+
+
+def _factories(subject: "Subject", named: list[str] | None) -> "dict[str, Factory]":
+    """What makes the augmentations of each method, where none are named of those there can be."""
+    from filtergan.machine import telling
+
+    found = {}
+    for name in dict.fromkeys(named or METHODS):
+        try:
+            found[name] = subject.factory(name)
+        except UserError as error:
+            if named:
+                raise
+            telling.warn(f"{name} is left out: {error}")
+    return found
