@@ -86,7 +86,9 @@ def page(
     classifier = network(cnn, data)
     made = [gan(classifier, data, cnn)]
     if two:
-        made.append(gan(classifier, data, cnn, "activation", latent=(1,), fields=("gain",)))
+        made.append(
+            gan(classifier, data, cnn, "activation", latent=(1,), fields=("gain", "offset"))
+        )
     gans = named(*made)
     folder.mkdir(parents=True)
     scrubber.make(folder, data, classifier, gans)

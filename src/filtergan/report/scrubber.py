@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from filtergan.config.site_names import SiteName
 from filtergan.images.dataset import Dataset
+from filtergan.images.palette import SIGNS
 from filtergan.images.shown import one_of_each_class
 from filtergan.machine.files import write_atomic
 from filtergan.machine.runtime import generator as random_generator
@@ -98,6 +99,7 @@ def part(run: RunDirectory) -> dict[str, Any] | None:
         "left_out": found.get("left_out", []),
         "grey": c == 1,
         "paper": round(280 * h / w),
+        "signs": SIGNS,
     }
 
 
