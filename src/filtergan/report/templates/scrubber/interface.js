@@ -62,11 +62,14 @@ class Scrubber {
     on(parts.across, "change", () => this.draw());
     on(parts.up, "change", () => this.draw());
     const files = (event) => event.dataTransfer && event.dataTransfer.types.includes("Files");
-    on(this.root, "dragover", (event) => files(event) && event.preventDefault());
-    on(this.root, "drop", (event) => {
+    // Beside this part too: the browser would leave the page for the file.
+    on(document, "dragover", (event) => files(event) && event.preventDefault());
+    on(document, "drop", (event) => {
       if (!files(event)) return;
       event.preventDefault();
-      if (event.dataTransfer.files.length) this.readFile(event.dataTransfer.files[0]);
+      if (!event.dataTransfer.files.length) return;
+      this.readFile(event.dataTransfer.files[0]);
+      parts.told.scrollIntoView({ block: "nearest" });
     });
     dragged(parts.plane, (x, y) => this.onPlane(x, 1 - y));
     on(parts.plane, "keydown", (event) => this.keyOnPlane(event));
