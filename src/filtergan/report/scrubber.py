@@ -5,7 +5,6 @@ that file and the record, and needs neither data nor network again.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.transformer import Transformer
 from filtergan.report.operations import Unknown, operations_of, program, steps_of
 from filtergan.report.packing import fewest_bits, text, weights_of
+from filtergan.report.text import latent_says
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import SiteRecord
 from filtergan.sites.wrappers import Classifier
@@ -86,9 +86,10 @@ def part(run: RunDirectory) -> dict[str, Any] | None:
     sites = []
     for place, site in enumerate(found["sites"]):
         record = run.record.sites.get(site["name"], SiteRecord())
-        said = {entry.name: entry.sentence for entry in record.latents or ()}
+        # Of the change of shape alone.
+        said = {entry.name: latent_says(entry).split(";")[0] for entry in record.latents or ()}
         names = [f"z{j}" for j in range(site["transformer"]["latent"])]
-        site["latents"] = [_meaning(name, said.get(name, "")) for name in names]
+        site["latents"] = [said.get(name, "") for name in names]
         doubts = failures(record.measures)
         sites.append({"place": place, "prose": site["prose"], "doubts": doubts})
     # In a script element, only its end could be mistaken.
@@ -101,12 +102,6 @@ def part(run: RunDirectory) -> dict[str, Any] | None:
         "paper": round(280 * h / w),
         "signs": SIGNS,
     }
-
-
-def _meaning(name: str, sentence: str) -> str:
-    """What is said of the change of shape, less the gates failed, which stand above all."""
-    said = sentence.removeprefix(f"{name}:").strip()
-    return re.sub(r"^not to be believed \(.*?\): ", "", said).split(";")[0]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

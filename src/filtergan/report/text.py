@@ -1,12 +1,13 @@
-"""Numbers, durations, intervals and lists, as the report prints them."""
+"""Numbers, durations, intervals, lists and sentences, as the report prints them."""
 
+import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel
 
 from filtergan.figures.style import DASH, MINUS
 from filtergan.machine import wording
-from filtergan.runs.record import MeasureRecord
+from filtergan.runs.record import LatentRecord, MeasureRecord
 
 
 def number(value: float | int | None) -> str:
@@ -41,6 +42,12 @@ def sentence(text: str | None) -> str:
     if not text:
         return ""
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def latent_says(entry: LatentRecord) -> str:
+    """What is said of a latent, less its name and the gates failed, which are said once for all."""
+    said = entry.sentence.removeprefix(f"{entry.name}:").strip()
+    return re.sub(r"^not to be believed \(.*?\): ", "", said)
 
 
 def plain(entry: BaseModel | None) -> dict[str, str]:
