@@ -157,8 +157,8 @@ def kinds(site: SiteRecord) -> dict[str, Any] | None:
     """What kind of change: a figure of explained shares, and a table, ours beside known ones.
 
     Returns:
-        `figure`, `columns` and `rows` (label, name, cells of a value and its interval); None: no
-        share was measured.
+        `figure`, `columns` and `rows` (label, name, cells of a value, its interval and the number
+        itself); None: no share was measured.
     """
     figure, sets = plotted.kinds(site), plotted.compared(site)
     if figure is None:
@@ -167,7 +167,10 @@ def kinds(site: SiteRecord) -> dict[str, Any] | None:
         {
             "label": label,
             "name": name,
-            "cells": [cell(found.get(name, NOT_MEASURED)) for found in sets.values()],
+            "cells": [
+                (*cell(measure), measure.value)
+                for measure in (found.get(name, NOT_MEASURED) for found in sets.values())
+            ],
         }
         for name, label in COMPARED.items()
         if any(name in found for found in sets.values())

@@ -26,6 +26,11 @@ def brief(value: float | int | None) -> str:
     return f"{shown:,.{2 if abs(value) < 100 else 0}f}".replace("-", MINUS)
 
 
+def as_key(value: float | None) -> str:
+    """A number by which a column is sorted; nothing for none, which comes last."""
+    return "" if value is None else str(value)
+
+
 def cell(measure: MeasureRecord) -> tuple[str, str]:
     """A value and its interval, with two decimals."""
     low, high = measure.ci95
