@@ -21,6 +21,8 @@ from filtergan.report.text import as_key, duration, listed, number, plain, sente
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Record, SiteRecord
 
+MOST = 8 * 10**6
+"""Bytes of a page that is to be sent; of what moves images, sites are left out for it."""
 PAPER_ADDRESS = "https://arxiv.org/abs/1710.11386"
 CAPTIONS = {
     "traversal": (
@@ -56,7 +58,8 @@ CAPTIONS = {
 def write_report(run: RunDirectory) -> Path:
     """Write report.html, one page that needs neither a server nor a network.
 
-    What is missing (a study stopped early, or made before a measure existed) is said to be missing.
+    What is missing (a study stopped early, or made before a measure existed) is said to be missing,
+    and so are sites whose images would move beyond the size of a page that is to be sent.
 
     Args:
         run: A run directory; its record, the figures that the record names, and scrubber.json are
@@ -78,9 +81,13 @@ def write_report(run: RunDirectory) -> Path:
     told = {"number": number, "duration": duration, "sentence": sentence}
     environment.filters |= told | {"glossed": glossed, "anchor": anchor, "as_key": as_key}
     environment.globals |= {"term": term, "words": WORDS}
+    template, context, page = environment.get_template("report.html.j2"), _context(run), b""
+    for part in scrubber.parts(run):
+        page = template.render(context | {"scrubber": part}).encode()
+        if len(page) <= MOST:
+            break
     path = run.path / "report.html"
-    page = environment.get_template("report.html.j2").render(_context(run))
-    write_atomic(path, page.encode())
+    write_atomic(path, page)
     return path
 
 
@@ -97,7 +104,6 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "status": record.status,
         "sites": sorted(sites, key=lambda site: ORDER.index(site["finding"].tone)),
         "names": list(record.sites),
-        "scrubber": scrubber.part(run),
         "paper_address": PAPER_ADDRESS,
         "labels_least": LABELS_KEPT,
         "change_least": IMAGE_CHANGE,

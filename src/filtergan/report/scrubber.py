@@ -5,7 +5,7 @@ that file and the record, and needs neither data nor network again.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from filtergan.report.operations import Unknown, operations_of, program, steps_o
 from filtergan.report.packing import fewest_bits, text, weights_of
 from filtergan.report.text import latent_says
 from filtergan.runs.directory import RunDirectory
-from filtergan.runs.record import SiteRecord
+from filtergan.runs.record import Record, SiteRecord
 from filtergan.sites.wrappers import Classifier
 from filtergan.walks.inverter import residual
 
@@ -43,7 +43,7 @@ SEEN_RESIDUAL = 2e-3
 LARGEST = 3 * 2**20
 """Bytes of the network or of a generator, beyond which it stays at home: the page is to be sent."""
 MOST = 5 * 2**20
-"""Characters of all that travels: with figures beside it, the page is to stay within 8 MB."""
+"""Characters of all that is made to travel; what of it does, the size of the page decides."""
 MOST_IMAGES = 2**20
 """Bytes of all images."""
 MOST_WORK = 10**9
@@ -73,31 +73,39 @@ def made(path: Path) -> bool:
     return _read(path) is not None
 
 
-def part(run: RunDirectory) -> dict[str, Any] | None:
-    """What the page's template shows; None where there is no scrubber.json.
+def parts(run: RunDirectory) -> Iterator[dict[str, Any] | None]:
+    """What the page's template shows: all sites, then ever fewer; None: there is no scrubber.json.
 
     Args:
         run: Of its record the latents' sentences and the gates that a site fails are shown.
     """
     found = _read(run.path)
     if found is None:
-        return None
+        yield None
+        return
+    for count in range(len(found["sites"]), -1, -1):
+        kept, others = found["sites"][:count], found["sites"][count:]
+        left_out = [*(site["prose"] for site in others), *found.get("left_out", [])]
+        yield _part(found | {"sites": kept, "left_out": left_out}, run.record)
+
+
+def _part(found: dict[str, Any], record: Record) -> dict[str, Any]:
     c, h, w = found["shape"]
     sites = []
     for place, site in enumerate(found["sites"]):
-        record = run.record.sites.get(site["name"], SiteRecord())
+        known = record.sites.get(site["name"], SiteRecord())
         # Of the change of shape alone.
-        said = {entry.name: latent_says(entry).split(";")[0] for entry in record.latents or ()}
+        said = {entry.name: latent_says(entry).split(";")[0] for entry in known.latents}
         names = [f"z{j}" for j in range(site["transformer"]["latent"])]
         site["latents"] = [said.get(name, "") for name in names]
-        doubts = failures(record.measures)
+        doubts = failures(known.measures)
         sites.append({"place": place, "prose": site["prose"], "doubts": doubts})
     # In a script element, only its end could be mistaken.
     data = Markup(json.dumps(found, separators=(",", ":")).replace("<", "\\u003c"))
     return {
         "data": data,
         "sites": sites,
-        "left_out": found.get("left_out", []),
+        "left_out": found["left_out"],
         "grey": c == 1,
         "paper": round(280 * h / w),
         "signs": SIGNS,
