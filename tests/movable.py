@@ -67,7 +67,11 @@ def gan(
     config = joint_config(GanConfig(latent=3, hidden=8, discriminator_channels=4), chosen)
     layer, later = LAYERS[cnn.architecture]
     site = Site(classifier, layer, data.test.pixels(slice(2)), point or later)
-    made = NaturalGAN.new(site, site.input(data.test.pixels(slice(9))), config, 5)
+    return as_if_trained(NaturalGAN.new(site, site.input(data.test.pixels(slice(9))), config, 5))
+
+
+def as_if_trained(made: NaturalGAN) -> NaturalGAN:
+    """The same, changed so that its filters and images move much."""
     torch.manual_seed(3)
     with torch.no_grad():
         made.transformer.common.mul_(25)
@@ -91,7 +95,9 @@ def page(
     classifier = network(cnn, data)
     made = [gan(classifier, data, cnn)]
     if two:
-        made.append(gan(classifier, data, cnn, "activation", latent=(1,), fields=("gain",)))
+        made.append(
+            gan(classifier, data, cnn, "activation", latent=(1,), fields=("gain", "offset"))
+        )
     gans = named(*made)
     folder.mkdir(parents=True)
     scrubber.make(folder, data, classifier, gans)

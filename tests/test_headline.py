@@ -224,6 +224,12 @@ def test_alternative_texts_tell_the_numbers(site):
     assert "brightness explains 0.21" in told["kinds"]
     assert "1.00 at 1, 0.98 at 6; by the judges 0.99 at 1, 0.93 at 6" in told["labels"]
     assert "z3: thicker strokes" in told["latents"]
+    put(site.measures, "repeatability", 0.1)
+    for place, entry in enumerate(site.latents):
+        said = entry.sentence.replace(": ", ": not to be believed (not repeatable): ", 1)
+        site.latents[place] = entry.model_copy(update={"sentence": said})
+    doubted = alternatives(CONV4, site)["latents"]
+    assert doubted == f"Not to be believed: not repeatable. {told['latents']}"
     site.measures, site.references, site.latents = {}, {}, []
     assert not re.search("None|nan", " ".join(alternatives(CONV4, site).values()))
     assert "an unknown part" in of_network(None)

@@ -229,7 +229,7 @@ def test_readers_move_images_on_the_page(
     assert (travels["why"], travels["sites"][0]["why"]) == (None, None)
     latents = RunDirectory.open(both).record.sites[SITE].latents
     assert latents is not None
-    part = scrubber.part(RunDirectory.open(both))
+    part = next(scrubber.parts(RunDirectory.open(both)))
     assert part is not None
     says = json.loads(part["data"])["sites"][0]["latents"]
     assert len(says) == 6

@@ -1,7 +1,11 @@
 """The page in a browser: dark, on a phone, printed, sorted, explained, without a network."""
 
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
+from records import NETWORK
 from test_headline import walked
 from test_report_evidence import evidence_record
 
@@ -10,8 +14,10 @@ from filtergan.figures.style import page as figure
 from filtergan.figures.style import save
 from filtergan.report import write_report
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.reading import read_record
 
 pytestmark = pytest.mark.browser
+RESULTS = Path(__file__).parents[1] / "results"
 PHONE = {"width": 390, "height": 844}
 
 
@@ -27,6 +33,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     for key in ("traversal", "filters", "map", "curves"):
         save(figure(1.0), folder / f"{key}.png")
         site.figures[key] = f"{key}.png"
+    known = read_record(RESULTS / "mnist_natural" / "seed0").sites["conv4@bn5/natural"]
+    site.ceilings = known.ceilings
+    record.figures = {"ceilings": "map.png", "depth": "map.png"}
+    record.cnn = NETWORK.model_copy(update={"figures": {"curves": "curves.png"}})
     return write_report(RunDirectory(folder, config, record)).as_uri()
 
 
@@ -106,31 +116,64 @@ def test_a_word_is_explained_by_keyboard(page: Page) -> None:
     assert explained.count() == 1
 
 
+def test_every_table_and_figure_says_how_it_is_read(page: Page) -> None:
+    parts = page.evaluate(
+        """() => [...document.querySelectorAll(".read, table:not(.pairs), figure")]
+            .map((part) => part.matches(".read") ? "read" : part.tagName)"""
+    )
+    assert (parts.count("FIGURE"), parts.count("TABLE")) == (12, 5)
+    assert parts[0] == "read"
+    assert all(before == "read" for before, part in pairwise(parts) if part != "read")
+    for said in page.locator(".read").all_text_contents():
+        assert said.startswith("How to read it: ")
+        assert said.endswith(".")
+
+
+def column(table: Locator, place: int) -> list[str]:
+    """What a column is sorted by, from above."""
+    return table.evaluate(
+        "(t, place) => [...t.tBodies[0].rows].map((r) => r.cells[place].dataset.key)", place
+    )
+
+
 def test_all_measures_are_sorted_by_any_column(page: Page) -> None:
-    table = page.locator("table.sorted")
     page.locator("details.all summary").click()
-
-    def column(place: int) -> list[str]:
-        return table.evaluate(
-            "(t, place) => [...t.tBodies[0].rows].map((r) => r.cells[place].dataset.key)", place
-        )
-
-    values = [float(v) for v in column(2)]
+    table = page.get_by_role("region", name="Table of measures").get_by_role("table")
+    values = [float(v) for v in column(table, 2)]
     head = table.locator("thead th")
     head.nth(2).get_by_role("button").click()
-    assert [float(v) for v in column(2)] == sorted(values)
+    assert [float(v) for v in column(table, 2)] == sorted(values)
     assert head.nth(2).get_attribute("aria-sort") == "ascending"
     head.nth(2).get_by_role("button").press("Enter")
-    assert [float(v) for v in column(2)] == sorted(values, reverse=True)
-    head.nth(5).get_by_role("button").click()
-    nulls = column(5)  # a measure without a null comes last
+    assert [float(v) for v in column(table, 2)] == sorted(values, reverse=True)
+    head.nth(5).get_by_role("button", name="Sort by Null").click()
+    nulls = column(table, 5)  # a measure without a null comes last
     known = [float(null) for null in nulls if null]
     assert known == sorted(known)
     assert nulls[: len(known)] == [null for null in nulls if null]
     assert head.nth(2).get_attribute("aria-sort") is None
     head.nth(0).get_by_role("button").click()
-    assert column(0)[:1] == [min(column(0))]
-    assert column(0).index("slope_area_z1") < column(0).index("slope_area_z7")
+    names = column(table, 0)
+    assert names[:1] == [min(names)]
+    assert names.index("slope_area_z1") < names.index("slope_area_z7")
+
+
+@pytest.mark.parametrize(
+    ("fold", "name", "place"), [("All measures", "Kinds of change", 2), ("Ceilings", "Ceilings", 3)]
+)
+def test_other_tables_are_sorted_alike(page: Page, fold: str, name: str, place: int) -> None:
+    page.locator("summary", has_text=fold).click()
+    table = page.get_by_role("region", name=name).get_by_role("table")
+    head = table.locator("thead th").nth(place)
+    before = column(table, place)
+    head.locator(".term").click()  # the word is explained, and nothing sorted
+    assert page.locator(".word:popover-open").count() == 1
+    assert column(table, place) == before
+    page.keyboard.press("Escape")
+    head.locator(".sort").click()
+    assert [float(v) for v in column(table, place)] == sorted(map(float, before))
+    head.click(position={"x": 1, "y": 1})
+    assert [float(v) for v in column(table, place)] == sorted(map(float, before), reverse=True)
 
 
 def test_printed_it_is_light_and_has_its_words_and_the_papers_address(page: Page) -> None:

@@ -304,7 +304,7 @@ def test_latents_are_sentences(run):
 def test_references_stand_beside_the_traversals(run):
     site = section(written(run), "conv4 read at activation")
     for column in ("traversals", "random changes of the filters", "smooth warp", "noise"):
-        assert f"{column}</th>" in site
+        assert f'aria-label="Sort by {column}"></button></th>' in site
     row = site.split("<h4>")[1].split("<code>explained_width</code>")[1].split("</tr>")[0]
     shares = [f"{values[1]:.2f}" for values in SHARES.values()]
     assert re.findall(r"<strong>(.*?)</strong>", row) == shares

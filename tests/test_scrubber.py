@@ -17,7 +17,7 @@ from filtergan.config.fields import CnnConfig
 from filtergan.images.dataset import Split
 from filtergan.images.domain import Domain
 from filtergan.images.shown import one_of_each_class
-from filtergan.report import scrubber
+from filtergan.report import page, scrubber
 from filtergan.report.operations import Unknown, operations_of, program, steps_of
 from filtergan.report.packing import fewest_bits, packed, rounded
 from filtergan.sites.site import Site
@@ -282,7 +282,29 @@ def test_sites_beyond_what_the_page_holds_stay_at_home(
         assert found["sites"] == whole["sites"][:sites]
         assert found["left_out"] == [name.prose for name in list(gans)[sites:]]
         assert len(json.dumps(found | {"left_out": []})) <= most
-    page = movable.page(tmp_path / "run", two=True).read_text()  # none has room
-    said = page.partition("small enough to be passed on: ")[2].partition(".</p>")[0]
-    assert said == "conv2 read at bn3 (natural); conv2 read at activation (natural)"
-    assert 'id="scrubber-data"' not in page
+    told = movable.page(tmp_path / "run", two=True).read_text()  # none has room
+    assert told_left_out(told) == "conv2 read at bn3 (natural); conv2 read at activation (natural)"
+    assert 'id="scrubber-data"' not in told
+
+
+def told_left_out(told: str) -> str:
+    return told.partition("small enough to be passed on: ")[2].partition(".</p>")[0]
+
+
+def test_sites_beyond_the_size_of_a_page_are_left_out_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = movable.page(tmp_path / "whole", two=True)
+    sizes, left_out = [whole.stat().st_size], [told_left_out(whole.read_text())]
+    for count in range(2):
+        monkeypatch.setattr(page, "MOST", sizes[-1] - 1)
+        smaller = movable.page(tmp_path / f"{count}", two=True)
+        sizes.append(smaller.stat().st_size)
+        left_out.append(told_left_out(smaller.read_text()))
+    assert sizes == sorted(sizes, reverse=True)
+    second = "conv2 read at activation (natural)"
+    assert left_out == ["", second, f"conv2 read at bn3 (natural); {second}"]
+    monkeypatch.setattr(page, "MOST", 1)  # figures and numbers are all there
+    last = movable.page(tmp_path / "last", two=True).read_text()
+    assert told_left_out(last) == left_out[-1]
+    assert 'id="scrubber-data"' not in last

@@ -123,6 +123,27 @@ def test_a_slow_file_does_not_come_after_a_later_choice(opened: Open, grey: Path
     expect(page.get_by_role("status")).not_to_contain_text("slow.png")
 
 
+def test_a_file_dropped_beside_the_images_is_taken_too(
+    opened: Open, grey: Path, tmp_path: Path
+) -> None:
+    """Dragged as from the desktop; a browser leaves the page for a file that nothing takes."""
+    _, gan, x = studied(1, SIDE)
+    page = opened(grey)
+    (tmp_path / "own.png").write_bytes(png((255 * x[4, 0]).round()))
+    page.evaluate("addEventListener('drop', (event) => { window.taken = event.defaultPrevented })")
+    session = page.context.new_cdp_session(page)
+    heading = page.locator("h1").bounding_box()
+    assert heading is not None
+    files = {"items": [], "files": [str(tmp_path / "own.png")], "dragOperationsMask": 1}
+    at = {"x": heading["x"] + 9, "y": heading["y"] + 9, "data": files}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, **at})
+    expect(page.get_by_role("status")).to_contain_text("own.png”, made 8 by 8")
+    expect(page.get_by_role("status")).to_be_in_viewport()
+    assert page.evaluate("window.taken")
+    assert_moved(page, gan, x[4])
+
+
 def test_an_image_is_dropped_and_what_is_none_is_told(opened: Open, grey: Path) -> None:
     _, gan, x = studied(1, SIDE)
     page = opened(grey)

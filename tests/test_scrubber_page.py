@@ -22,6 +22,8 @@ from scrubbed import (
 )
 from torch import Tensor
 
+from filtergan.explorer import looks, panels, rasters
+from filtergan.images.palette import SIGNS
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.report import scrubber
 
@@ -142,6 +144,11 @@ def test_a_drawing_is_moved_while_it_is_drawn(opened: Open, grey: Path) -> None:
     assert_moved(page, gan, x[2])
 
 
+def said(page: Page, part: str) -> str:
+    """What a canvas tells those who hear the page."""
+    return page.locator(f"[data-part={part}]").get_attribute("aria-label") or ""
+
+
 def test_canvases_say_what_is_seen(opened: Open, grey: Path) -> None:
     classifier, gan, x = studied(1, SIDE)
     page = opened(grey)
@@ -149,26 +156,50 @@ def test_canvases_say_what_is_seen(opened: Open, grey: Path) -> None:
     change = assert_moved(page, gan, x[2]) - x[2]
     label = movable.CLASSES[int(classifier(change[None] + x[2:3]).argmax())]
 
-    def said(part: str) -> str:
-        return page.locator(f"[data-part={part}]").get_attribute("aria-label") or ""
-
     def shares(part: str) -> list[int]:
-        return [int(share) for share in re.findall(r"(\d+) %", said(part))]
+        return [int(share) for share in re.findall(r"(\d+) %", said(page, part))]
 
-    assert said("image") == f"Image of class {movable.CLASSES[2]}."
-    assert said("moved").endswith(f"changed; the network takes it for {label}.")
+    assert said(page, "image") == f"Image of class {movable.CLASSES[2]}."
+    assert said(page, "moved").endswith(f"changed; the network takes it for {label}.")
     seen = [float((part > 0.05).float().mean()) for part in (change, -change)]
     assert shares("difference") == pytest.approx([100 * share for share in seen], abs=2)
     assert shares("moved") == pytest.approx([100 * sum(seen)], abs=2)
-    assert re.fullmatch(r"Gain: \d+ % of the image amplified, \d+ % dimmed\.", said("gain"))
     page.get_by_role("button", name="Back to the image").click()
     settle(page)
-    assert said("difference") == "Difference: 0 % of the pixels are brighter, 0 % darker."
-    assert said("flow") == "Flow: pixels move by 0.0 on average, by 0.0 at most."
+    assert said(page, "difference") == "Difference: 0 % of the pixels are brighter, 0 % darker."
+    assert said(page, "flow") == "Flow: pixels move by 0.0 on average, by 0.0 at most."
     bring(page, "own.png", png((255 * x[4, 0]).round()))
     expect(page.locator("[data-part=image]")).to_have_attribute(
         "aria-label", "An image of one's own."
     )
+
+
+def test_every_field_is_drawn_as_on_the_live_page(opened: Open, grey: Path) -> None:
+    _, gan, x = studied(1, SIDE)
+    page = opened(grey)
+    page.get_by_label("Latent z1").focus()
+    page.keyboard.press("End")
+    assert_moved(page, gan, x[0])
+    fields = looks.fields_of(gan, x[:1], latents(page))
+    assert set(fields) == {"flow", "gain", "blur"}
+    for kind in ("gain", "blur"):
+        values = fields[kind][0].mean(0)
+        limit = max(panels.FULL, float(values.abs().max()))
+        drawn = rasters.of_signed(values, limit)
+        wanted = torch.from_numpy(drawn.astype("float32") / 255).movedim(2, 0)
+        seen = shown(page, kind)
+        assert (seen[3] - wanted[3]).abs().max() < 0.01
+        full = wanted[3] > 0.3  # colours of what is nearly transparent are rounded
+        assert full.any()
+        assert (seen - wanted)[:3, full].abs().max() < 0.02
+        figure = page.locator("figure", has=page.locator(f"[data-part={kind}]"))
+        above, below = SIGNS[kind]
+        told = f"orange: {above}, blue: {below}; up to {limit:.2g}"
+        expect(figure.locator("figcaption > span")).to_have_text(told)
+        assert re.fullmatch(
+            rf"{kind.title()}: \d+ % of the image {above}, .*{below}\.", said(page, kind)
+        )
+    expect(page.locator("[data-part=offset]")).to_be_hidden()
 
 
 def test_images_in_colour(opened: Open, colour: Path) -> None:
@@ -196,7 +227,7 @@ def test_sites_are_chosen_and_their_doubts_told(opened: Open, tmp_path: Path) ->
     settle(page)
     expect(doubt).to_contain_text("Not to be believed:")
     expect(page.locator(".slider")).to_have_count(1)
-    for part, seen in (("plane", False), ("flow", False), ("gain", True)):
+    for part, seen in (("plane", False), ("flow", False), ("gain", True), ("offset", True)):
         expect(page.locator(f"[data-part={part}]")).to_be_visible(visible=seen)
     assert (shown(page, "image")[0] - x[3, 0]).abs().max() < GREYS
     assert not torch.equal(shown(page, "moved"), shown(page, "image"))

@@ -14,14 +14,10 @@ from torch import Tensor
 from filtergan.explorer import rasters
 from filtergan.explorer.looks import Grid, Look, Opinion
 from filtergan.explorer.rasters import Picture
+from filtergan.images.palette import SIGNS
 from filtergan.runs.record import SiteRecord
 from filtergan.study.opened import Traversals
 
-MEANING = {
-    "gain": "orange: brighter, blue: darker",
-    "blur": "orange: blurred, blue: sharpened",
-    "offset": "orange: lighter, blue: darker",
-}
 FULL = 1.0  # of a field: a clear but moderate change
 
 
@@ -62,7 +58,8 @@ def panels_of(look: Look, mover: str = "moved") -> list[Panel]:
         else:
             values = field.mean(0)
             limit = max(FULL, float(values.abs().max()))
-            told = f"{MEANING[kind]}; up to {limit:.2g}"
+            above, below = SIGNS[kind]
+            told = f"orange: {above}, blue: {below}; up to {limit:.2g}"
             found.append(Panel(kind, told, rasters.of_signed(values, limit)))
     if look.maps is not None:
         limit = float(look.maps[0].max())

@@ -1,8 +1,8 @@
 """What is seen in the figures, in words made of the record's numbers."""
 
 from filtergan.config.site_names import SiteName
-from filtergan.measures.gates import value_of
-from filtergan.report.text import brief, listed
+from filtergan.measures.gates import failures, value_of
+from filtergan.report.text import brief, latent_says, listed
 from filtergan.runs.record import CeilingRecord, Found, NetworkRecord, SiteRecord
 
 SHARES = {
@@ -23,6 +23,8 @@ def alternatives(name: str, site: SiteRecord) -> dict[str, str]:
         site: Its part of the record; what was not measured is not told.
     """
     found, layer = site.measures, SiteName.parse(name).layer
+    failed = failures(found)
+    doubts = [f"Not to be believed: {'; '.join(failed)}."] if failed else []
     return {
         "filters": f"Filters of {layer} in rows, the real one beside those of several draws."
         + _told(found, " Between two draws they differ by {} of their norm.", "filter_spread")
@@ -40,7 +42,7 @@ def alternatives(name: str, site: SiteRecord) -> dict[str, str]:
         f"the filters, {_shares(site.references.get('null', {}))}.",
         "labels": f"Labels kept: by the network {_path(found, 'labels_kept_at_')}; by the judges "
         f"{_path(found, 'labels_kept_judges_at_')}.",
-        "latents": " ".join(f"{entry.sentence}." for entry in site.latents),
+        "latents": " ".join([*doubts, *(f"{e.name}: {latent_says(e)}." for e in site.latents)]),
         "accuracies": "Test accuracies."
         + _told(found, " The real network: {}.", "real_accuracy")
         + _told(found, " Single draws: {}.", "single_draw_accuracy")

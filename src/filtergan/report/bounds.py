@@ -34,13 +34,18 @@ def ceiling_sheet(name: SiteName, ceilings: Mapping[str, CeilingRecord]) -> Shee
 
 
 def ceiling_rows(ceilings: Mapping[str, CeilingRecord]) -> list[dict[str, Any]]:
-    """Rows of a table: name, both changes, and each share with its interval and null."""
+    """Rows of a table: name, both changes, each share with its interval and null; and numbers."""
     return [
         {
             "name": name,
             "changes": (brief(one.image_change), brief(one.response_change)),
             "compensation": told(one.compensation),
             "share": told(one.share),
+            "sorted_by": (
+                *(one.image_change, one.response_change),
+                *(one.compensation.value, one.compensation.null),
+                *(one.share.value, one.share.null),
+            ),
         }
         for name, one in ceilings.items()
     ]

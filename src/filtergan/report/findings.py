@@ -1,6 +1,5 @@
 """What the page says of the evidence: gates, claims, kinds of change, latents."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +10,13 @@ from filtergan.measures.gates import failures, findings, gates, is_invariance
 from filtergan.measures.verdicts import told_of
 from filtergan.report import plotted
 from filtergan.report.pictures import data_url
-from filtergan.report.text import cell, sentence
+from filtergan.report.text import cell, latent_says, sentence
 from filtergan.runs.record import (
     NOT_MEASURED,
     TOO_SHORT,
     CheckRecord,
     ClaimRecord,
     Found,
-    LatentRecord,
     Record,
     SiteRecord,
 )
@@ -159,8 +157,8 @@ def kinds(site: SiteRecord) -> dict[str, Any] | None:
     """What kind of change: a figure of explained shares, and a table, ours beside known ones.
 
     Returns:
-        `figure`, `columns` and `rows` (label, name, cells of a value and its interval); None: no
-        share was measured.
+        `figure`, `columns` and `rows` (label, name, cells of a value, its interval and the number
+        itself); None: no share was measured.
     """
     figure, sets = plotted.kinds(site), plotted.compared(site)
     if figure is None:
@@ -169,7 +167,10 @@ def kinds(site: SiteRecord) -> dict[str, Any] | None:
         {
             "label": label,
             "name": name,
-            "cells": [cell(found.get(name, NOT_MEASURED)) for found in sets.values()],
+            "cells": [
+                (*cell(measure), measure.value)
+                for measure in (found.get(name, NOT_MEASURED) for found in sets.values())
+            ],
         }
         for name, label in COMPARED.items()
         if any(name in found for found in sets.values())
@@ -189,13 +190,7 @@ def latents(site: SiteRecord) -> dict[str, Any] | None:
     if figure is None:
         return None
     return {
-        "sentences": [_latent(entry) for entry in entries],
+        "sentences": [{"name": entry.name, "says": latent_says(entry)} for entry in entries],
         "figure": data_url(png(figure)),
         "images": entries[0].images,
     }
-
-
-def _latent(entry: LatentRecord) -> dict[str, str]:
-    """A latent's sentence, in two: its name, and what is said of it, less the gates failed."""
-    said = entry.sentence.removeprefix(f"{entry.name}:").strip()
-    return {"name": entry.name, "says": re.sub(r"^not to be believed \(.*?\): ", "", said)}

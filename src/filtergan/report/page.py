@@ -17,38 +17,49 @@ from filtergan.report.glossary import WORDS, anchor, glossed, term
 from filtergan.report.headline import ORDER, headline, key_numbers
 from filtergan.report.pictures import example, inline
 from filtergan.report.planted import planted
-from filtergan.report.text import duration, listed, number, plain, sentence, shape
+from filtergan.report.text import as_key, duration, listed, number, plain, sentence, shape
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Record, SiteRecord
 
+MOST = 8 * 10**6
+"""Bytes of a page that is to be sent; of what moves images, sites are left out for it."""
 PAPER_ADDRESS = "https://arxiv.org/abs/1710.11386"
 CAPTIONS = {
     "traversal": (
         "More images, more changes",
-        "Each grid is one test image (blue frame) under two of the latents: from the middle "
-        "outwards the filters change more, and each image is the one that makes up for it. Undone "
-        "and null stand above the grids. As the paper's figs. 3 and 4.",
+        "from the middle of a grid outwards the filters change more, and each image is the one "
+        "that makes up for it.",
+        "Each grid is one test image (blue frame) under two of the latents. Undone and null stand "
+        "above the grids. As the paper's figs. 3 and 4.",
     ),
     "filters": (
         "The filters themselves",
-        "Each row is one filter, real and in several draws. The later layers are fixed, so a "
-        "draw's filter stands where the real one stood. As the paper's fig. 2.",
+        "each row is one filter, real and in several draws: it varies where the draws of a row "
+        "differ, and was found again where they look like the real one.",
+        "The later layers are fixed, so a draw's filter stands where the real one stood. As the "
+        "paper's fig. 2.",
     ),
     "map": (
         "Map of filters",
-        "Each point is one filter, numbered as above. Only distances between points mean "
-        "something, not their places along an axis (multidimensional scaling). As the paper's "
-        "fig. 5.",
+        "each point is one filter, numbered as above; the wider a cloud, the more that filter "
+        "varies among draws. Only distances mean something, not places along an axis.",
+        "Multidimensional scaling. As the paper's fig. 5.",
     ),
-    "curves": ("Training curves", "As they were logged, not smoothed."),
+    "curves": (
+        "Training curves",
+        "real and generated filters are hard to tell apart where both scores stay near each other; "
+        "latents are recovered where the error of Q falls below 1.",
+        "As they were logged, not smoothed.",
+    ),
 }
-"""Title and caption of the record's figures, in the order in which they are shown."""
+"""Title, how to read it, and caption of the record's figures, in the order of the page."""
 
 
 def write_report(run: RunDirectory) -> Path:
     """Write report.html, one page that needs neither a server nor a network.
 
-    What is missing (a study stopped early, or made before a measure existed) is said to be missing.
+    What is missing (a study stopped early, or made before a measure existed) is said to be missing,
+    and so are sites whose images would move beyond the size of a page that is to be sent.
 
     Args:
         run: A run directory; its record, the figures that the record names, and scrubber.json are
@@ -68,11 +79,15 @@ def write_report(run: RunDirectory) -> Path:
         lstrip_blocks=True,
     )
     told = {"number": number, "duration": duration, "sentence": sentence}
-    environment.filters |= told | {"glossed": glossed, "anchor": anchor}
+    environment.filters |= told | {"glossed": glossed, "anchor": anchor, "as_key": as_key}
     environment.globals |= {"term": term, "words": WORDS}
+    template, context, page = environment.get_template("report.html.j2"), _context(run), b""
+    for part in scrubber.parts(run):
+        page = template.render(context | {"scrubber": part}).encode()
+        if len(page) <= MOST:
+            break
     path = run.path / "report.html"
-    page = environment.get_template("report.html.j2").render(_context(run))
-    write_atomic(path, page.encode())
+    write_atomic(path, page)
     return path
 
 
@@ -89,7 +104,6 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "status": record.status,
         "sites": sorted(sites, key=lambda site: ORDER.index(site["finding"].tone)),
         "names": list(record.sites),
-        "scrubber": scrubber.part(run),
         "paper_address": PAPER_ADDRESS,
         "labels_least": LABELS_KEPT,
         "change_least": IMAGE_CHANGE,
@@ -124,8 +138,8 @@ def _site(run: RunDirectory, key: str, site: SiteRecord) -> dict[str, Any]:
     """What the page says of one site."""
     name, measures, figures = SiteName.parse(key), site.measures, site.figures
     shown = {
-        key: {"title": title, "caption": caption, "image": image, "key": key}
-        for key, (title, caption) in CAPTIONS.items()
+        key: {"title": title, "how": how, "caption": caption, "image": image, "key": key}
+        for key, (title, how, caption) in CAPTIONS.items()
         if (image := inline(run.path, figures.get(key)))
     }
     return {

@@ -17,7 +17,7 @@ from filtergan.images.palette import COLOURS
 from filtergan.report.text import brief
 from filtergan.runs.record import SiteRecord
 
-QUALITY = 80
+QUALITY = 75
 """Of figures as WebP, a quarter of a PNG's bytes: the page is to be sent. The folder keeps PNG."""
 SEEN = 0.1
 """A difference of pixels that an eye sees at once."""

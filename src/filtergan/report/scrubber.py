@@ -5,8 +5,7 @@ that file and the record, and needs neither data nor network again.
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from filtergan.config.site_names import SiteName
 from filtergan.images.dataset import Dataset
+from filtergan.images.palette import SIGNS
 from filtergan.images.shown import one_of_each_class
 from filtergan.machine.files import write_atomic
 from filtergan.machine.runtime import generator as random_generator
@@ -25,8 +25,9 @@ from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.transformer import Transformer
 from filtergan.report.operations import Unknown, operations_of, program, steps_of
 from filtergan.report.packing import fewest_bits, text, weights_of
+from filtergan.report.text import latent_says
 from filtergan.runs.directory import RunDirectory
-from filtergan.runs.record import SiteRecord
+from filtergan.runs.record import Record, SiteRecord
 from filtergan.sites.wrappers import Classifier
 from filtergan.walks.inverter import residual
 
@@ -42,7 +43,7 @@ SEEN_RESIDUAL = 2e-3
 LARGEST = 3 * 2**20
 """Bytes of the network or of a generator, beyond which it stays at home: the page is to be sent."""
 MOST = 5 * 2**20
-"""Characters of all that travels: with figures beside it, the page is to stay within 8 MB."""
+"""Characters of all that is made to travel; what of it does, the size of the page decides."""
 MOST_IMAGES = 2**20
 """Bytes of all images."""
 MOST_WORK = 10**9
@@ -72,39 +73,43 @@ def made(path: Path) -> bool:
     return _read(path) is not None
 
 
-def part(run: RunDirectory) -> dict[str, Any] | None:
-    """What the page's template shows; None where there is no scrubber.json.
+def parts(run: RunDirectory) -> Iterator[dict[str, Any] | None]:
+    """What the page's template shows: all sites, then ever fewer; None: there is no scrubber.json.
 
     Args:
         run: Of its record the latents' sentences and the gates that a site fails are shown.
     """
     found = _read(run.path)
     if found is None:
-        return None
+        yield None
+        return
+    for count in range(len(found["sites"]), -1, -1):
+        kept, others = found["sites"][:count], found["sites"][count:]
+        left_out = [*(site["prose"] for site in others), *found.get("left_out", [])]
+        yield _part(found | {"sites": kept, "left_out": left_out}, run.record)
+
+
+def _part(found: dict[str, Any], record: Record) -> dict[str, Any]:
     c, h, w = found["shape"]
     sites = []
     for place, site in enumerate(found["sites"]):
-        record = run.record.sites.get(site["name"], SiteRecord())
-        said = {entry.name: entry.sentence for entry in record.latents or ()}
+        known = record.sites.get(site["name"], SiteRecord())
+        # Of the change of shape alone.
+        said = {entry.name: latent_says(entry).split(";")[0] for entry in known.latents}
         names = [f"z{j}" for j in range(site["transformer"]["latent"])]
-        site["latents"] = [_meaning(name, said.get(name, "")) for name in names]
-        doubts = failures(record.measures)
+        site["latents"] = [said.get(name, "") for name in names]
+        doubts = failures(known.measures)
         sites.append({"place": place, "prose": site["prose"], "doubts": doubts})
     # In a script element, only its end could be mistaken.
     data = Markup(json.dumps(found, separators=(",", ":")).replace("<", "\\u003c"))
     return {
         "data": data,
         "sites": sites,
-        "left_out": found.get("left_out", []),
+        "left_out": found["left_out"],
         "grey": c == 1,
         "paper": round(280 * h / w),
+        "signs": SIGNS,
     }
-
-
-def _meaning(name: str, sentence: str) -> str:
-    """What is said of the change of shape, less the gates failed, which stand above all."""
-    said = sentence.removeprefix(f"{name}:").strip()
-    return re.sub(r"^not to be believed \(.*?\): ", "", said).split(";")[0]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

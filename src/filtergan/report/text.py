@@ -1,12 +1,13 @@
-"""Numbers, durations, intervals and lists, as the report prints them."""
+"""Numbers, durations, intervals, lists and sentences, as the report prints them."""
 
+import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel
 
 from filtergan.figures.style import DASH, MINUS
 from filtergan.machine import wording
-from filtergan.runs.record import MeasureRecord
+from filtergan.runs.record import LatentRecord, MeasureRecord
 
 
 def number(value: float | int | None) -> str:
@@ -25,6 +26,11 @@ def brief(value: float | int | None) -> str:
     return f"{shown:,.{2 if abs(value) < 100 else 0}f}".replace("-", MINUS)
 
 
+def as_key(value: float | None) -> str:
+    """A number by which a column is sorted; nothing for none, which comes last."""
+    return "" if value is None else str(value)
+
+
 def cell(measure: MeasureRecord) -> tuple[str, str]:
     """A value and its interval, with two decimals."""
     low, high = measure.ci95
@@ -41,6 +47,12 @@ def sentence(text: str | None) -> str:
     if not text:
         return ""
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def latent_says(entry: LatentRecord) -> str:
+    """What is said of a latent, less its name and the gates failed, which are said once for all."""
+    said = entry.sentence.removeprefix(f"{entry.name}:").strip()
+    return re.sub(r"^not to be believed \(.*?\): ", "", said)
 
 
 def plain(entry: BaseModel | None) -> dict[str, str]:

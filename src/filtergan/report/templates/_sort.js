@@ -1,7 +1,9 @@
-// Tables of class "sorted" are sorted by a click on the head of a column; what is missing comes last.
+// Tables of class "sorted" are sorted by a click on the head of a column, but for words that are
+// explained there; what is missing comes last.
 for (const table of document.querySelectorAll("table.sorted")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
-  heads.forEach((head, place) => head.firstElementChild.addEventListener("click", () => {
+  heads.forEach((head, place) => head.addEventListener("click", (event) => {
+    if (event.target.closest(".term")) return;
     const turn = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", turn > 0 ? "ascending" : "descending");

@@ -4,7 +4,8 @@ const STEP = 0.05; // of a slider, and of an arrow key on the plane five times t
 const MANY = 12; // classes that are all shown; of more, the likeliest
 const SHOWN = 5;
 const BEGINNING = 2; // of the latent that is moved at first
-const OPAQUE = 0.5; // difference of pixels, and log gain, from which colours are full
+const OPAQUE = 0.5; // difference of pixels from which colours are full
+const KINDS = ["flow", ...Object.keys(SIGNS)];
 const BRUSH = 0.12; // sides of the paper
 
 const length = (share) => `${100 * share}%`; // as style sheets have it
@@ -61,11 +62,14 @@ class Scrubber {
     on(parts.across, "change", () => this.draw());
     on(parts.up, "change", () => this.draw());
     const files = (event) => event.dataTransfer && event.dataTransfer.types.includes("Files");
-    on(this.root, "dragover", (event) => files(event) && event.preventDefault());
-    on(this.root, "drop", (event) => {
+    // Beside this part too: the browser would leave the page for the file.
+    on(document, "dragover", (event) => files(event) && event.preventDefault());
+    on(document, "drop", (event) => {
       if (!files(event)) return;
       event.preventDefault();
-      if (event.dataTransfer.files.length) this.readFile(event.dataTransfer.files[0]);
+      if (!event.dataTransfer.files.length) return;
+      this.readFile(event.dataTransfer.files[0]);
+      parts.told.scrollIntoView({ block: "nearest" });
     });
     dragged(parts.plane, (x, y) => this.onPlane(x, 1 - y));
     on(parts.plane, "keydown", (event) => this.keyOnPlane(event));
@@ -90,9 +94,10 @@ class Scrubber {
       part.value = Math.min(chosen, count - 1);
     }
     parts.two.hidden = count < 2;
-    for (const kind of ["flow", "gain"]) {
-      parts[kind].closest("figure").hidden = !site.transformer.space.kinds.includes(kind);
-    }
+    const { kinds } = site.transformer.space;
+    for (const kind of KINDS) parts[kind].closest("figure").hidden = !kinds.includes(kind);
+    // In a row of twelve columns with the difference, as far as there is room.
+    parts.desk.style.setProperty("--span", 12 / Math.min(1 + kinds.length, 4));
     this.explain(site);
     if (!this.image) this.image = filtergan.array(this.data.shape, this.pictures[0]);
     this.z = this.beginning(count);
@@ -170,7 +175,7 @@ class Scrubber {
     paintSigned(parts.difference, filtergan.array(image.shape, moved.data.map((v, i) => v - image.data[i])), OPAQUE);
     if (fields.flow) fields.flow = filtergan.exponential(fields.flow);
     if (fields.flow) paintFlow(parts.flow, fields.flow);
-    if (fields.gain) paintSigned(parts.gain, fields.gain, OPAQUE);
+    for (const kind in SIGNS) if (fields[kind]) paintField(parts[kind], fields[kind]);
     [...parts.sliders.children].forEach((slider, j) => {
       slider.querySelector("input").value = z[j];
       slider.querySelector(".value").textContent = z[j].toFixed(2).replace("-", "\u2212");

@@ -1,7 +1,8 @@
 // Images, fields and differences on canvases, and images from files and drawings.
 
 const BELOW = [0, 114, 178], ABOVE = [213, 94, 0]; // as in the figures: told apart by colour-blind eyes
-const SEEN = 0.05; // from which a change is one, of pixels and of log gain
+const SEEN = 0.05; // from which a change is one, of pixels and of fields
+const FULL = 1; // of a field, where none is larger: a clear but moderate change
 const LARGEST = 20; // MiB of a file
 const MOST_PIXELS = 16e6; // of the image in it
 
@@ -16,12 +17,22 @@ function paint(canvas, x) {
 
 // Numbers about 0, transparent there; `full` and beyond are opaque. Channels are averaged.
 function paintSigned(canvas, x, full) {
-  const [c, h, w] = x.shape, places = h * w;
-  put(canvas, w, h, (p) => {
-    let sum = 0;
-    for (let k = 0; k < c; k++) sum += x.data[k * places + p] / c;
-    return [...(sum < 0 ? BELOW : ABOVE), 255 * Math.min(Math.abs(sum) / full, 1)];
-  });
+  const [, h, w] = x.shape, values = meanOfChannels(x);
+  put(canvas, w, h, (p) => [...(values[p] < 0 ? BELOW : ABOVE), 255 * Math.min(Math.abs(values[p]) / full, 1)]);
+}
+
+// A field about 0, as panels.py has it; its caption says where colours are full.
+function paintField(canvas, field) {
+  const most = meanOfChannels(field).reduce((a, v) => Math.max(a, Math.abs(v)), FULL);
+  paintSigned(canvas, field, most);
+  const scale = canvas.closest("figure").querySelector("[data-scale]");
+  scale.textContent = `; up to ${Number(most.toPrecision(2))}`;
+}
+
+function meanOfChannels({ shape: [c, h, w], data }) {
+  const means = new Float32Array(h * w);
+  data.forEach((v, i) => (means[i % (h * w)] += v / c));
+  return means;
 }
 
 function put(canvas, w, h, colour) {
@@ -136,9 +147,10 @@ function seenOn({ image, moved, fields, named, label }) {
     moved: `Moved image: ${percent(up(change) + down(change))} of its pixels have changed${taken}.`,
     difference: `Difference: ${percent(up(change))} of the pixels are brighter, ${percent(down(change))} darker.`,
   };
-  if (fields.gain) {
-    const { data } = fields.gain;
-    seen.gain = `Gain: ${percent(up(data))} of the image amplified, ${percent(down(data))} dimmed.`;
+  for (const [kind, [above, below]] of Object.entries(SIGNS)) {
+    if (!fields[kind]) continue;
+    const { data } = fields[kind], title = kind[0].toUpperCase() + kind.slice(1);
+    seen[kind] = `${title}: ${percent(up(data))} of the image ${above}, ${percent(down(data))} ${below}.`;
   }
   if (fields.flow) {
     const { data } = fields.flow, places = data.length / 2;
