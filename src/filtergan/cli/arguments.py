@@ -64,8 +64,9 @@ A generator with all that others need to load it, and a model card filled in fro
   filtergan share RUN conv4@bn5/natural --to FOLDER
   filtergan share RUN conv4@bn5/natural --to hf://me/mnist-conv4 --license cc-by-4.0
 They load it with fg.NaturalGAN.from_pretrained("me/mnist-conv4"), or as the card says. The network
-goes along if it is a PaperCNN or ResNet of filtergan's; another is named by its fingerprint. To
-upload, log in first (`hf auth login`).
+goes along where --license gives its licence, if it is a PaperCNN, ResNet or WhitenedCNN of
+filtergan's; else the card names its fingerprint, and they bring it. To upload, log in first
+(`hf auth login`).
 """
 FIGURE = """
 A figure of a run for a paper or a talk, laid out for its width, with its fonts in the file:
@@ -282,7 +283,8 @@ def _add_share(commands: Any) -> None:
     share.add_argument("site", metavar="SITE", help="as in conv4@activation, conv4@bn5/natural")
     to = f"a folder, or {HUB}OWNER/NAME"
     share.add_argument("--to", metavar="FOLDER_OR_REPO", required=True, help=to)
-    share.add_argument("--license", default="mit", help="by the Hub's name for it [default: mit]")
+    meaning = "of generator and network, by the Hub's name for it; without, no network goes along"
+    share.add_argument("--license", metavar="NAME", help=meaning)
     share.add_argument("--private", action="store_true", help="make a new repository private")
     add_output(share)
 

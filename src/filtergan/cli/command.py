@@ -218,18 +218,16 @@ def _share(arguments: argparse.Namespace) -> None:
     from filtergan.cli import output
     from filtergan.study.opened import open_run
 
-    card = {"license": arguments.license}
     to = arguments.to.removeprefix(HUB)
     if to == arguments.to and arguments.private:
         raise UserError(f"A folder cannot be private; leave that out, or name {HUB}{to}.")
     gan = open_run(arguments.run, device="cpu").gan(arguments.site)
     if to == arguments.to:
-        gan.save_pretrained(to, model_card_kwargs=card)
+        gan.save_pretrained(to, license=arguments.license)
     else:
-        to = gan.push_to_hub(to, private=arguments.private or None, model_card_kwargs=card)
-    if arguments.json:
-        return output.put({"shared": str(to)})
-    print(f"Shared: {to}")
+        private = arguments.private or None
+        to = gan.push_to_hub(to, license=arguments.license, private=private)
+    output.put_shared(to, gan.left_behind(arguments.license), arguments.license, arguments.json)
 
 
 def _figure(arguments: argparse.Namespace) -> None:

@@ -83,6 +83,24 @@ def _answer(one: Any, step: Any) -> dict[str, Any]:
     return told
 
 
+def put_shared(to: str, left_behind: str | None, licence: str | None, as_json: bool) -> None:
+    """Where a generator was handed on to, and whether its network goes along.
+
+    Args:
+        to: The folder, or the address of the commit.
+        left_behind: Why the network does not go along; None: it does.
+        licence: That was given; None: none was.
+        as_json: Whether as a document.
+    """
+    if as_json:
+        return put({"shared": str(to), "network": left_behind is None, "license": licence})
+    print(f"Shared: {to}")
+    if left_behind is None:
+        print(f"The network goes along under the licence {licence}.")
+    else:
+        print(f"The network does not go along, since {left_behind}.")
+
+
 def put_sheets(lines: Sequence[str], sheets: Sequence[Sheet]) -> None:
     """Some lines, and tables below them."""
     console().print(*lines, sep="\n", soft_wrap=False)
