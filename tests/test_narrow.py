@@ -14,6 +14,7 @@ from filtergan.cli.arguments import commands_of, parser
 from filtergan.cli.helping import Wrapped
 from filtergan.config.fields import StudyConfig, parse
 from filtergan.config.site_names import SiteName
+from filtergan.figures.style import MINUS
 from filtergan.machine.sheets import Sheet
 from filtergan.report import summary_sheets
 from filtergan.report.bounds import ceiling_sheet
@@ -21,7 +22,7 @@ from filtergan.runs.directory import RunDirectory
 from filtergan.runs.reading import read_record
 
 RESULTS = Path(__file__).parents[1] / "results"
-NUMBER = re.compile(r"[-−]?\d[\d.,]*(?<![.,])")
+NUMBER = re.compile(rf"[-{MINUS}]?\d[\d.,]*(?<![.,])")
 
 
 @pytest.fixture(autouse=True)
