@@ -163,14 +163,14 @@ def pairs_of(given: RowsLike, labels: Tensor | None = None) -> "Pairs":
         raise UserError("There are no inputs to learn from; give some.")
     if labels is not None and len(labels) != len(rows):
         raise UserError(f"There are {len(rows)} inputs and {len(labels)} labels; give one each.")
-    if labels is None and not isinstance(rows, Items):
-        raise UserError(
-            f"A {type(rows).__name__} has no labels of its own; give them beside it, or give a "
-            "torch Dataset or DataLoader of (image, label)."
-        )
-    pairs = Pairs(rows, labels)
-    _ = pairs[torch.arange(1)]  # a mistake is told before the work
-    return pairs
+    if labels is None:
+        if not isinstance(rows, Items):
+            raise UserError(
+                f"A {type(rows).__name__} has no labels of its own; give them beside it, or give a "
+                "torch Dataset or DataLoader of (image, label)."
+            )
+        rows.labelled(slice(1))  # a mistake is told before the work
+    return Pairs(rows, labels)
 
 
 def _numbers(labels: Tensor) -> Int64[Tensor, " n"]:
