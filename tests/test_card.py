@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from shareable import GAN, IMAGES, SHARED, gan_of, names_in, network_of, own_network
+from shareable import GAN, IMAGES, PLAIN, SHARED, gan_of, names_in, network_of, own_network
 
 import filtergan as fg
 from filtergan.config.fields import parse
@@ -17,6 +17,7 @@ from filtergan.report.account import account_of
 from filtergan.report.tables import main_rows
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.reading import read_record
+from filtergan.sites.wrappers import fingerprint
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,27 +27,35 @@ def gan() -> fg.FilterGAN:
     return gan_of(network_of())
 
 
-def filled(card: ModelCard) -> str:
-    """Its text, in which nothing is left open."""
+def filled(card: ModelCard, license: str | None = None) -> str:
+    """Its text, in which nothing is left open or made up."""
     text = card.content
-    for gap in ("More Information Needed", "{{", "{%", "None", "nan"):
+    for gap in ("More Information Needed", "{{", "{%", "None", "nan", "example"):
         assert gap not in text, gap
     head = card.data.to_dict()
-    assert (head["library_name"], head["license"]) == ("filtergan", "mit")
+    assert (head["library_name"], head.get("license")) == ("filtergan", license)
+    assert ("No licence of what lies here was given" in text) == (license is None)
     for heading in ("found", "Images", "trained", "use it", "Intended use", "Limits", "cite"):
         assert re.search(rf"^## .*{heading}$", text, re.MULTILINE), heading
     return text
 
 
+@pytest.mark.parametrize("license", ["cc-by-4.0", None])
 @pytest.mark.parametrize("kind", ["paper", "natural", "ablated", "own"])
-def test_the_card_without_a_record(kind: str, tmp_path: Path) -> None:
+def test_the_card_without_a_record(kind: str, license: str | None, tmp_path: Path) -> None:
     network = own_network() if kind == "own" else network_of()
     gan = gan_of(network, "0" if kind == "own" else "conv2", natural=kind == "natural")
     if kind == "ablated":
         gan = FiltersShown.new(gan.site, gan.site.input(IMAGES), GAN, 4)
-    gan.save_pretrained(tmp_path / "g")
-    text = filled(ModelCard.load(tmp_path / "g" / "README.md"))
+    gan.save_pretrained(tmp_path / "g", license=license)
+    text = filled(ModelCard.load(tmp_path / "g" / "README.md"), license)
     assert "no measures of it are known" in text
+    carried = license is not None and kind != "own"
+    assert ("goes along under the licence cc-by-4.0" in text) == carried
+    assert ("its code is no part of filtergan" in text) == (kind == "own")
+    assert ("`--license` of `filtergan share`" in text) == (license is None and kind != "own")
+    assert (fingerprint(network) in text) == (not carried)
+    assert ("network=network" in text) == (not carried)
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, Any] = {"network": network, "x": IMAGES[:1]}
     exec(example.replace("path/to/this/folder", str(tmp_path / "g")), names)
@@ -114,10 +123,10 @@ def test_an_earlier_card_does_not_stay(gan: fg.FilterGAN, tmp_path: Path) -> Non
     run, name = committed("digits"), "conv4@activation"
     told_of = gan_of(network_of())
     told_of.account = lambda: account_of(run, name)
-    told_of.save_pretrained(tmp_path)
-    assert cards.PICTURE in names_in(tmp_path)
+    told_of.save_pretrained(tmp_path, license="mit")
+    assert names_in(tmp_path) == {*SHARED, cards.PICTURE}
     gan.save_pretrained(tmp_path)
-    assert names_in(tmp_path) == SHARED
+    assert names_in(tmp_path) == {*PLAIN, "README.md"}
     assert "no measures of it are known" in (tmp_path / "README.md").read_text()
 
 
@@ -126,15 +135,28 @@ def test_addresses_are_the_project_s(monkeypatch: pytest.MonkeyPatch) -> None:
 
     metadata = Message()
     monkeypatch.setattr("importlib.metadata.metadata", lambda name: metadata)
-    assert cards.project_url("Repository") == cards.PLACEHOLDER
+    assert cards.project_url("Repository") is None
     metadata["Project-URL"] = "Documentation, https://docs.test/a, b"
     metadata["Project-URL"] = "Repository, https://code.test"
     assert cards.project_url("Repository") == "https://code.test"
     assert cards.project_url("Documentation") == "https://docs.test/a, b"
 
 
-def test_the_card_has_the_package_s_addresses(gan: fg.FilterGAN) -> None:
-    text = gan.generate_model_card().content
-    for label, said in (("Repository", "Code"), ("Documentation", "Documentation")):
-        assert f"- {said}: {cards.project_url(label)}\n" in text
-    assert f"- Paper: {cards.PAPER}" in text
+@pytest.mark.parametrize("code", ["https://code.test", None])
+@pytest.mark.parametrize("docs", ["https://docs.test", None])
+def test_the_card_has_the_addresses_that_there_are(
+    code: str | None, docs: str | None, gan: fg.FilterGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = gan._hub_mixin_info
+    assert (known.repo_url, known.docs_url) == (
+        *(cards.project_url("Repository"), cards.project_url("Documentation")),
+    )
+    monkeypatch.setattr(known, "repo_url", code)
+    monkeypatch.setattr(known, "docs_url", docs)
+    text = filled(gan.generate_model_card())
+    links = [f"- Code: {code}"] * bool(code) + [f"- Documentation: {docs}"] * bool(docs)
+    assert text.partition("## Links\n\n")[2].split("\n") == [*links, f"- Paper: {cards.PAPER}"]
+    assert text.count(str(code)) == (3 if code else 0)  # the text, how to cite, and the links
+    assert re.findall(r"^  url += (.*)$", text, re.MULTILINE) == (
+        [f"{{{cards.PAPER}}}", *([f"{{{code}}}"] if code else [])]
+    )

@@ -1,5 +1,6 @@
 """Ceilings in a study and as a command: in the record, as a figure, on the page, in a table."""
 
+import json
 import re
 from pathlib import Path
 
@@ -49,10 +50,13 @@ def test_the_record_has_every_family_at_every_reading(run: Path) -> None:
     assert record["stages"]["ceilings"]["sites"] == list(sites)
 
 
-def test_the_stage_alone_finds_the_same(run: Path) -> None:
-    before = record_of(run)["sites"]
-    command("ceilings", run)
+def test_the_stage_alone_finds_the_same(run: Path, tmp_path: Path) -> None:
+    before, file = record_of(run)["sites"], tmp_path / "ceilings.json"
+    said = command("ceilings", run, "-o", file)
+    assert said.endswith(f"The document: {file}\n")
     assert record_of(run)["sites"] == before
+    found = json.loads(file.read_text())["sites"]
+    assert found == {name: site["ceilings"] for name, site in before.items()}
 
 
 def test_the_page_tells_of_them(run: Path) -> None:
@@ -72,7 +76,9 @@ def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "        nn.ReLU(), nn.Flatten(), nn.Linear(32, 10))\n"
     )
     steps = ("--ceilings.steps", "2", "--ceilings.test-images", "30")
-    said = command("ceilings", "--model", "mine:make", "--layer", "0", "--response", "+1", *steps)
+    asked = ("ceilings", "--model", "mine:make", "--layer", "0", "--response", "+1", *steps)
+    said = command(*asked, "-o", "here/ceilings.json")
+    assert list(json.loads(Path("here/ceilings.json").read_text())["sites"]) == ["0@3"]
     assert "0 read at 3" in said
     for word in ("brightness x0.7", "warp 1.5 px", "null", "[", "share"):
         assert word in said

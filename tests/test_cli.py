@@ -279,6 +279,19 @@ def test_mistakes(
     assert stages.calls == []
 
 
+@pytest.mark.parametrize("command", ["layers", "ask", "ceilings"])
+def test_a_file_is_refused_before_the_work(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """And before it is seen that there is no such run, no such folder of images."""
+    asked = ["layers", "tiny", "--data", "nowhere"] if command == "layers" else [command, "nowhere"]
+    said = refused(capsys, *asked, "-o", "here.csv")
+    assert "The document is written as .json, not to here.csv" in said
+    (tmp_path / "here.json").mkdir()
+    assert cli.main([*asked, "-o", str(tmp_path / "here.json")]) == 1
+    assert "here.json cannot be written: Is a directory. Name" in capsys.readouterr().err
+
+
 def test_errors_of_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
     stages.error = UserError("The disk is full; make room.", exit_code=1)
     assert cli.main(["study", "tiny"]) == 1
@@ -314,7 +327,7 @@ def options_of(text: str) -> set[str]:
             {"--seeds", "--only"},
             {"--seed", "--resume", "--overwrite", "--processes"},
         ),
-        ("layers", set(), {"--layer", "-o", "--resume", "--overwrite", "--processes"}),
+        ("layers", set(), {"--layer", "--resume", "--overwrite", "--processes"}),
     ],
 )
 def test_help_shows_the_dozen_options_that_matter(

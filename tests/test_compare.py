@@ -388,3 +388,5 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["compare", *runs, "--measures", "labels_kept"]) == 2
     assert "None of the runs has a measure" in capsys.readouterr().err
     assert cli.main(["compare", runs[0], "--out", "c.txt"]) == 2
+    assert cli.main(["compare", runs[0], "--out", str(out / "c.md")]) == 1
+    assert "c.md cannot be written: " in capsys.readouterr().err

@@ -31,7 +31,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, images = tmp_path_factory.mktemp("kept"), torch.rand(32, 1, 8, 8)
     site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
     gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
-    gan.save_pretrained(folder / "digits-conv2")
+    gan.save_pretrained(folder / "digits-conv2", license="mit")
     fg.traverse(gan, images[:2], fg.TraversalConfig(grid=3)).save(folder / "walk.safetensors")
     found = fg.measure(gan, images, fg.tiny().traversal, resamples=100)
     found.save(folder / "measures.json")

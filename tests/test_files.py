@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from filtergan.config.presets import tiny
 from filtergan.errors import UserError
-from filtergan.machine.files import load_metadata, load_tensors, save_tensors, sha256, write_atomic
+from filtergan.machine.files import (
+    load_metadata,
+    load_tensors,
+    require_ending,
+    require_writable,
+    save_tensors,
+    sha256,
+    write_atomic,
+)
 from filtergan.runs.directory import RunDirectory
 
 TENSORS = {"weight": torch.arange(24.0).reshape(2, 3, 4), "count": torch.tensor(7)}
@@ -53,6 +61,20 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="could not be written") as caught:
         write_atomic(tmp_path / "file" / "inside", b"")
     assert caught.value.exit_code == 1
+
+
+def test_what_cannot_be_written_is_told_before(tmp_path: Path) -> None:
+    require_writable(tmp_path / "a" / "file")
+    assert everything(tmp_path) == set()
+    (tmp_path / "file").write_text("old")
+    require_writable(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "old"
+    for path, why in ((tmp_path / "a", "Is a directory"), (tmp_path / "file" / "b", "")):
+        with pytest.raises(UserError, match=f"{path} cannot be written: {why}.*another") as caught:
+            require_writable(path)
+        assert caught.value.exit_code == 1
+    with pytest.raises(UserError, match=r"It is written as \.json, not to .*file; name such"):
+        require_ending(tmp_path / "file", [".json"], "It")
 
 
 def test_tensors_round_trip(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any, Literal, no_type_check
 
 import pytest
@@ -243,14 +244,16 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_the_command_on_a_preset(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_on_a_preset(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     text = printed(capsys, "tiny", "--threads", "1")
     for name in ("conv1", "conv2", "conv3", "conv4", "conv5"):
         assert name in text
     assert "8x8x3x3" in text
     assert "8x4x4" in text
     assert "estimate" in text
-    found = json.loads(printed(capsys, "tiny", "--threads", "1", "--json"))
+    file = tmp_path / "layers.json"
+    found = json.loads(printed(capsys, "tiny", "--threads", "1", "--json", "-o", str(file)))
+    assert json.loads(file.read_text()) == found
     assert [site["layer"] for site in found["sites"]] == [f"conv{i}" for i in range(1, 6)]
     assert found["sites"][3]["filters"] == [8, 8, 3, 3]
     assert found["sites"][3]["natural_seconds"] > 0

@@ -107,6 +107,51 @@ def test_what_has_no_rows_is_refused_in_a_sentence(given: RowsLike, told: str) -
     assert e.value.exit_code == 2
 
 
+def fitted(images: RowsLike, labels: Tensor | None) -> Tensor:
+    """The weights of a linear network after two epochs."""
+    torch.manual_seed(1)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    fg.fit(linear, linear.parameters(), images, labels, epochs=2, batch=8)
+    return torch.cat([p.detach().flatten() for p in linear.parameters()])
+
+
+LABELLED: dict[str, Callable[[], RowsLike]] = {
+    **{name: GIVEN[name] for name in ("tensors", "pairs", "loader", "shuffled")},
+    "arrays": lambda: Pairs(IMAGES.numpy()),
+    "small": lambda: TensorDataset(IMAGES, LABELS.to(torch.uint8)),
+    "lists": lambda: Alone([[x, y] for x, y in zip(IMAGES, LABELS, strict=True)]),
+}
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_labels_are_those_of_the_pairs(name: str) -> None:
+    assert torch.equal(fitted(LABELLED[name](), None), fitted(IMAGES, LABELS))
+    others = (LABELS + 1) % 3
+    assert torch.equal(fitted(LABELLED[name](), others), fitted(IMAGES, others))
+
+
+@pytest.mark.parametrize(
+    ("given", "labels", "told"),
+    [
+        (IMAGES, None, "A Tensor has no labels of its own; give them beside it, or give a torch"),
+        (IMAGES.numpy(), None, "A Tensor has no labels of its own"),
+        (TensorDataset(IMAGES), None, "A Tensor has no labels of its own"),
+        (DataLoader(Alone(IMAGES)), None, "The items of the Alone have no labels; let it give"),
+        (Alone([(torch.zeros(2), 0.5)]), None, "have labels that are float; let it give"),
+        (TensorDataset(IMAGES, IMAGES), None, r"labels .* are torch.float32 \[20, 1, 6, 6\]; let"),
+        (Endless(), None, "A Endless cannot be asked for some of its rows"),
+        (IMAGES, LABELS[:19], "There are 20 inputs and 19 labels; give one each"),
+        (IMAGES[:0], LABELS[:0], "There are no inputs to learn from"),
+    ],
+)
+def test_what_has_no_labels_is_refused_in_a_sentence(
+    given: RowsLike, labels: Tensor | None, told: str
+) -> None:
+    with pytest.raises(fg.UserError, match=told) as e:
+        fitted(given, labels)
+    assert e.value.exit_code == 2
+
+
 @pytest.fixture
 def network() -> nn.Module:
     torch.manual_seed(0)
@@ -129,13 +174,7 @@ def test_public_functions_take_them(site: fg.Site, name: str) -> None:
     network, given = site.network, GIVEN[name]
     assert torch.equal(fg.predict(network, given()), fg.predict(network, IMAGES))
 
-    def fitted(images: RowsLike) -> Tensor:
-        torch.manual_seed(1)
-        linear = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
-        fg.fit(linear, linear.parameters(), images, LABELS, epochs=2, batch=8)
-        return torch.cat([p.detach().flatten() for p in linear.parameters()])
-
-    assert torch.equal(fitted(given()), fitted(IMAGES))
+    assert torch.equal(fitted(given(), LABELS), fitted(IMAGES, LABELS))
 
     prior = fg.NaturalImagePrior.measured
     assert prior(given(), 0.1, 0.2) == prior(IMAGES, 0.1, 0.2)

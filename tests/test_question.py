@@ -1,5 +1,6 @@
 """The directed question: networks that ignore, pass on, or cannot be asked, by construction."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,15 +172,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command(
-    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")  # so that no name is wrapped
     said = command("ask", run, "--family", "rotation", "--response", "activation", "bn2")
     assert said.count("rotation 20 deg") == 2
     assert "at conv2 read at bn2?" in said
-    said = command("ask", run, "--layer", "conv1", "--family", "size", "shift")
+    file, asked = tmp_path / "answers.json", ("--layer", "conv1", "--family", "size", "shift")
+    said = command("ask", run, *asked, "-o", file)
     assert "conv1 read at activation" in said
     assert said.count("size x") == 2
+    assert said.endswith(f"The document: {file}\n")
+    assert json.loads(command("ask", run, *asked, "--json")) == json.loads(file.read_text())
     assert "no family 'tilt'; choose brightness" in told(capsys, "ask", run, "--family", "tilt")
     assert "no layer 'conv9'" in told(capsys, "ask", run, "--layer", "conv9")
 

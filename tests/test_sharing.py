@@ -18,6 +18,9 @@ from shareable import IMAGES, PLAIN, SHARED, gan_of, names_in, network_of, own_n
 from stub_hub import COMMIT, StubHub, serving
 
 import filtergan as fg
+from filtergan.classifiers.networks import ARCHITECTURES
+from filtergan.cli.arguments import commands_of, parser
+from filtergan.config.fields import StudyConfig
 from filtergan.machine.files import sha256
 from filtergan.sites.wrappers import fingerprint
 
@@ -30,15 +33,17 @@ def gan() -> fg.FilterGAN:
 # -------------------------------------------------------------------------------- there and back
 
 
-@pytest.mark.parametrize("architecture", ["paper", "resnet"])
+@pytest.mark.parametrize(
+    ("architecture", "layer"),
+    [("paper", "conv2"), ("resnet", "stage2.0.conv1"), ("whitened", "group1.conv1")],
+)
 @pytest.mark.parametrize("domain", [fg.Domain(), fg.Domain(0.1, 0.3)])
 def test_a_folder_is_all_that_is_needed(
-    architecture: str, domain: fg.Domain, tmp_path: Path
+    architecture: str, layer: str, domain: fg.Domain, tmp_path: Path
 ) -> None:
     network = fg.Classifier(network_of(architecture), domain, ("a", "b", "c"))
-    layer = {"paper": "conv2", "resnet": "stage2.0.conv1"}[architecture]
     one = gan_of(network, layer)
-    one.save_pretrained(tmp_path)
+    one.save_pretrained(tmp_path, license="mit")
     assert names_in(tmp_path) == SHARED
     state = torch.get_rng_state()
     other = fg.FilterGAN.from_pretrained(str(tmp_path), device="cpu")
@@ -55,7 +60,7 @@ def test_a_folder_is_all_that_is_needed(
 def test_the_transformer_goes_along(tmp_path: Path) -> None:
     one = gan_of(network_of(), natural=True)
     assert isinstance(one, fg.NaturalGAN)
-    one.save_pretrained(tmp_path)
+    one.save_pretrained(tmp_path, license="mit")
     assert names_in(tmp_path) == {*SHARED, "transformer.safetensors", "reader.safetensors"}
     other = fg.NaturalGAN.from_pretrained(tmp_path, device="cpu")
     z, z_k = one.latents(20).split(10)
@@ -64,24 +69,29 @@ def test_the_transformer_goes_along(tmp_path: Path) -> None:
     assert torch.equal(plain.draw(3), one.draw(3))
 
 
-def test_a_network_of_one_s_own_is_named_and_not_handed_on(tmp_path: Path) -> None:
-    network = own_network()
-    one = gan_of(network, "0")
-    one.save_pretrained(tmp_path)
+@pytest.mark.parametrize(("own", "license"), [(True, "mit"), (True, None), (False, None)])
+def test_a_network_that_stays_behind_is_named(
+    own: bool, license: str | None, tmp_path: Path
+) -> None:
+    """One of filtergan's kinds for want of a licence, another with any."""
+    network = own_network() if own else network_of()
+    one = gan_of(network, "0" if own else "conv2")
+    one.save_pretrained(tmp_path, license="mit")  # which may have gone along before
+    one.save_pretrained(tmp_path, license=license)
     assert names_in(tmp_path) == {*PLAIN, "README.md"}
     other = fg.FilterGAN.from_pretrained(tmp_path, network=network)
     assert torch.equal(other.draw(3), one.draw(3))
-    text = (tmp_path / "README.md").read_text()
-    assert fingerprint(network) in text
-    assert "network=network" in text
-    with pytest.raises(fg.UserError, match=r"does not hold the network .* give it with network="):
+    named = rf"begins with {fingerprint(network)[:8]}\); give it with network="
+    with pytest.raises(fg.UserError, match=rf"does not hold the network .* {named}"):
         fg.FilterGAN.from_pretrained(tmp_path)
+    with pytest.raises(fg.UserError, match="holds a generator for another network"):
+        fg.FilterGAN.from_pretrained(tmp_path, network=network_of(seed=1))
 
 
 def test_what_a_run_saves_is_as_before(gan: fg.FilterGAN, tmp_path: Path) -> None:
     """One format: sharing adds to it."""
     gan.save(tmp_path / "run")
-    gan.save_pretrained(tmp_path / "shared")
+    gan.save_pretrained(tmp_path / "shared", license="mit")
     assert names_in(tmp_path / "run") == PLAIN
     run, shared = (
         json.loads((tmp_path / side / "filtergan.json").read_text()) for side in ("run", "shared")
@@ -113,7 +123,7 @@ def elsewhere(folder: Path, **environment: str) -> "subprocess.CompletedProcess[
 def test_from_the_hub_s_own_layout_without_a_network(gan: fg.FilterGAN, tmp_path: Path) -> None:
     cache = tmp_path / "hub" / "hub"
     repository = cache / "models--me--conv2"
-    gan.save_pretrained(repository / "snapshots" / COMMIT)
+    gan.save_pretrained(repository / "snapshots" / COMMIT, license="mit")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
     found = elsewhere(tmp_path, HF_HUB_OFFLINE="1")
@@ -164,7 +174,10 @@ def test_a_run_s_generator_is_uploaded_and_comes_back(
     options = ("--to", "hf://me/conv2", "--license", "cc-by-4.0", "--private")
     done = share(hub, tmp_path, begun, "conv2@activation", *options)
     assert (done.stderr, done.returncode) == ("", 0)
-    assert done.stdout == f"Shared: {hub.address}/me/conv2/commit/{COMMIT}\n"
+    assert done.stdout.splitlines() == [
+        f"Shared: {hub.address}/me/conv2/commit/{COMMIT}",
+        "The network goes along under the licence cc-by-4.0.",
+    ]
     (created,) = hub.created
     assert (created["organization"], created["name"]) == ("me", "conv2")
     assert created["visibility"] == "private"
@@ -172,7 +185,7 @@ def test_a_run_s_generator_is_uploaded_and_comes_back(
     assert len(hub.commits) == 1
     files = hub.files["me/conv2"]
     run = fg.open_run(begun, device="cpu")
-    run.gan("conv2@activation").save_pretrained(tmp_path / "same")
+    run.gan("conv2@activation").save_pretrained(tmp_path / "same", license="mit")
     assert files.keys() == names_in(tmp_path / "same")
     for name in files.keys() - {"README.md"}:
         assert files[name] == (tmp_path / "same" / name).read_bytes()
@@ -204,10 +217,17 @@ def test_the_command_writes_a_folder(
     begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = tmp_path / "conv2"
-    said = command("share", begun, "conv2@activation", "--to", to)
-    assert said == f"Shared: {to}\n"
-    said = command("share", begun, "conv2@activation", "--to", to, "--json", "-q")
-    assert json.loads(said) == {"shared": str(to)}
+    said = command("share", begun, "conv2@activation", "--to", to).splitlines()
+    assert said[0] == f"Shared: {to}"
+    assert said[1:] == [
+        "The network does not go along, since no licence of it was given (`license=` in Python, "
+        "`--license` of `filtergan share`)."
+    ]
+    assert names_in(to) == {*PLAIN, "README.md"}
+    asked = ("share", begun, "conv2@activation", "--to", to, "--json", "-q")
+    assert json.loads(command(*asked)) == {"shared": str(to), "network": False, "license": None}
+    found = json.loads(command(*asked, "--license", "mit"))
+    assert found == {"shared": str(to), "network": True, "license": "mit"}
     assert names_in(to) == SHARED
     drawn = fg.open_run(begun, device="cpu").gan("conv2@activation").draw(2)
     assert torch.equal(fg.FilterGAN.from_pretrained(to, device="cpu").draw(2), drawn)
@@ -225,12 +245,18 @@ def test_the_command_writes_a_folder(
     assert names_in(tmp_path / "mine") == {"README.md", "config.json"}
 
 
+def test_help_and_page_name_the_kinds_that_can_go_along() -> None:
+    page = Path(__file__).parents[1] / "docs" / "sharing.md"
+    for text in (commands_of(parser(StudyConfig()))["share"].format_help(), page.read_text()):
+        assert all(kind.__name__ in text for kind in ARCHITECTURES.values())
+
+
 # --------------------------------------------------------------------------------- what is refused
 
 
 @pytest.fixture
 def folder(gan: fg.FilterGAN, tmp_path: Path) -> Path:
-    gan.save_pretrained(tmp_path / "g")
+    gan.save_pretrained(tmp_path / "g", license="mit")
     return tmp_path / "g"
 
 
@@ -238,7 +264,7 @@ def test_another_network_is_refused(folder: Path) -> None:
     with pytest.raises(fg.UserError, match="holds a generator for another network"):
         fg.FilterGAN.from_pretrained(folder, network=network_of(seed=1))
     # Whole, but that of another generator.
-    gan_of(network_of(seed=1)).save_pretrained(folder.with_name("other"))
+    gan_of(network_of(seed=1)).save_pretrained(folder.with_name("other"), license="mit")
     shutil.copy(folder.with_name("other") / "network.safetensors", folder)
     with pytest.raises(fg.UserError, match=r"network\.safetensors is damaged, or was not saved"):
         fg.FilterGAN.from_pretrained(folder)

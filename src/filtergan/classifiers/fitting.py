@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from filtergan.errors import UserError
 from filtergan.images.domain import to_float
 from filtergan.machine.distributed import spread
-from filtergan.machine.storage import RowsLike, batches, rows_of
+from filtergan.machine.storage import RowsLike, batches, pairs_of, rows_of
 from filtergan.sites.wrappers import output_of
 
 Prepare = Callable[[Tensor], Tensor]
@@ -83,7 +83,7 @@ def fit(
     network: nn.Module,
     parameters: Iterable[nn.Parameter],
     inputs: RowsLike,
-    labels: Int64[Tensor, " n"],
+    labels: Int64[Tensor, " n"] | None = None,
     *,
     epochs: int,
     batch: int = 128,
@@ -106,7 +106,8 @@ def fit(
         network: Maps prepared inputs to logits [n, classes].
         parameters: Those to train, where they require gradients; all others stay as they are.
         inputs: Training inputs [n, ...], as `prepare` takes them and as `rows_of` makes rows.
-        labels: Their classes.
+        labels: Their classes; None: those of the `Dataset` or `DataLoader` that is given, whose
+            items are pairs (image, label).
         epochs: Passes over the inputs.
         batch: Inputs in a minibatch.
         rate: Peak learning rate.
@@ -118,7 +119,8 @@ def fit(
             loss before the step, and the number of samples shown so far.
 
     Raises:
-        UserError: The loss is not finite (exit code 1); the weights are those before that step.
+        UserError: There is no label for each input; or the loss is not finite (exit code 1), where
+            the weights are those before that step.
 
     Examples:
         >>> import torch
@@ -126,20 +128,22 @@ def fit(
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
         >>> images, labels = torch.rand(32, 1, 8, 8), torch.randint(10, (32,))
         >>> fg.fit(network, network.parameters(), images, labels, epochs=2)
+        >>> pairs = torch.utils.data.TensorDataset(images, labels)  # or a DataLoader of them
+        >>> fg.fit(network, network.parameters(), pairs, epochs=2)
     """
-    inputs = rows_of(inputs)
-    assert len(inputs) == len(labels) > 0
+    pairs = pairs_of(inputs, labels)
     trained = [p for p in parameters if p.requires_grad]
     network.to(device)
-    steps, batch = steps_of(len(inputs), epochs, batch), min(batch, len(inputs))
+    steps, batch = steps_of(len(pairs), epochs, batch), min(batch, len(pairs))
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
-    shuffled = minibatches(len(inputs), batch, epochs, seed)
+    shuffled = minibatches(len(pairs), batch, epochs, seed)
     with mode(network, training=True), own_randomness(seed), torch.enable_grad():
         _freeze_others(network, trained)
         for step, index in enumerate(shuffled, start=1):
-            x = prepare(inputs[index].to(device))
-            loss = F.cross_entropy(output_of(network, x), labels[index].to(device))
+            shown, wanted = pairs[index]
+            x = prepare(shown.to(device))
+            loss = F.cross_entropy(output_of(network, x), wanted.to(device))
             require_finite(loss, step, steps)
             loss.backward(inputs=trained)
             optimizer.step()

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli.benchmarking import add_benchmark
-from filtergan.cli.options import add_config, add_output, add_quiet
+from filtergan.cli.helping import Wrapped
+from filtergan.cli.options import add_config, add_file, add_output, add_quiet
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import SiteName, folder_of, named
 from filtergan.errors import UserError
@@ -25,7 +26,8 @@ All other options (--help-all shows every one) are those of `study` and make the
 """
 LAYERS = """
 The convolutions of a network, by the names that `--layer` takes, and whether each can be studied.
-  filtergan layers --model package.module:factory --weights net.safetensors --data my_images/
+  filtergan layers --model package.module:factory --weights net.safetensors \\
+    --data my_images/
   filtergan layers mnist --data ../shared/data/mnist
 Nothing is trained. Memory and time are those of the generator's training, an estimate: its
 arithmetic, at a rate measured on a small game of a few steps on this machine, as busy as it is.
@@ -35,9 +37,9 @@ are those of `study`.
 CEILINGS = """
 For each known change of images (brightness, blur, shift, rotation, size, ...) the filters that best
 undo it at a layer are fitted, and judged on held-out images: no generator of filters can show more.
-  filtergan ceilings RUN                  the stage, on a run directory whose network is trained
-  filtergan ceilings --model package.module:factory --weights net.safetensors --data my_images/ \\
-    --layer "features.*" --response activation,+1
+  filtergan ceilings RUN  (the stage, on a run whose network is trained)
+  filtergan ceilings --model package.module:factory --weights net.safetensors \\
+    --data my_images/ --layer "features.*" --response activation,+1
 All other options (--help-all shows every one) are those of `study`.
 """
 ASK = """
@@ -62,15 +64,17 @@ mistake."""
 SHARE = """
 A generator with all that others need to load it, and a model card filled in from the run's record.
   filtergan share RUN conv4@bn5/natural --to FOLDER
-  filtergan share RUN conv4@bn5/natural --to hf://me/mnist-conv4 --license cc-by-4.0
-They load it with fg.NaturalGAN.from_pretrained("me/mnist-conv4"), or as the card says. The network
-goes along if it is a PaperCNN or ResNet of filtergan's; another is named by its fingerprint. To
-upload, log in first (`hf auth login`).
+  filtergan share RUN conv4@bn5/natural --to hf://me/conv4 --license cc-by-4.0
+They load it with fg.NaturalGAN.from_pretrained("me/conv4"), or as the card says. The network
+goes along where --license gives its licence, if it is a PaperCNN, ResNet or WhitenedCNN of
+filtergan's; else the card names its fingerprint, and they bring it. To upload, log in first
+(`hf auth login`).
 """
 FIGURE = """
 A figure of a run for a paper or a talk, laid out for its width, with its fonts in the file:
   filtergan figure RUN traversal --format pdf --width 85mm
-  filtergan figure RUN walk --site conv4@bn5/natural --image 7 --latents 2 --out walk.gif
+  filtergan figure RUN walk --image 7 --latents 2 --out walk.gif
+
 {figures}
 """
 EXPLORE = """
@@ -85,10 +89,12 @@ FILTERGAN_PASSWORD; what they send is not encrypted, so a tunnel is better:
 STUDY = """
 --help shows the options that matter most, --help-all every one: each field of the config, by its
 dotted name, on/off ones as true or false and lists with commas:
-  filtergan study mnist --gan.steps 5000 --gan.decay false --cnn.channels 16,16,32,32,32
+  filtergan study mnist --gan.decay false --cnn.channels 16,16,32,32,32
   filtergan study mnist --data ../shared/data/mnist --layer conv4 --seed 1
-  filtergan study mnist --layer all, or "features.*" (quoted, so that no shell expands it)
-  filtergan study mnist --layer conv2,conv4@bn5, or --layer conv4 --response activation,+1,fc
+  filtergan study mnist --layer all
+  filtergan study mnist --layer "features.*"  (quoted for the shell)
+  filtergan study mnist --layer conv2,conv4@bn5
+  filtergan study mnist --layer conv4 --response activation,+1,fc
   filtergan study --config runs/mnist-seed0/config.yaml --out runs/again
 `none` unsets a field that may be unset. Defaults below are those of the preset or file named.
 """
@@ -158,7 +164,7 @@ def _with_a_config(
         help=meaning,
         description=description,
         usage=usage,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         allow_abbrev=False,
         add_help=False,
     )
@@ -212,7 +218,7 @@ def _add_compare(commands: Any) -> None:
         "compare",
         help="Runs side by side, differences tested; or whose invariances they found.",
         description=COMPARE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         allow_abbrev=False,
     )
     compare.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
@@ -246,6 +252,7 @@ def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:
     usage = "filtergan layers (PRESET | --config FILE | --model FACTORY) [options]"
     layers = _with_a_config(commands, "layers", meaning, meaning + "\n" + LAYERS, usage)
     add_output(layers)
+    add_file(layers)
     add_config(layers, base, everything, without=("layer",))
 
 
@@ -254,7 +261,7 @@ def _add_ask(commands: Any) -> None:
         "ask",
         help="Whether a network ignores a known change of images at a layer.",
         description=ASK,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         allow_abbrev=False,
     )
     ask.add_argument("run", metavar="RUN", help="a run directory whose network is trained")
@@ -268,6 +275,7 @@ def _add_ask(commands: Any) -> None:
     ask.add_argument("--data", help="its images, where they have moved")
     ask.add_argument("--device", help="another device than its config says")
     add_output(ask)
+    add_file(ask)
 
 
 def _add_share(commands: Any) -> None:
@@ -275,14 +283,15 @@ def _add_share(commands: Any) -> None:
         "share",
         help="Hand a generator on: a folder or a repository of the Hub, with a model card.",
         description=SHARE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         allow_abbrev=False,
     )
     share.add_argument("run", metavar="RUN", help="a run directory whose generator is trained")
     share.add_argument("site", metavar="SITE", help="as in conv4@activation, conv4@bn5/natural")
     to = f"a folder, or {HUB}OWNER/NAME"
     share.add_argument("--to", metavar="FOLDER_OR_REPO", required=True, help=to)
-    share.add_argument("--license", default="mit", help="by the Hub's name for it [default: mit]")
+    meaning = "of generator and network, by the Hub's name for it; without, no network goes along"
+    share.add_argument("--license", metavar="NAME", help=meaning)
     share.add_argument("--private", action="store_true", help="make a new repository private")
     add_output(share)
 
@@ -293,7 +302,7 @@ def _add_figure(commands: Any) -> None:
         "figure",
         help="A figure of a run, as pdf, svg or png; a walk also as gif or webp.",
         description=FIGURE.format(figures=figures),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         allow_abbrev=False,
     )
     figure.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
@@ -320,7 +329,7 @@ def _add_explore(commands: Any) -> None:
         "explore",
         help="Move images by hand, on a live page.",
         description=EXPLORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         allow_abbrev=False,
     )
     explore.add_argument("run", metavar="RUN", help="a run directory whose generator is trained")
@@ -337,6 +346,7 @@ def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
     ceilings = _with_a_config(commands, "ceilings", meaning, meaning + "\n" + CEILINGS, usage)
     _add_processes(ceilings, everything)
     add_output(ceilings)
+    add_file(ceilings)
     add_config(ceilings, base, everything)
 
 

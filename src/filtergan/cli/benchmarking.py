@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filtergan.benchmark.methods import METHODS
+from filtergan.cli.helping import Wrapped
 from filtergan.cli.options import add_output
 from filtergan.errors import UserError
 
@@ -19,7 +20,7 @@ images that are never labelled choose among them, and the whole test set judges:
 Interrupted at any time, the same command goes on; --methods, --seeds and --sizes (but for the
 largest) may change from call to call.
   filtergan benchmark augment RUN --dry-run
-  filtergan benchmark augment RUN --seeds 0 1 --steps 200 --budget 2 --methods none affine ours
+  filtergan benchmark augment RUN --seeds 0 1 --steps 200 --methods none ours
 """
 
 
@@ -34,7 +35,7 @@ def add_benchmark(commands: Any) -> None:
         "benchmark",
         help="Augmentations side by side, on few labelled images.",
         description=DESCRIPTION.format(methods=methods),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         allow_abbrev=False,
     )
     benchmark.add_argument("task", metavar="TASK", choices=("augment",), help="augment")

@@ -146,6 +146,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     files = [Path(one) for one in arguments.out]
     for file in files:
         compare.check_ending(file)
+        output.require_writable(file)
     found = compare.compare([Path(run) for run in arguments.runs], arguments.measures)
     for file in files:
         compare.write(found, file)
@@ -168,6 +169,7 @@ def _directions(arguments: argparse.Namespace) -> None:
 
     for file in files:
         likeness_files.check_ending(file)
+        output.require_writable(file)
     networks, data = trained_in(paths, arguments.site, arguments.data, arguments.device)
     runtime.set_threads(networks[0].threads)
     found = liken(networks, data, arguments.images or IMAGES, arguments.seed or 0)
@@ -189,15 +191,15 @@ def _layers(arguments: argparse.Namespace) -> None:
     from filtergan.study import layers
     from filtergan.study.materials import Materials
 
+    output.check_file(arguments.out)
     runtime.set_threads(config.threads)
     materials = Materials(config)
     materials.check_network()
     data = materials.dataset
     example = data.test.pixels(slice(2)).to(materials.device)
     rows = layers.layers(materials.network, example, config, len(data.train))
-    if arguments.json:
-        return output.put(layers.document(rows, config))
-    output.show(layers.sheet(rows, config))
+    told = layers.document(rows, config), [layers.sheet(rows, config)]
+    output.tell(*told, arguments.out, arguments.json)
 
 
 def _ask(arguments: argparse.Namespace) -> None:
@@ -206,30 +208,29 @@ def _ask(arguments: argparse.Namespace) -> None:
     from filtergan.study.measuring.of_families import answers_at, steps_at
     from filtergan.study.opened import open_run
 
+    output.check_file(arguments.out)
     run = open_run(arguments.run, data=arguments.data, device=arguments.device)
     runtime.set_threads(run.config.threads)
     asked = asked_sites(run.sites, arguments.layer, arguments.response)
     found = {name: answers_at(run, name, arguments.family) for name in asked}
     steps = {name: steps_at(run, name, arguments.family) for name in asked}
-    output.put_answers(found, steps, arguments.json)
+    output.put_answers(found, steps, arguments.out, arguments.json)
 
 
 def _share(arguments: argparse.Namespace) -> None:
     from filtergan.cli import output
     from filtergan.study.opened import open_run
 
-    card = {"license": arguments.license}
     to = arguments.to.removeprefix(HUB)
     if to == arguments.to and arguments.private:
         raise UserError(f"A folder cannot be private; leave that out, or name {HUB}{to}.")
     gan = open_run(arguments.run, device="cpu").gan(arguments.site)
     if to == arguments.to:
-        gan.save_pretrained(to, model_card_kwargs=card)
+        gan.save_pretrained(to, license=arguments.license)
     else:
-        to = gan.push_to_hub(to, private=arguments.private or None, model_card_kwargs=card)
-    if arguments.json:
-        return output.put({"shared": str(to)})
-    print(f"Shared: {to}")
+        private = arguments.private or None
+        to = gan.push_to_hub(to, license=arguments.license, private=private)
+    output.put_shared(to, gan.left_behind(arguments.license), arguments.license, arguments.json)
 
 
 def _figure(arguments: argparse.Namespace) -> None:
@@ -278,13 +279,15 @@ def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:
                 "Ceilings are of a trained network: name a run (`filtergan study PRESET --until "
                 "train-cnn` makes one), or your own with --model and --weights."
             )
+    from filtergan.cli import output
+
+    output.check_file(arguments.out)
     if config is None:
         given = {name.removeprefix(FIELD) for name in vars(arguments) if name.startswith(FIELD)}
         if others := sorted(given - {"device"}):
             raise UserError(f"A run has its own config; leave out --{others[0].replace('_', '-')}.")
         arguments.run, arguments.device = arguments.preset, vars(arguments).get(f"{FIELD}device")
         return _stage(arguments, argv)
-    from filtergan.cli import output
     from filtergan.machine import runtime
     from filtergan.study.materials import Materials
     from filtergan.study.measuring.of_families import ceilings_at
@@ -296,7 +299,7 @@ def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:
         name: {key: one.record for key, one in ceilings_at(materials, name).items()}
         for name in materials.config.sites
     }
-    output.put_ceilings(found, arguments.json)
+    output.put_ceilings(found, arguments.out, arguments.json)
 
 
 def _config(arguments: argparse.Namespace) -> StudyConfig | None:
@@ -321,5 +324,5 @@ def _stage(arguments: argparse.Namespace, argv: list[str]) -> None:
     if arguments.command == "ceilings":
         sites = run.record.sites.items()
         found = {SiteName.parse(name).under(PAPER): site.ceilings for name, site in sites}
-        return output.put_ceilings(found, arguments.json)
+        return output.put_ceilings(found, arguments.out, arguments.json)
     output.put_study(run, arguments.json)

@@ -51,6 +51,12 @@ def add_output(command: Any) -> None:
     command.add_argument("--json", action="store_true", help=meaning)
 
 
+def add_file(command: Any) -> None:
+    """Give a command the option that keeps in a file what `--json` would print."""
+    meaning = "write the JSON document to a file, which ends in .json, as well"
+    command.add_argument("-o", "--out", metavar="FILE", type=Path, help=meaning)
+
+
 def _add_fields(
     command: Any,
     title: str,

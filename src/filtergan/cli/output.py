@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from filtergan.machine import distributed
-from filtergan.machine.files import json_safe
+from filtergan.machine.files import json_safe, require_ending, require_writable, write_atomic
 from filtergan.machine.sheets import Sheet, console, show
 
 STUDY, CEILINGS, ANSWERS = "filtergan-study-1", "filtergan-ceilings-1", "filtergan-answers-1"
@@ -15,7 +15,52 @@ STUDY, CEILINGS, ANSWERS = "filtergan-study-1", "filtergan-ceilings-1", "filterg
 
 def put(document: Mapping[str, Any]) -> None:
     """Print a document, and nothing else; what is no number becomes null."""
-    print(json.dumps(json_safe(dict(document)), indent=2, allow_nan=False))
+    print(_text(document))
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(json_safe(dict(document)), indent=2, allow_nan=False)
+
+
+def check_file(file: Path | None) -> None:
+    """Refuse a file to which a document cannot be written, before it is made.
+
+    Args:
+        file: As `-o` names it; None: it was not given.
+
+    Raises:
+        UserError: It does not end in .json; or it cannot be written (exit code 1).
+    """
+    if file is not None:
+        require_ending(file, [".json"], "The document")
+        require_writable(file)
+
+
+def tell(
+    document: Mapping[str, Any], sheets: Sequence[Sheet], file: Path | None, as_json: bool
+) -> None:
+    """Print tables, or the document instead; write that to a file where one is named.
+
+    Of several processes only the first does.
+
+    Args:
+        document: All that there is to tell.
+        sheets: The tables.
+        file: Where to, whole or not at all.
+        as_json: Whether the document is printed.
+
+    Raises:
+        UserError: The file could not be written (exit code 1).
+    """
+    if file is not None:
+        write_atomic(file, f"{_text(document)}\n".encode())
+    if not distributed.first():
+        return
+    if as_json:
+        return put(document)
+    show(*sheets)
+    if file is not None:
+        print(f"The document: {file}")
 
 
 def put_study(run: Any, as_json: bool) -> None:
@@ -35,39 +80,37 @@ def put_study(run: Any, as_json: bool) -> None:
     print(f"The report: {page}" if page.exists() else f"The run directory: {run.path}")
 
 
-def put_ceilings(found: Mapping[Any, Mapping[str, Any]], as_json: bool) -> None:
-    """Ceilings, as the record has them, by site."""
+def put_ceilings(found: Mapping[Any, Mapping[str, Any]], file: Path | None, as_json: bool) -> None:
+    """Ceilings, as the record has them, by site; told as `tell` does."""
     from filtergan.report.bounds import ceiling_sheet
 
-    if as_json:
-        sites = {
-            str(name): {key: one.model_dump(mode="json") for key, one in ceilings.items()}
-            for name, ceilings in found.items()
-        }
-        return put({"schema": CEILINGS, "sites": sites})
-    show(*(ceiling_sheet(name, ceilings) for name, ceilings in found.items()))
+    sites = {
+        str(name): {key: one.model_dump(mode="json") for key, one in ceilings.items()}
+        for name, ceilings in found.items()
+    }
+    sheets = [ceiling_sheet(name, ceilings) for name, ceilings in found.items()]
+    tell({"schema": CEILINGS, "sites": sites}, sheets, file, as_json)
 
 
 def put_answers(
     found: Mapping[Any, Mapping[str, Any]],
     steps: Mapping[Any, Mapping[str, Any]],
+    file: Path | None,
     as_json: bool,
 ) -> None:
-    """What a network ignores, by site, and which steps of latents come nearest to it."""
+    """What a network ignores, by site, and which steps of latents come nearest; as `tell` does."""
     from filtergan.report.bounds import answer_sheet, step_sheet
 
-    if as_json:
-        sites = {
-            str(name): {key: _answer(one, steps[name].get(key)) for key, one in answers.items()}
-            for name, answers in found.items()
-        }
-        return put({"schema": ANSWERS, "sites": sites})
+    sites = {
+        str(name): {key: _answer(one, steps[name].get(key)) for key, one in answers.items()}
+        for name, answers in found.items()
+    }
     sheets = []
     for name, answers in found.items():
         sheets.append(answer_sheet(name, answers))
         if steps[name]:
             sheets.append(step_sheet(name, steps[name]))
-    show(*sheets)
+    tell({"schema": ANSWERS, "sites": sites}, sheets, file, as_json)
 
 
 def _answer(one: Any, step: Any) -> dict[str, Any]:
@@ -81,6 +124,24 @@ def _answer(one: Any, step: Any) -> dict[str, Any]:
     if step is not None:
         told["latents"] = step.record
     return told
+
+
+def put_shared(to: str, left_behind: str | None, licence: str | None, as_json: bool) -> None:
+    """Where a generator was handed on to, and whether its network goes along.
+
+    Args:
+        to: The folder, or the address of the commit.
+        left_behind: Why the network does not go along; None: it does.
+        licence: That was given; None: none was.
+        as_json: Whether as a document.
+    """
+    if as_json:
+        return put({"shared": str(to), "network": left_behind is None, "license": licence})
+    print(f"Shared: {to}")
+    if left_behind is None:
+        print(f"The network goes along under the licence {licence}.")
+    else:
+        print(f"The network does not go along, since {left_behind}.")
 
 
 def put_sheets(lines: Sequence[str], sheets: Sequence[Sheet]) -> None:

@@ -10,7 +10,6 @@ from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from filtergan.classifiers.saving import FILE as NETWORK
-from filtergan.classifiers.saving import can_be_saved
 from filtergan.config.fields import JointConfig
 from filtergan.machine.provenance import versions
 from filtergan.sites.wrappers import fingerprint
@@ -20,11 +19,8 @@ if TYPE_CHECKING:
 
 PICTURE = "traversal.png"
 """Name of the card's picture, beside the card."""
-LICENCE = "mit"
 PAPER = "https://arxiv.org/abs/1710.11386"
 TAGS = ["interpretability", "invariance", "gan", "convolutional-networks"]
-PLACEHOLDER = "https://filtergan.example"
-"""Stands for the package's addresses until pyproject.toml has a table [project.urls]."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +40,11 @@ class Account:
     alt: str = ""
 
 
-def project_url(label: str) -> str:
-    """An address of the package by its label in pyproject's [project.urls]."""
+def project_url(label: str) -> str | None:
+    """An address of the package by its label in pyproject's [project.urls]; None: it has none."""
     lines = importlib.metadata.metadata("filtergan").get_all("Project-URL") or []
     urls = dict(line.split(", ", 1) for line in lines)
-    return urls.get(label, PLACEHOLDER)
+    return urls.get(label)
 
 
 def card_of(
@@ -64,7 +60,7 @@ def card_of(
         gan: What it is about.
         account: What a record says of it; None: there is no record.
         metadata: Of the card's head, as the Hub knows them.
-        addresses: `repo_url`, `docs_url` and `paper_url`.
+        addresses: `repo_url`, `docs_url` and `paper_url`; None for one that there is not.
         repo_id: What the card's example loads.
     """
     environment = Environment(
@@ -79,6 +75,7 @@ def card_of(
     text = environment.get_template("card.md.j2").render(
         **addresses,
         metadata=ModelCardData(**metadata).to_yaml(),
+        license=metadata.get("license"),
         account=account,
         picture=PICTURE,
         repo_id=repo_id,
@@ -93,7 +90,7 @@ def card_of(
         image=", ".join(map(str, site.image_shape)),
         network=type(site.network).__name__,
         network_file=NETWORK,
-        carried=can_be_saved(gan.whole_network),
+        left_behind=gan.left_behind(metadata.get("license")),
         fingerprint=fingerprint(gan.whole_network),
         latent=config.latent,
         trained=config.natural if isinstance(config, JointConfig) else config,

@@ -273,8 +273,8 @@ class FilterGAN(Shared):
         if network is None:
             if saving.FILE not in said.weights:
                 raise UserError(
-                    f"{folder} does not hold the network that its generator is for; give it with "
-                    "network=... ."
+                    f"{folder} does not hold the network that its generator is for (whose SHA-256 "
+                    f"begins with {said.network[:8]}); give it with network=... ."
                 )
             file = _checked(folder / saving.FILE, said)
             network = saving.load_network(file, runtime.device(device))

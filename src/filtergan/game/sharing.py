@@ -15,7 +15,7 @@ from filtergan.classifiers.saving import FILE as NETWORK
 from filtergan.classifiers.saving import can_be_saved
 from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
-from filtergan.game.card import LICENCE, PAPER, PICTURE, TAGS, Account, card_of, project_url
+from filtergan.game.card import PAPER, PICTURE, TAGS, Account, card_of, project_url
 from filtergan.game.description import FILE
 from filtergan.machine.files import write_atomic, writing
 from filtergan.sites.site import Site
@@ -29,7 +29,6 @@ Kind = TypeVar("Kind", bound="Shared")
 class Shared(
     ModelHubMixin,
     library_name="filtergan",
-    license=LICENCE,
     tags=TAGS,
     repo_url=project_url("Repository"),
     docs_url=project_url("Documentation"),
@@ -120,16 +119,35 @@ class Shared(
             folder = Path(found)
         return cls.load(folder, network, device=device)
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> str | None:
-        """Write what others need into a folder: what `save` does, a model card, and the network.
+    def left_behind(self, license: str | None) -> str | None:
+        """Why the network would not go along; None: it would.
 
-        The network goes along if it is one of this package's kinds. The card tells what the record
-        says, where the generator comes from a run (`fg.open_run(path).gan(site)`).
+        Args:
+            license: As for `save_pretrained`.
+        """
+        if not can_be_saved(self.whole_network):
+            return "its code is no part of filtergan"
+        given = "`license=` in Python, `--license` of `filtergan share`"
+        return None if license else f"no licence of it was given ({given})"
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        license: str | None = None,
+        **options: Any,
+    ) -> str | None:
+        """Write what others need into a folder: what `save` does, and a model card.
+
+        The network goes along if it is one of this package's kinds and a licence is given. The card
+        tells what the record says, where the generator comes from a run
+        (`fg.open_run(path).gan(site)`).
 
         Args:
             save_directory: A folder that is new, empty, or holds a generator, which is replaced.
-            **options: Those of `huggingface_hub.ModelHubMixin.save_pretrained`; with
-                `model_card_kwargs={"license": "cc-by-4.0"}` under another licence than MIT.
+            license: Of all that is written, the network too, by the Hub's name for it; None: none
+                was given, and the network stays behind.
+            **options: Those of `huggingface_hub.ModelHubMixin.save_pretrained`.
 
         Raises:
             UserError: The folder holds something else, or could not be written (exit code 1).
@@ -137,22 +155,28 @@ class Shared(
         Examples:
             >>> import filtergan as fg
             >>> gan = fg.NaturalGAN.from_pretrained("digits-conv2")
-            >>> gan.save_pretrained("handed-on")
+            >>> gan.save_pretrained("handed-on", license="cc-by-4.0")
             >>> fg.NaturalGAN.from_pretrained("handed-on").draw(2).equal(gan.draw(2))
             True
         """
+        card = {"license": license} | (options.pop("model_card_kwargs", None) or {})
         folder = Path(save_directory)
         _clear(folder)
+        self.save(folder, network=self.left_behind(card["license"]) is None)
+        account = self.account() if self.account else None
+        if account is not None and account.picture is not None:
+            write_atomic(folder / PICTURE, account.picture.read_bytes())
         with writing(folder):
-            return super().save_pretrained(folder, **options)
+            return super().save_pretrained(folder, model_card_kwargs=card, **options)
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+    def push_to_hub(self, repo_id: str, *, license: str | None = None, **options: Any) -> str:
         """Upload what `save_pretrained` writes to the Hugging Face Hub, as one commit.
 
         Args:
             repo_id: The repository, as in `me/conv4`; made if missing.
+            license: As for `save_pretrained`.
             **options: Those of `huggingface_hub.ModelHubMixin.push_to_hub`: `private`, `token`,
-                `commit_message`, `model_card_kwargs` as for `save_pretrained`, ...
+                `commit_message`, ...
 
         Returns:
             Address of the commit.
@@ -163,35 +187,33 @@ class Shared(
         Examples:
             >>> import filtergan as fg
             >>> gan = fg.NaturalGAN.from_pretrained("digits-conv2")
-            >>> address = gan.push_to_hub("me/digits-conv2", private=True)
+            >>> address = gan.push_to_hub("me/digits-conv2", license="cc-by-4.0", private=True)
         """
-        card = {"repo_id": repo_id} | (options.pop("model_card_kwargs", None) or {})
+        card = {"repo_id": repo_id, "license": license}
+        card |= options.pop("model_card_kwargs", None) or {}
         with _reaching(f"The repository {repo_id!r} could not be written"):
             return super().push_to_hub(repo_id, model_card_kwargs=card, **options)
 
     def generate_model_card(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *, license: str = LICENCE, repo_id: str = "path/to/this/folder"
+        self, *, license: str | None = None, repo_id: str = "path/to/this/folder"
     ) -> ModelCard:
         """Its model card, filled in from what it is, and from the record where there is one.
 
         Args:
-            license: Of what is shared, by the Hub's name for it.
+            license: As for `save_pretrained`.
             repo_id: What the card's example loads.
         """
         info = self._hub_mixin_info
         return card_of(
             self,
             self.account() if self.account else None,
-            info.model_card_data.to_dict() | {"license": license},
+            info.model_card_data.to_dict() | ({"license": license} if license else {}),
             {"repo_url": info.repo_url, "docs_url": info.docs_url, "paper_url": info.paper_url},
             repo_id,
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        self.save(save_directory, network=can_be_saved(self.whole_network))
-        account = self.account() if self.account else None
-        if account is not None and account.picture is not None:
-            write_atomic(save_directory / PICTURE, account.picture.read_bytes())
+        """Write nothing: `save_pretrained` did, since it knows the licence."""
 
 
 def _clear(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and read with a sentence where they are damaged."""
 
+import errno
 import hashlib
 import math
 import os
@@ -59,7 +60,7 @@ def require_ending(path: Path, endings: Collection[str], what: str) -> None:
 
     Args:
         path: The file.
-        endings: Those known, two or more, in the order in which they are told.
+        endings: Those known, in the order in which they are told.
         what: Is to be written, at the beginning of a sentence.
 
     Raises:
@@ -67,13 +68,34 @@ def require_ending(path: Path, endings: Collection[str], what: str) -> None:
     """
     if path.suffix not in endings:
         *others, last = endings
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise UserError(f"{what} is written as {known}, not to {path}; name such a file.")
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before the work; missing folders are made.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UserError: No file can be made there, or a folder has its name (exit code 1).
+    """
+    part = _part(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        part.touch()
+        part.unlink()
+    except OSError as error:
         raise UserError(
-            f"{what} is written as {', '.join(others)} or {last}, not to {path}; name such a file."
-        )
+            f"{path} cannot be written: {error.strerror or error}. Name another file.", exit_code=1
+        ) from error
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    part = _part(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -92,6 +114,11 @@ def _write(path: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _part(path: Path) -> Path:
+    """The temporary file beside a file, of this process alone."""
+    return path.with_name(f".{path.name}.{os.getpid()}{PART}")
 
 
 def save_tensors(

@@ -1,6 +1,7 @@
 """Rows of numbers that may be too many for memory: on disk, or fetched when they are asked for."""
 
 import errno
+import operator
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 from torch.utils import data
 
@@ -141,6 +143,73 @@ def rows_of(given: RowsLike) -> Rows:
     return Items(given)
 
 
+def pairs_of(given: RowsLike, labels: Tensor | None = None) -> "Pairs":
+    """What people have, as rows that have a label each.
+
+    Args:
+        given: As for `rows_of`.
+        labels: Whole numbers [n], in the order of the rows; None: those of the dataset, whose items
+            are tuples that begin with a tensor and its label, as in (image, label).
+
+    Raises:
+        UserError: As for `rows_of`; or there are no rows, or no label for each.
+    """
+    if labels is None:
+        own = given.dataset if isinstance(given, data.DataLoader) else given
+        if isinstance(own, data.TensorDataset) and len(own.tensors) > 1:
+            labels = _numbers(own.tensors[1])
+    rows = rows_of(given)
+    if not len(rows):
+        raise UserError("There are no inputs to learn from; give some.")
+    if labels is not None and len(labels) != len(rows):
+        raise UserError(f"There are {len(rows)} inputs and {len(labels)} labels; give one each.")
+    if labels is None:
+        if not isinstance(rows, Items):
+            raise UserError(
+                f"A {type(rows).__name__} has no labels of its own; give them beside it, or give a "
+                "torch Dataset or DataLoader of (image, label)."
+            )
+        rows.labelled(slice(1))  # a mistake is told before the work
+    return Pairs(rows, labels)
+
+
+def _numbers(labels: Tensor) -> Int64[Tensor, " n"]:
+    """The second tensor of a dataset, where it holds labels.
+
+    Raises:
+        UserError: It does not.
+    """
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+        raise UserError(
+            f"The labels of the TensorDataset are {labels.dtype} {list(labels.shape)}; let them be "
+            "whole numbers, one for each image."
+        )
+    return labels.long()
+
+
+class Pairs:
+    """Rows that have a label each, which are fetched together.
+
+    Args:
+        rows: The rows.
+        labels: Their labels [n]; None: the rows are `Items`, which have them.
+    """
+
+    def __init__(self, rows: Rows, labels: Tensor | None) -> None:
+        self._rows, self._labels = rows, labels
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._rows)
+
+    def __getitem__(self, index: Tensor, /) -> tuple[Tensor, Tensor]:
+        """The rows at some numbers [m], and their labels [m]."""
+        if self._labels is not None:
+            return self._rows[index], self._labels[index]
+        assert isinstance(self._rows, Items)
+        return self._rows.labelled(index)
+
+
 class Items:
     """The items of a torch dataset as rows, each fetched when it is asked for.
 
@@ -155,7 +224,7 @@ class Items:
         self._dataset = dataset
         if not len(dataset):
             raise UserError(f"The {type(dataset).__name__} is empty; give one with items.")
-        first = self._item(0)
+        first = self._tensor(dataset[0])
         self.shape, self.dtype = torch.Size((len(dataset), *first.shape)), first.dtype
 
     def __len__(self) -> int:
@@ -164,7 +233,22 @@ class Items:
 
     def __getitem__(self, index: slice | Tensor, /) -> Tensor:
         """The rows of a slice, or of a tensor of numbers."""
-        rows = [self._item(row) for row in row_numbers(index, len(self)).tolist()]
+        return self._stacked([self._tensor(item) for item in self._items(index)])
+
+    def labelled(self, index: slice | Tensor) -> tuple[Tensor, Int64[Tensor, " m"]]:
+        """The rows of a slice, or of a tensor of numbers, and the label that stands beside each.
+
+        Raises:
+            UserError: None stands there.
+        """
+        items = self._items(index)
+        labels = torch.tensor([self._label(item) for item in items], dtype=torch.int64)
+        return self._stacked([self._tensor(item) for item in items]), labels
+
+    def _items(self, index: slice | Tensor) -> list[Any]:
+        return [self._dataset[row] for row in row_numbers(index, len(self)).tolist()]
+
+    def _stacked(self, rows: list[Tensor]) -> Tensor:
         if odd := [list(row.shape) for row in rows if row.shape != self.shape[1:]]:
             raise UserError(
                 f"The items of the {type(self._dataset).__name__} have different shapes "
@@ -172,8 +256,18 @@ class Items:
             )
         return torch.stack(rows) if rows else torch.empty((0, *self.shape[1:]), dtype=self.dtype)
 
-    def _item(self, row: int) -> Tensor:
-        item = self._dataset[row]
+    def _label(self, item: Any) -> int:
+        label = item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
+        try:
+            return operator.index(label)  # pyright: ignore[reportArgumentType]
+        except TypeError as error:
+            told = "no labels" if label is None else f"labels that are {type(label).__name__}"
+            raise UserError(
+                f"The items of the {type(self._dataset).__name__} have {told}; let it give (image, "
+                "label) with a whole number, or give the labels beside it."
+            ) from error
+
+    def _tensor(self, item: Any) -> Tensor:
         item = item[0] if isinstance(item, tuple | list) else item
         if isinstance(item, np.ndarray):
             return torch.from_numpy(item)
