@@ -20,7 +20,7 @@ from filtergan.families.family import Fixed
 from filtergan.figures import directions_figure
 from filtergan.images.image_fields import KINDS, FieldSpace
 from filtergan.machine.storage import RowsLike
-from filtergan.measures.table import as_html
+from filtergan.machine.wording import as_html
 from filtergan.sites.site import Site
 from filtergan.spectra.leading import FITTED, JUDGED, Directions, leading
 

@@ -20,10 +20,10 @@ from filtergan.images.domain import as_pixels
 from filtergan.machine import telling
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
 from filtergan.machine.storage import RowsLike, rows_of
-from filtergan.measures.traversals import compensation, image_change, labels_kept
+from filtergan.measures.traversals import image_change, labels_kept
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.recovering import EVALUATIONS, FieldSearch, Transformation
-from filtergan.walks.inverter import Inversion, Inverter
+from filtergan.walks.inverter import Inversion, Inverter, compensation
 from filtergan.walks.points import grid_dimensions, latent_grids
 from filtergan.walks.walk import walk_grid
 
