@@ -22,8 +22,8 @@ from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors, remedy, save_tensors, sha256
 from filtergan.machine.provenance import versions
 from filtergan.machine.runtime import generator as random_generator
-from filtergan.sites.site import Site, untouched
-from filtergan.sites.wrappers import fingerprint
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import fingerprint, untouched
 
 AT_ONCE = 2**26  # weights drawn at once: 256 MiB, of which what uses them makes several copies
 

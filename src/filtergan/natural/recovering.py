@@ -11,7 +11,7 @@ from filtergan.images.image_fields import FieldSpace
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.machine.telling import Tick
 from filtergan.natural.natural_gan import NaturalGAN
-from filtergan.sites.site import untouched
+from filtergan.sites.wrappers import untouched
 from filtergan.walks.inverter import Inversion, Points, residual
 from filtergan.walks.lbfgs import minimise
 

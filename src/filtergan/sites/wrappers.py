@@ -1,4 +1,7 @@
-"""Networks as others hand them over: their domain and classes, what is unwrapped and refused."""
+"""Networks as others hand them over: their domain and classes, what is unwrapped and refused.
+
+And how they are run, so that they stay as they were.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -106,6 +109,25 @@ def uncompiled(network: nn.Module) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextmanager
+def untouched(network: nn.Module) -> Iterator[None]:
+    """Run the network in evaluation mode and without parameter gradients, then put all back."""
+    training = [m for m in network.modules() if m.training]
+    wanting = [p for p in network.parameters() if p.requires_grad]
+    try:
+        if training:
+            network.eval()
+        for p in wanting:
+            p.requires_grad_(False)
+        with uncompiled(network):
+            yield
+    finally:
+        for m in training:
+            m.training = True
+        for p in wanting:
+            p.requires_grad_(True)
 
 
 def output_of(network: Callable[[Tensor], Any], images: Tensor) -> Any:

@@ -13,7 +13,8 @@ from filtergan.game.gan import AT_ONCE, FilterGAN
 from filtergan.images.domain import as_pixels
 from filtergan.machine.storage import RowsLike
 from filtergan.machine.telling import Tick
-from filtergan.sites.site import Site, untouched
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import untouched
 from filtergan.walks.inverter import Inversion, Points, residual
 from filtergan.walks.lbfgs import HISTORY, Curvature, minimise
 from filtergan.walks.prior import NaturalImagePrior
