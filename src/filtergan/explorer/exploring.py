@@ -16,7 +16,7 @@ from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.explorer.looks import Grid, Look, Opinion, fields_of, residual_parts
 from filtergan.explorer.uploads import on_bright
-from filtergan.images.dataset import Split
+from filtergan.images.splits import Split
 from filtergan.machine.telling import Tick
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.recovering import FieldSearch

@@ -14,12 +14,12 @@ from filtergan.classifiers import saving
 from filtergan.config.fields import GanConfig, Shown
 from filtergan.config.site_names import PAPER, Recipe, SiteName
 from filtergan.errors import UserError
-from filtergan.game.description import FILE, Description
+from filtergan.game.description import Description
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.generator import Generator, paired
 from filtergan.game.sharing import Shared
 from filtergan.machine import runtime
-from filtergan.machine.files import load_tensors, remedy, save_tensors, sha256
+from filtergan.machine.files import load_tensors, load_weights, save_tensors, sha256
 from filtergan.machine.provenance import versions
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.sites.site import Site
@@ -276,7 +276,7 @@ class FilterGAN(Shared):
                     f"{folder} does not hold the network that its generator is for (whose SHA-256 "
                     f"begins with {said.network[:8]}); give it with network=... ."
                 )
-            file = _checked(folder / saving.FILE, said)
+            file = said.checked(folder / saving.FILE)
             network = saving.load_network(file, runtime.device(device))
         if said.network != fingerprint(network):
             raise UserError(
@@ -294,7 +294,7 @@ class FilterGAN(Shared):
         with _seeded(0):  # of weights that are replaced
             gan = cls.built(site, said.config, said.response)
         for name, part in gan._parts():
-            path = _checked(folder / f"{name}.safetensors", said)
+            path = said.checked(folder / f"{name}.safetensors")
             load_weights(part, load_tensors(path), path)
         return gan._to(site.filters.device)
 
@@ -313,31 +313,3 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-def _checked(path: Path, said: Description) -> Path:
-    """A file of weights, if it is the one that was saved with the description.
-
-    Raises:
-        UserError: It is not, or it is missing.
-    """
-    if sha256(path) != said.weights.get(path.name):
-        raise UserError(
-            f"{path} is damaged, or was not saved with the {FILE} beside it. {remedy(path)}"
-        )
-    return path
-
-
-def load_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Put tensors into a module that they must fit exactly.
-
-    Raises:
-        UserError: They do not.
-    """
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} does not fit this configuration; the run directory was changed by hand or "
-            "made by another version: run the study again with --overwrite."
-        ) from error

@@ -14,8 +14,8 @@ from filtergan.config.site_names import PAPER, SiteName
 from filtergan.errors import UserError
 from filtergan.game.card import Account
 from filtergan.game.gan import FilterGAN
-from filtergan.images.dataset import Dataset
 from filtergan.images.domain import Domain
+from filtergan.images.splits import Dataset
 from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors
 from filtergan.machine.wording import as_html
