@@ -202,6 +202,12 @@ class Shared(
         Args:
             license: As for `save_pretrained`.
             repo_id: What the card's example loads.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> gan.generate_model_card(license="cc-by-4.0").data.license
+            'cc-by-4.0'
         """
         info = self._hub_mixin_info
         return card_of(

@@ -100,7 +100,16 @@ class Site:
 
     @property
     def name(self) -> SiteName:
-        """Layer and response point, as records have them."""
+        """Layer and response point, as records have them.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> print(site.name)
+            conv2@activation
+        """
         return SiteName(self.layer, self.point)
 
     def __repr__(self) -> str:
@@ -122,13 +131,28 @@ class Site:
 
         Raises:
             UserError: As for any site.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> fg.Site.of_shape(network, "conv2", (1, 8, 8))
+            Site('conv2' of PaperCNN, activation, 8x8x3x3)
         """
         rng = torch.Generator().manual_seed(0)
         weight = next(network.parameters())
         return cls(network, layer, torch.rand(2, *image, generator=rng).to(weight), point)
 
     def input(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n i *k"]:
-        """h(I): what the convolution receives for these images (eq. 2)."""
+        """h(I): what the convolution receives for these images (eq. 2).
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.input(images).shape
+            torch.Size([2, 8, 8, 8])
+        """
         seen: list[Tensor] = []
 
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -152,12 +176,29 @@ class Site:
         Args:
             inputs: h, as `input` gives it.
             filters: One set [o, j, *k], a set per sample [n, o, j, *k], or None for W.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.respond(site.input(images), 0.9 * site.filters).shape
+            torch.Size([2, 8, 8, 8])
         """
         filters = self.filters if filters is None else filters
         return self.answer(convolve(inputs, filters, self.bias, self.geometry, self.backend))
 
     def answer(self, convolved: Float[Tensor, "n o *l"]) -> Float[Tensor, "n ..."]:
-        """The response that an output of the convolution leads to."""
+        """The response that an output of the convolution leads to.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.answer(torch.randn(2, 8, 8, 8)).min() >= 0  # behind a ReLU
+            tensor(True)
+        """
         response = self._ended(convolved)
         return response if self._between is None else self._run(self._between, response)
 
@@ -174,6 +215,14 @@ class Site:
             images: The network's input; may be left out where `straight` and a response is given.
             filters: One set or one per sample; None for W.
             response: Takes the place of the response; then filters are not used.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.output(images, filters=0.9 * site.filters).shape
+            torch.Size([2, 10])
         """
         if response is not None:
             response = response.clone()  # what follows may work in place
@@ -183,12 +232,30 @@ class Site:
         return self._hooked(images, filters, response)
 
     def restored(self, response: Tensor) -> Tensor:
-        """A response in the network's own layout, permuted to channels first."""
+        """A response in the network's own layout, permuted to channels first.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.restored(torch.rand(2, 8, 8, 8)).shape  # channels are first already
+            torch.Size([2, 8, 8, 8])
+        """
         return channels_first(response, self.order)
 
     @property
     def suffix(self) -> nn.Module | None:
-        """Maps response to output, a module that shares the network's layers, where `straight`."""
+        """Maps response to output, a module that shares the network's layers, where `straight`.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.suffix(site.respond(site.input(images))).shape
+            torch.Size([2, 10])
+        """
         return self._suffix
 
     def _hooked(self, images: Tensor, filters: Tensor | None, response: Tensor | None) -> Tensor:

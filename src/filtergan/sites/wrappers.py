@@ -48,15 +48,38 @@ class Classifier(nn.Module):
         self.network, self.domain, self.classes = network, domain, tuple(classes)
 
     def forward(self, pixels: Tensor) -> Any:
-        """What the network puts out for pixels."""
+        """What the network puts out for pixels.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> fg.Classifier(network, fg.Domain(0.5, 0.5))(torch.rand(2, 1, 8, 8)).shape
+            torch.Size([2, 10])
+        """
         return self.network(self.domain.to_network(pixels))
 
     def around(self, network: nn.Module) -> "Classifier":
-        """Another network of the same domain and classes."""
+        """Another network of the same domain and classes.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> classifier = fg.Classifier(network, fg.Domain(0.5, 0.5))
+            >>> classifier.around(fg.ResNet(fg.tiny().cnn, (1, 8, 8), 10)).domain
+            Domain(mean=(0.5,), std=(0.5,))
+        """
         return Classifier(network, self.domain, self.classes)
 
     def extra_repr(self) -> str:
-        """What is printed beside the network."""
+        """What is printed beside the network.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> fg.Classifier(network, fg.Domain(0.5, 0.5)).extra_repr()
+            'domain=Domain(mean=(0.5,), std=(0.5,)), classes=()'
+        """
         return f"domain={self.domain}, classes={self.classes}"
 
 

@@ -139,6 +139,12 @@ class OpenedRun:
 
         Raises:
             UserError: They are not found, or are others than those studied.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.dataset
+            Dataset('digits': train Split(...), test Split(...), 10 classes)
         """
         found = self._data if isinstance(self._data, Dataset) else self._found_again(self.config)
         if found.fingerprint != self._images().fingerprint:
@@ -154,6 +160,12 @@ class OpenedRun:
 
         Raises:
             UserError: They are not found, or are others than those studied.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> len(run.images_to_show.test) == len(run.dataset.test)
+            True
         """
         if isinstance(self._data, Dataset):
             return self.dataset
@@ -191,6 +203,12 @@ class OpenedRun:
 
         Raises:
             UserError: It is not trained yet, its file is damaged, or its factory is not found.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.network(run.dataset.test.pixels(slice(3))).shape
+            torch.Size([3, 10])
         """
         images = self._images()
         classes = tuple(images.classes)
@@ -216,6 +234,12 @@ class OpenedRun:
 
         Raises:
             UserError: The run has no such site, or its network is not found.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.site(run.sites[0])
+            Site('conv2' of PaperCNN, activation, 6x4x3x3)
         """
         self.check(name)
         if self.trained(name):
@@ -224,7 +248,14 @@ class OpenedRun:
         return Site.of_shape(self.network, site.layer, shape, site.point)
 
     def trained(self, name: str) -> bool:
-        """Whether the run has such a site, and has trained its generator."""
+        """Whether the run has such a site, and has trained its generator.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.trained(run.sites[0]), run.trained("conv9@activation")
+            (True, False)
+        """
         return name in self.sites and self._done(trained_by(name), name)
 
     def gan(self, name: str) -> FilterGAN:
@@ -324,6 +355,11 @@ class OpenedRun:
 
         Raises:
             UserError: There is none; or it has not.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.check(run.sites[0], "measure")
         """
         if name not in self.sites:
             there = ", ".join(self.sites)

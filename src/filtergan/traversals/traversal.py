@@ -81,12 +81,26 @@ class Traversal:
 
     @property
     def compensation(self) -> Float[Tensor, "n g g"]:
-        """Share of the change in response that the change of image undid; NaN in the centre."""
+        """Share of the change in response that the change of image undid; NaN in the centre.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> walk = fg.Traversal.load("walk.safetensors")
+            >>> walk.compensation.shape
+            torch.Size([2, 3, 3])
+        """
         return compensation(self.before, self.after)
 
     @property
     def image_change(self) -> Float[Tensor, "n g g"]:
-        """How far each image lies from x, in norms of x."""
+        """How far each image lies from x, in norms of x.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> walk = fg.Traversal.load("walk.safetensors")
+            >>> walk.image_change.shape
+            torch.Size([2, 3, 3])
+        """
         return image_change(self.x[:, None, None], self.images)
 
     def __repr__(self) -> str:
