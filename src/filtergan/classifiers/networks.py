@@ -206,7 +206,16 @@ class WhitenedCNN(nn.Module):
         self.fc = nn.Linear(before, classes, bias=False)
 
     def reset_parameters(self) -> None:
-        """Draw anew all that labels have taught; the whitening, which they have not, stays."""
+        """Draw anew all that labels have taught; the whitening, which they have not, stays.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.WhitenedCNN(fg.CnnConfig(channels=(8, 16)), (3, 16, 16), 10)
+            >>> whitening, last = network.whiten.weight.clone(), network.fc.weight.clone()
+            >>> network.reset_parameters()
+            >>> network.whiten.weight.equal(whitening), network.fc.weight.equal(last)
+            (True, False)
+        """
         for group in self.groups:
             for layer in self.get_submodule(group).children():
                 assert isinstance(layer, Passing | nn.BatchNorm2d)

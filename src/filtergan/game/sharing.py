@@ -124,6 +124,11 @@ class Shared(
 
         Args:
             license: As for `save_pretrained`.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.NaturalGAN.load("digits-conv2").left_behind(license=None)
+            'no licence of it was given ...'
         """
         if not can_be_saved(self.whole_network):
             return "its code is no part of filtergan"
