@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 import filtergan as fg
-from filtergan.images.dataset import Split
+from filtergan.images.splits import Split
 from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors, save_tensors
 

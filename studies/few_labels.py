@@ -14,7 +14,7 @@ import filtergan as fg
 from filtergan.benchmark.standings import paired_interval
 from filtergan.benchmark.subject import Subject
 from filtergan.benchmark.trials import Trial, correct, packed, trained, unpacked
-from filtergan.images.dataset import Dataset
+from filtergan.images.splits import Dataset
 
 LABELLED, STEPS, SEEDS = 100, 200, range(5)
 FRESH = fg.CnnConfig(channels=(16, 32, 32), pool_after=(1, 2))

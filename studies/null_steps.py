@@ -25,8 +25,9 @@ from filtergan.machine import runtime, telling
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state, machine
 from filtergan.measures.statistics import interval
-from filtergan.measures.traversals import compensation, image_change
+from filtergan.measures.traversals import image_change
 from filtergan.natural.natural_gan import NaturalGAN, null_of
+from filtergan.walks.inverter import compensation
 
 RECORD = Path(__file__).parents[1] / "results" / "null_steps" / "record.json"
 FIRST, IMAGES, RESAMPLES, SEED = 256, 512, 1000, 0

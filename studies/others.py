@@ -29,7 +29,7 @@ from torch import nn
 
 import filtergan as fg
 from filtergan.config.ceiling_fields import CeilingConfig
-from filtergan.images.dataset import Dataset
+from filtergan.images.splits import Dataset
 from filtergan.machine import runtime
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state

@@ -32,7 +32,7 @@ from filtergan.benchmark.affine_maps import hand
 from filtergan.ceilings.question import Questions
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.fields import StudyConfig
-from filtergan.images.dataset import Dataset, Split
+from filtergan.images.splits import Dataset, Split
 from filtergan.likeness import likeness_files
 from filtergan.likeness.crossed import moved_by
 from filtergan.likeness.likeness_record import plain_site

@@ -18,8 +18,8 @@ from filtergan.classifiers import networks
 from filtergan.config.fields import CnnConfig, GanConfig, StudyConfig
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.site_names import SiteName
-from filtergan.images.dataset import Dataset, Split
 from filtergan.images.domain import Domain
+from filtergan.images.splits import Dataset, Split
 from filtergan.measures.registry import result
 from filtergan.natural.natural_gan import NaturalGAN, joint_config
 from filtergan.report import scrubber, write_report

@@ -20,7 +20,7 @@ from filtergan.benchmark.methods import METHODS
 from filtergan.benchmark.subject import Subject
 from filtergan.config.fields import CnnConfig
 from filtergan.errors import UserError
-from filtergan.images.dataset import Split
+from filtergan.images.splits import Split
 
 
 @pytest.fixture(scope="module")

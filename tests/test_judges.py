@@ -20,7 +20,8 @@ from filtergan.classifiers.judges import (
 from filtergan.config.fields import DatasetConfig, JudgeConfig
 from filtergan.config.presets import tiny
 from filtergan.errors import UserError
-from filtergan.images.dataset import Dataset, Split, load_dataset
+from filtergan.images.dataset import load_dataset
+from filtergan.images.splits import Dataset, Split
 from filtergan.machine.files import load_tensors, save_tensors, sha256
 from filtergan.machine.storage import cache_folder
 from filtergan.measures.manifold import judges_agree, manifold_percentile

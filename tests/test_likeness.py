@@ -20,8 +20,8 @@ from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
 from filtergan.figures.ignored import Asked, ignored_figure
 from filtergan.figures.style import DASH
-from filtergan.images.dataset import Dataset, Split
 from filtergan.images.palette import GREY
+from filtergan.images.splits import Dataset, Split
 from filtergan.likeness.crossed import moved_by
 from filtergan.likeness.likeness_files import read, write
 from filtergan.likeness.likeness_record import Likeness, NetworkRecord, whose

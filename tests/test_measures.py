@@ -10,6 +10,7 @@ import torch
 from filtergan.measures import REGISTRY, filters, latents, lookup, registry, traversals
 from filtergan.measures import statistics as stats
 from filtergan.runs.record import MeasureRecord
+from filtergan.walks.inverter import compensation
 
 
 def seeded(seed=0):
@@ -298,7 +299,7 @@ def test_information_of_a_known_correlation():
 
 
 def test_compensation():
-    found = traversals.compensation(
+    found = compensation(
         torch.tensor([[0.2, 0.2], [0.2, 0.0]]), torch.tensor([[0.2, 0.05], [0.3, 0.0]])
     )
     assert found.flatten().tolist() == pytest.approx([0, 0.75, -0.5, math.nan], nan_ok=True)

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from filtergan.config.fields import CnnConfig
-from filtergan.images.dataset import Split
 from filtergan.images.domain import Domain
 from filtergan.images.shown import one_of_each_class
+from filtergan.images.splits import Split
 from filtergan.report import page, scrubber
 from filtergan.report.operations import Unknown, operations_of, program, steps_of
 from filtergan.report.packing import fewest_bits, packed, rounded

@@ -1,6 +1,17 @@
 """What else the filters of a trained convolution could have been, and what the network ignores.
 
-The public names; each is imported when it is first used, so that the command starts fast.
+The public names; each is imported when it is first used, so that the command starts fast. Each has
+an example in its help, as `help(filtergan.traverse)`. From a network to what it ignores:
+
+Examples:
+    >>> import torch
+    >>> import filtergan as fg
+    >>> images = torch.rand(32, 1, 8, 8)
+    >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+    >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+    >>> fg.traverse(gan, images[:2], fg.TraversalConfig(grid=3)).plot().savefig("walk.pdf")
+    >>> fg.measure(gan, images, fg.tiny().traversal, resamples=100)
+    Measures('conv2@activation/natural': ... measures, compensation ...)
 """
 
 import importlib

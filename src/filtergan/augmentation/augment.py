@@ -90,6 +90,13 @@ class InvarianceAugment(nn.Module):
 
         Their middle and their difference are drawn, so that at a strength of 1, with all latents
         moving, both are standard normal and independent.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> augment = fg.InvarianceAugment(fg.NaturalGAN.load("digits-conv2"), latents=[0, 2])
+            >>> z, z_k = augment.latents(5)
+            >>> z[:, 1].equal(z_k[:, 1])  # which does not move
+            True
         """
         drawn = torch.randn(
             2, n, len(self.moving), generator=self._stream(), device=self.moving.device
@@ -120,6 +127,14 @@ class InvarianceAugment(nn.Module):
         Raises:
             UserError: They have another size than the transformer moves, or are neither pixels nor
                 bytes.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> augment = fg.InvarianceAugment(fg.NaturalGAN.load("digits-conv2"))
+            >>> moved, labels = augment(torch.rand(5, 1, 8, 8), torch.arange(5))
+            >>> moved.shape
+            torch.Size([5, 1, 8, 8])
         """
         shape = self.transformer.space.shape
         if images.shape[-3:] != shape or images.ndim not in (3, 4):
@@ -139,6 +154,13 @@ class InvarianceAugment(nn.Module):
         return (moved, *others) if others else moved
 
     def extra_repr(self) -> str:
-        """What `print` shows in the brackets."""
+        """What `print` shows in the brackets.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> augment = fg.InvarianceAugment(fg.NaturalGAN.load("digits-conv2"), strength=0.5)
+            >>> augment.extra_repr()
+            'strength=0.5, latents=[0, 1, 2]'
+        """
         moving = self.moving.nonzero().flatten().tolist()
         return f"strength={self.strength:g}, latents={moving}"

@@ -15,7 +15,7 @@ from filtergan.benchmark.methods import METHODS
 from filtergan.config.fields import CnnConfig
 from filtergan.config.site_names import NATURAL
 from filtergan.errors import UserError
-from filtergan.images.dataset import Split
+from filtergan.images.splits import Split
 from filtergan.machine import runtime
 from filtergan.machine.wording import count_of
 from filtergan.natural.natural_gan import NaturalGAN

@@ -24,9 +24,9 @@ from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.measures.ratios import ratio_interval
 from filtergan.measures.statistics import interval
-from filtergan.measures.traversals import compensation
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 from filtergan.sites.site import Site
+from filtergan.walks.inverter import compensation
 
 MEMORY = 2**28  # bytes of the site inputs of the training images; fewer images where more are due
 DRAWS = 3  # of random filters

@@ -28,10 +28,10 @@ from filtergan.machine import telling
 from filtergan.machine.storage import RowsLike
 from filtergan.measures.ratios import ratio_interval
 from filtergan.measures.statistics import interval
-from filtergan.measures.traversals import compensation
 from filtergan.natural.natural_gan import NaturalGAN, null_of
 from filtergan.natural.terms import squared_norm
 from filtergan.runs.record import MeasureRecord
+from filtergan.walks.inverter import compensation
 from filtergan.walks.lbfgs import minimise
 
 FITTED = 128  # training images over which a step is sought: it has a number for each latent

@@ -20,7 +20,7 @@ from filtergan.families.family import Fixed
 from filtergan.figures import directions_figure
 from filtergan.images.image_fields import KINDS, FieldSpace
 from filtergan.machine.storage import RowsLike
-from filtergan.measures.table import as_html
+from filtergan.machine.wording import as_html
 from filtergan.sites.site import Site
 from filtergan.spectra.leading import FITTED, JUDGED, Directions, leading
 
@@ -62,7 +62,14 @@ class Spectrum(Directions):
         return as_html(self.to_dataframe())
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """A row for each direction: its share and null, and its ceiling at a visible size."""
+        """A row for each direction: its share and null, and its ceiling at a visible size.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> found = fg.Spectrum.load("spectrum.safetensors")
+            >>> list(found.to_dataframe().columns[:3])
+            ['share', 'share_null', 'at_size']
+        """
         import pandas
 
         rows = [
@@ -125,6 +132,13 @@ class Spectrum(Directions):
 
         Returns:
             For each direction, squared changes by one kind alone over the sum of these.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> found = fg.Spectrum.load("spectrum.safetensors")
+            >>> found.kinds(torch.rand(2, 1, 8, 8))  # of two directions, each of one kind
+            [{'gain': 1.0}, {'gain': 1.0}]
         """
         tangents = self.space.tangents(x).flatten(1)
         parts, start = {}, 0
@@ -141,6 +155,12 @@ class Spectrum(Directions):
 
         Args:
             x: A few images, pixels in [0, 1].
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> found = fg.Spectrum.load("spectrum.safetensors")
+            >>> found.figure(torch.rand(2, 1, 8, 8)).savefig("directions.pdf")
         """
         steps = torch.linspace(-1, 1, WALKED)
         walked = [

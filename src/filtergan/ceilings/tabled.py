@@ -11,7 +11,7 @@ from torch import Tensor
 
 from filtergan.errors import UserError
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
-from filtergan.measures.table import as_html
+from filtergan.machine.wording import as_html
 from filtergan.runs.record import MeasureRecord
 
 if TYPE_CHECKING:  # takes a second to import

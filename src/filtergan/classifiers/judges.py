@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from filtergan.classifiers.fitting import channels_last, fit, predict, steps_of
 from filtergan.config.fields import JudgeConfig
 from filtergan.errors import UserError
-from filtergan.images.dataset import Dataset
+from filtergan.images.splits import Dataset
 from filtergan.machine import runtime, telling
 from filtergan.machine.distributed import lead
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors, writing

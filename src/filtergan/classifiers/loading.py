@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from filtergan.errors import UserError
 from filtergan.machine.wording import count_of
 from filtergan.sites.convolution import convolutions
-from filtergan.sites.site import untouched
-from filtergan.sites.wrappers import classifier_in, output_of, unwrapped
+from filtergan.sites.wrappers import classifier_in, output_of, untouched, unwrapped
 
 
 def check_fits(network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:

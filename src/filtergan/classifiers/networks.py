@@ -72,7 +72,15 @@ class PaperCNN(nn.Module):
 
     @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1."""
+        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> network(torch.rand(2, 1, 8, 8)).shape
+            torch.Size([2, 10])
+        """
         x = images
         for i in range(1, self.depth + 1):
             x = F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
@@ -120,7 +128,15 @@ class ResNet(nn.Module):
 
     @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1."""
+        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> network = fg.ResNet(fg.CnnConfig(channels=(8, 16)), (3, 16, 16), 10)
+            >>> network(torch.rand(2, 3, 16, 16)).shape
+            torch.Size([2, 10])
+        """
         x = F.relu(self.bn(self.conv(images)))
         for stage in self.stages:
             x = getattr(self, stage)(x)
@@ -190,7 +206,16 @@ class WhitenedCNN(nn.Module):
         self.fc = nn.Linear(before, classes, bias=False)
 
     def reset_parameters(self) -> None:
-        """Draw anew all that labels have taught; the whitening, which they have not, stays."""
+        """Draw anew all that labels have taught; the whitening, which they have not, stays.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.WhitenedCNN(fg.CnnConfig(channels=(8, 16)), (3, 16, 16), 10)
+            >>> whitening, last = network.whiten.weight.clone(), network.fc.weight.clone()
+            >>> network.reset_parameters()
+            >>> network.whiten.weight.equal(whitening), network.fc.weight.equal(last)
+            (True, False)
+        """
         for group in self.groups:
             for layer in self.get_submodule(group).children():
                 assert isinstance(layer, Passing | nn.BatchNorm2d)
@@ -199,7 +224,15 @@ class WhitenedCNN(nn.Module):
 
     @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1."""
+        """Return the logits [n, classes] of images [n, c, h, w] from 0 to 1.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> network = fg.WhitenedCNN(fg.CnnConfig(channels=(8, 16)), (3, 16, 16), 10)
+            >>> network(torch.rand(2, 3, 16, 16)).shape
+            torch.Size([2, 10])
+        """
         x = F.gelu(self.whiten(images))
         for group in self.groups:
             x = getattr(self, group)(x)

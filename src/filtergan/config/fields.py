@@ -298,15 +298,33 @@ class StudyConfig(Frozen):
 
     @property
     def sites(self) -> tuple[SiteName, ...]:
-        """Names of all sites, in their order; patterns and depths as they were given."""
+        """Names of all sites, in their order; patterns and depths as they were given.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.tiny().sites
+            ('conv4@activation', 'conv2@activation')
+        """
         return named(self.layer, self.response, self.recipe)
 
     def sites_of(self, recipe: Recipe) -> tuple[SiteName, ...]:
-        """Those whose generators are made by one recipe."""
+        """Those whose generators are made by one recipe.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.StudyConfig(layer=("conv3",), recipe=("paper", "natural")).sites_of("natural")
+            ('conv3@activation/natural',)
+        """
         return tuple(site for site in self.sites if site.recipe == recipe)
 
     def at(self, sites: Sequence[SiteName]) -> "StudyConfig":
-        """The same study of these sites, named as briefly as its readings and recipes allow."""
+        """The same study of these sites, named as briefly as its readings and recipes allow.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.tiny().at(fg.tiny().sites[:1]).layer
+            ('conv4',)
+        """
         layer_only = (site.layer for site in sites)
         with_reading = (str(site.under(PAPER)) for site in sites)
         for entries in (layer_only, with_reading):

@@ -66,7 +66,13 @@ class NaturalConfig(Frozen):
 
     @property
     def batch(self) -> int:
-        """Images in a minibatch."""
+        """Images in a minibatch.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.NaturalConfig(pairs=4, pair_images=2).batch
+            8
+        """
         return self.pairs * self.pair_images
 
     @model_validator(mode="after")

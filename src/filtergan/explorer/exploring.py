@@ -16,13 +16,14 @@ from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.explorer.looks import Grid, Look, Opinion, fields_of, residual_parts
 from filtergan.explorer.uploads import on_bright
-from filtergan.images.dataset import Split
+from filtergan.images.splits import Split
 from filtergan.machine.telling import Tick
-from filtergan.measures.traversals import compensation
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.recovering import FieldSearch
 from filtergan.runs.record import SiteRecord
-from filtergan.study.opened import OpenedRun, Traversals, open_run
+from filtergan.study.opened import OpenedRun, open_run
+from filtergan.study.site_traversals import Traversals
+from filtergan.walks.inverter import compensation
 from filtergan.walks.points import latent_grid
 from filtergan.walks.walk import walk
 

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.images.image_fields import exponential
-from filtergan.measures.traversals import compensation, image_change
+from filtergan.measures.traversals import image_change
 from filtergan.natural.natural_gan import NaturalGAN
-from filtergan.sites.site import untouched
+from filtergan.sites.wrappers import untouched
+from filtergan.walks.inverter import compensation
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from filtergan.explorer.looks import Grid, Look, Opinion
 from filtergan.explorer.rasters import Picture
 from filtergan.images.palette import SIGNS
 from filtergan.runs.record import SiteRecord
-from filtergan.study.opened import Traversals
+from filtergan.study.site_traversals import Traversals
 
 FULL = 1.0  # of a field: a clear but moderate change
 

@@ -7,7 +7,7 @@ from filtergan.config.bases import Frozen
 from filtergan.config.fields import GanConfig, JointConfig, Shown
 from filtergan.errors import UserError
 from filtergan.machine.distributed import lead
-from filtergan.machine.files import remedy, write_atomic
+from filtergan.machine.files import remedy, sha256, write_atomic
 from filtergan.sites.convolution import Backend
 
 FILE = "filtergan.json"
@@ -74,3 +74,15 @@ class Description(Frozen):
             raise UserError(f"{path} cannot be read: {error.strerror}. {remedy(path)}") from error
         except (ValueError, TypeError) as error:
             raise UserError(f"{path} is damaged. {remedy(path)}") from error
+
+    def checked(self, path: Path) -> Path:
+        """A file of weights, if it is the one that was saved with this description.
+
+        Raises:
+            UserError: It is not, or it is missing.
+        """
+        if sha256(path) != self.weights.get(path.name):
+            raise UserError(
+                f"{path} is damaged, or was not saved with the {FILE} beside it. {remedy(path)}"
+            )
+        return path

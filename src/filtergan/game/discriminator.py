@@ -74,7 +74,16 @@ class Discriminator(nn.Module):
 
     @torch.no_grad()
     def standardise(self, real: Float[Tensor, "n c *k"]) -> None:
-        """Take mean and scale of every channel from real responses."""
+        """Take mean and scale of every channel from real responses.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> discriminator = fg.Discriminator((8, 7, 7), latent=3)
+            >>> discriminator.standardise(torch.full((5, 8, 7, 7), 2.0))
+            >>> discriminator.mean.flatten()
+            tensor([2., 2., 2., 2., 2., 2., 2., 2.])
+        """
         over = [0, *range(2, real.ndim)]
         self.mean.copy_(real.mean(over).view_as(self.mean))
         # A channel that never fires would be blown up by its inverse scale; bound it by the rest.
@@ -85,6 +94,14 @@ class Discriminator(nn.Module):
     def forward(
         self, responses: Float[Tensor, "n c *k"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n latent"]]:
-        """Score each response (a logit, high for real) and predict the z that caused it."""
+        """Score each response (a logit, high for real) and predict the z that caused it.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> scores, z = fg.Discriminator((8, 7, 7), latent=3)(torch.rand(5, 8, 7, 7))
+            >>> scores.shape, z.shape
+            (torch.Size([5]), torch.Size([5, 3]))
+        """
         features = self.trunk((responses - self.mean) / self.scale)
         return self.score(features)[:, 0], self.latent(features)

@@ -14,16 +14,16 @@ from filtergan.classifiers import saving
 from filtergan.config.fields import GanConfig, Shown
 from filtergan.config.site_names import PAPER, Recipe, SiteName
 from filtergan.errors import UserError
-from filtergan.game.description import FILE, Description
+from filtergan.game.description import Description
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.generator import Generator, paired
 from filtergan.game.sharing import Shared
 from filtergan.machine import runtime
-from filtergan.machine.files import load_tensors, remedy, save_tensors, sha256
+from filtergan.machine.files import load_tensors, load_weights, save_tensors, sha256
 from filtergan.machine.provenance import versions
 from filtergan.machine.runtime import generator as random_generator
-from filtergan.sites.site import Site, untouched
-from filtergan.sites.wrappers import fingerprint
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import fingerprint, untouched
 
 AT_ONCE = 2**26  # weights drawn at once: 256 MiB, of which what uses them makes several copies
 
@@ -75,6 +75,14 @@ class FilterGAN(Shared):
             inputs: Some site inputs, from whose real responses the discriminator takes its scale.
             config: Sizes and choices.
             seed: Seed of the initial weights; torch's global generator is left as it was.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> inputs = gan.site.input(torch.rand(32, 1, 8, 8))
+            >>> fg.FilterGAN.new(gan.site, inputs, fg.GanConfig(latent=3), seed=0)
+            FilterGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3)
         """
         with torch.no_grad():
             real = cls.real(site, inputs).cpu()
@@ -100,6 +108,12 @@ class FilterGAN(Shared):
             response: Shape of one response, which the discriminator takes as it is: unlike `new`,
                 this does not know how real ones are scaled.
             start: Mean filters at the start; by default at random.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> site = fg.NaturalGAN.load("digits-conv2").site
+            >>> fg.FilterGAN.built(site, fg.GanConfig(latent=3), response=(8, 8, 8))
+            FilterGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3)
         """
         shape = tuple(site.filters.shape)
         generator = Generator(shape, config.latent, config.hidden, config.head, start)
@@ -110,27 +124,57 @@ class FilterGAN(Shared):
 
     @property
     def name(self) -> SiteName:
-        """Its site's, and its recipe."""
+        """Its site's, and its recipe.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> print(fg.NaturalGAN.load("digits-conv2").name)
+            conv2@activation/natural
+        """
         return self.site.name.under(self.recipe)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of what was trained, each of which `save` writes to a file of that name."""
+        """Names of what was trained, each of which `save` writes to a file of that name.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.NaturalGAN.load("digits-conv2").parts
+            ('generator', 'discriminator', 'transformer', 'reader')
+        """
         return tuple(name for name, _ in self._parts())
 
     @property
     def whole_network(self) -> nn.Module:
-        """The network as it was handed over: the `Classifier`, where it came in one."""
+        """The network as it was handed over: the `Classifier`, where it came in one.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> type(fg.NaturalGAN.load("digits-conv2").whole_network).__name__
+            'Classifier'
+        """
         return self.site.classifier or self.site.network
 
     @property
     def latent(self) -> int:
-        """Dimension of z."""
+        """Dimension of z.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.NaturalGAN.load("digits-conv2").latent
+            3
+        """
         return self.generator.latent
 
     @property
     def at_once(self) -> int:
-        """Sets of filters to work on at once, so that a large site stays within some GiB."""
+        """Sets of filters to work on at once, so that a large site stays within some GiB.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.NaturalGAN.load("digits-conv2").at_once  # of 8x8x3x3 weights each
+            116508
+        """
         return max(1, AT_ONCE // self.site.filters.numel())
 
     def latents(
@@ -176,12 +220,29 @@ class FilterGAN(Shared):
     def respond(
         self, inputs: Float[Tensor, "n i *k"], z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n ..."]:
-        """Responses R(h, G(z)), each sample under the filters of its own z (eq. 2)."""
+        """Responses R(h, G(z)), each sample under the filters of its own z (eq. 2).
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> inputs = gan.site.input(torch.rand(5, 1, 8, 8))
+            >>> gan.respond(inputs, gan.latents(5)).shape
+            torch.Size([5, 8, 8, 8])
+        """
         return self.site.respond(inputs, self.generator(z))
 
     @staticmethod
     def real(site: Site, inputs: Float[Tensor, "n i *k"]) -> Float[Tensor, "m ..."]:
-        """What the discriminator is to take for real: responses under W (eq. 2)."""
+        """What the discriminator is to take for real: responses under W (eq. 2).
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> fg.FilterGAN.real(gan.site, gan.site.input(torch.rand(5, 1, 8, 8))).shape
+            torch.Size([5, 8, 8, 8])
+        """
         return site.respond(inputs)
 
     def shown(
@@ -192,6 +253,13 @@ class FilterGAN(Shared):
         Args:
             inputs: Site inputs h, one for each sample.
             z: A latent for each sample, for what is generated; None for what is real.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> gan.shown(gan.site.input(torch.rand(5, 1, 8, 8)), gan.latents(5)).shape
+            torch.Size([5, 8, 8, 8])
         """
         return self.real(self.site, inputs) if z is None else self.respond(inputs, z)
 
@@ -199,7 +267,15 @@ class FilterGAN(Shared):
     def predict(
         self, inputs: Float[Tensor, "n i *k"], z: Float[Tensor, "n latent"]
     ) -> Float[Tensor, "n latent"]:
-        """What Q makes of the responses: its estimate of each z (eq. 3)."""
+        """What Q makes of the responses: its estimate of each z (eq. 3).
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> gan.predict(gan.site.input(torch.rand(5, 1, 8, 8)), gan.latents(5)).shape
+            torch.Size([5, 3])
+        """
         # Else a look would move the estimates of spectral normalisation.
         with untouched(self.discriminator):
             return self.discriminator(self.shown(inputs, z))[1]
@@ -276,7 +352,7 @@ class FilterGAN(Shared):
                     f"{folder} does not hold the network that its generator is for (whose SHA-256 "
                     f"begins with {said.network[:8]}); give it with network=... ."
                 )
-            file = _checked(folder / saving.FILE, said)
+            file = said.checked(folder / saving.FILE)
             network = saving.load_network(file, runtime.device(device))
         if said.network != fingerprint(network):
             raise UserError(
@@ -294,7 +370,7 @@ class FilterGAN(Shared):
         with _seeded(0):  # of weights that are replaced
             gan = cls.built(site, said.config, said.response)
         for name, part in gan._parts():
-            path = _checked(folder / f"{name}.safetensors", said)
+            path = said.checked(folder / f"{name}.safetensors")
             load_weights(part, load_tensors(path), path)
         return gan._to(site.filters.device)
 
@@ -313,31 +389,3 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-def _checked(path: Path, said: Description) -> Path:
-    """A file of weights, if it is the one that was saved with the description.
-
-    Raises:
-        UserError: It is not, or it is missing.
-    """
-    if sha256(path) != said.weights.get(path.name):
-        raise UserError(
-            f"{path} is damaged, or was not saved with the {FILE} beside it. {remedy(path)}"
-        )
-    return path
-
-
-def load_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Put tensors into a module that they must fit exactly.
-
-    Raises:
-        UserError: They do not.
-    """
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} does not fit this configuration; the run directory was changed by hand or "
-            "made by another version: run the study again with --overwrite."
-        ) from error

@@ -81,7 +81,15 @@ class Generator(nn.Module):
             self.directions = nn.Parameter(length * torch.randn(latent, *shape))
 
     def forward(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n o i *k"]:
-        """Draw one set of filters for each z."""
+        """Draw one set of filters for each z.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> generator = fg.Generator((8, 4, 3, 3), latent=3, hidden=16)
+            >>> generator(torch.zeros(2, 3)).shape
+            torch.Size([2, 8, 4, 3, 3])
+        """
         code = self.trunk(z)
         if self.head != "dense":
             code = code[:, None] * self.embedding

@@ -12,9 +12,10 @@ from torch.optim import Adam, Optimizer, RMSprop
 
 from filtergan.config.fields import GanConfig
 from filtergan.errors import UserError
-from filtergan.game.gan import FilterGAN, load_weights
+from filtergan.game.gan import FilterGAN
 from filtergan.game.minibatch import Minibatch
 from filtergan.machine import distributed
+from filtergan.machine.files import load_weights
 
 Make = Callable[[list[nn.Parameter], float], Optimizer]
 SURPRISE = 2.0  # norm of the largest gradient that `SteadyAdam` takes, over what it is used to

@@ -124,6 +124,11 @@ class Shared(
 
         Args:
             license: As for `save_pretrained`.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.NaturalGAN.load("digits-conv2").left_behind(license=None)
+            'no licence of it was given ...'
         """
         if not can_be_saved(self.whole_network):
             return "its code is no part of filtergan"
@@ -202,6 +207,12 @@ class Shared(
         Args:
             license: As for `save_pretrained`.
             repo_id: What the card's example loads.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> gan.generate_model_card(license="cc-by-4.0").data.license
+            'cc-by-4.0'
         """
         info = self._hub_mixin_info
         return card_of(

@@ -59,7 +59,13 @@ class Domain:
 
     @classmethod
     def of_range(cls, low: float, high: float) -> "Domain":
-        """That of a network which takes black as `low` and white as `high`, such as 0 and 255."""
+        """That of a network which takes black as `low` and white as `high`, such as 0 and 255.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.Domain.of_range(-1.0, 1.0)
+            Domain(mean=(0.5,), std=(0.5,))
+        """
         return cls(-low / (high - low), 1 / (high - low))
 
     def to_network(self, pixels: Float[Tensor, "n c *d"]) -> Float[Tensor, "n c *d"]:
@@ -67,6 +73,12 @@ class Domain:
 
         Raises:
             UserError: They have another number of channels than mean or standard deviation.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> fg.Domain(0.5, 0.25).to_network(torch.tensor([[0.0, 0.5, 1.0]]))
+            tensor([[-2.,  0.,  2.]])
         """
         if self == Domain():
             return pixels
@@ -77,6 +89,12 @@ class Domain:
 
         Raises:
             UserError: They would not lie in [0, 1]; or as for `to_network`.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> fg.Domain(0.5, 0.25).to_pixels(torch.tensor([[-2.0, 0.0, 2.0]]))
+            tensor([[0.0000, 0.5000, 1.0000]])
         """
         found = normalised * _column(self.std, normalised) + _column(self.mean, normalised)
         return as_pixels(found)

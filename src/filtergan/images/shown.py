@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from filtergan.images.dataset import Split
+from filtergan.images.splits import Split
 
 
 def one_of_each_class(split: Split, n: int) -> Int64[Tensor, " n"]:

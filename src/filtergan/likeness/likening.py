@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from filtergan.images.dataset import Dataset
+from filtergan.images.splits import Dataset
 from filtergan.likeness.crossed import crossings_of
 from filtergan.likeness.likeness_record import DirectionRecord, Likeness, whose
 from filtergan.likeness.spanned import shares_of

@@ -11,7 +11,7 @@ from torch import Tensor
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.errors import UserError
-from filtergan.images.dataset import Dataset
+from filtergan.images.splits import Dataset
 from filtergan.likeness.likeness_record import NetworkRecord
 from filtergan.machine import runtime
 from filtergan.machine.wording import letter

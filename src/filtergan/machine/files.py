@@ -11,7 +11,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from filtergan.errors import UserError
 from filtergan.machine.distributed import lead
@@ -155,6 +155,26 @@ def _load(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} cannot be read: {error.strerror}. {remedy(path)}") from error
     except (safetensors.SafetensorError, ArithmeticError, LookupError, ValueError) as error:
         raise UserError(f"{path} is damaged. {remedy(path)}") from error
+
+
+def load_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Put tensors into a module that they must fit exactly.
+
+    Args:
+        module: The module.
+        tensors: By the names that it has for them.
+        path: Where they come from, for the error.
+
+    Raises:
+        UserError: They do not fit.
+    """
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} does not fit this configuration; the run directory was changed by hand or "
+            "made by another version: run the study again with --overwrite."
+        ) from error
 
 
 def load_metadata(path: Path) -> dict[str, str]:

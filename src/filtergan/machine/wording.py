@@ -1,4 +1,9 @@
-"""Numbers as they are told to people, in the terminal and on the page."""
+"""Numbers as they are told to people, in the terminal, on the page and in notebooks."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # takes a second to import
+    import pandas
 
 
 def count_of(number: int, thing: str) -> str:
@@ -19,3 +24,14 @@ def duration(seconds: float | int) -> str:
 def letter(place: int) -> str:
     """What one of several things beside each other is called: A to Z, then C26, C27, ..."""
     return chr(ord("A") + place) if place < 26 else f"C{place}"
+
+
+def as_html(frame: "pandas.DataFrame", escape: bool = True, most: int | None = None) -> str:
+    """A table as notebooks show it.
+
+    Args:
+        frame: The table.
+        escape: Whether its texts are no HTML.
+        most: Rows to show, of more the first and the last; None: all.
+    """
+    return frame.to_html(escape=escape, float_format="{:.3g}".format, na_rep="", max_rows=most)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from filtergan.errors import UserError
 from filtergan.machine.files import write_atomic
+from filtergan.machine.wording import as_html
 from filtergan.measures.registry import lookup, order
 from filtergan.runs.record import MeasureRecord
 
@@ -132,13 +133,3 @@ class Measures(Mapping[str, MeasureRecord]):
             raise UserError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
             raise UserError(f"{path} holds no measures that Measures.save wrote.") from error
-
-
-def as_html(frame: "pandas.DataFrame", escape: bool = True) -> str:
-    """A table as notebooks show it.
-
-    Args:
-        frame: The table.
-        escape: Whether its texts are no HTML.
-    """
-    return frame.to_html(escape=escape, float_format="{:.3g}".format, na_rep="")

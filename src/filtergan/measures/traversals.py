@@ -75,22 +75,6 @@ MEASURES = (
 )
 
 
-def compensation(
-    before: Float[Tensor, "*points"], after: Float[Tensor, "*points"]
-) -> Float[Tensor, "*points"]:
-    """Share of the change in response that the change of image undid, 1 - after / before.
-
-    Args:
-        before: Profile residual at x' = x (eq. 6 without its prior), per point.
-        after: The same at the recovered x_k.
-
-    Returns:
-        1 where all was undone, 0 where nothing was, negative where the inversion did harm; NaN
-        where the response did not change in the first place, as at the centre of a grid.
-    """
-    return torch.where(before == 0, torch.nan, 1 - after / before)
-
-
 def image_change(
     x: Float[Tensor, "*#points c h w"], x_k: Float[Tensor, "*#points c h w"]
 ) -> Float[Tensor, "*points"]:

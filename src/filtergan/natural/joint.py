@@ -22,7 +22,7 @@ from filtergan.natural.terms import (
     size_loss,
     squared_norm,
 )
-from filtergan.sites.site import untouched
+from filtergan.sites.wrappers import untouched
 
 
 class JointGame(Game):

@@ -80,7 +80,15 @@ class NaturalGAN(FilterGAN):
         response: tuple[int, ...],
         start: Float[Tensor, "o i *k"] | None = None,
     ) -> "NaturalGAN":
-        """Build one from shapes, as `FilterGAN.built` does."""
+        """Build one from shapes, as `FilterGAN.built` does.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> site = fg.NaturalGAN.load("digits-conv2").site
+            >>> config = fg.joint_config(fg.GanConfig(), fg.NaturalConfig(latent=(4,)))
+            >>> fg.NaturalGAN.built(site, config, response=(8, 8, 8)).latent
+            4
+        """
         assert isinstance(config, JointConfig)
         plain, natural = FilterGAN.built(site, config, response, start), config.natural
         space = space_of(site, natural)
@@ -101,6 +109,14 @@ class NaturalGAN(FilterGAN):
             x: Images, pixels in [0, 1], on the device of the site.
             z: The latent whose filters saw x.
             z_k: That whose filters are to see the result.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> z, z_k = gan.latents(5, seed=1), gan.latents(5, seed=2)
+            >>> gan.transform(torch.rand(5, 1, 8, 8), z, z_k).shape
+            torch.Size([5, 1, 8, 8])
         """
         parts = zip(x.split(BATCH), z.split(BATCH), z_k.split(BATCH), strict=True)
         return torch.cat([self.transformer(*part) for part in parts])
@@ -109,11 +125,28 @@ class NaturalGAN(FilterGAN):
     def new(
         cls, site: Site, inputs: Float[Tensor, "n i *k"], config: GanConfig, seed: int
     ) -> "NaturalGAN":
-        """Build an untrained one, as `FilterGAN.new` does."""
+        """Build an untrained one, as `FilterGAN.new` does.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> site = fg.NaturalGAN.load("digits-conv2").site
+            >>> config = fg.joint_config(fg.GanConfig(), fg.NaturalConfig(latent=(4,)))
+            >>> fg.NaturalGAN.new(site, site.input(torch.rand(32, 1, 8, 8)), config, seed=0)
+            NaturalGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 4)
+        """
         return _ours(super().new(site, inputs, config, seed))
 
     def save(self, folder: str | os.PathLike[str], *, network: bool = False) -> None:
-        """Write it as `FilterGAN.save` does, and its null into a folder within."""
+        """Write it as `FilterGAN.save` does, and its null into a folder within.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> gan.save("kept-natural")
+            >>> fg.NaturalGAN.load("kept-natural", gan.whole_network).draw(2).equal(gan.draw(2))
+            True
+        """
         super().save(folder, network=network)
         null = Path(folder) / NULL
         if self.null is not None:
@@ -129,7 +162,14 @@ class NaturalGAN(FilterGAN):
         *,
         device: str = "auto",
     ) -> "NaturalGAN":
-        """Read what `save` wrote, as `FilterGAN.load` does, with its null where there is one."""
+        """Read what `save` wrote, as `FilterGAN.load` does, with its null where there is one.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> gan, gan.null is not None
+            (NaturalGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3), True)
+        """
         gan, null = _ours(super().load(folder, network, device=device)), Path(folder) / NULL
         if lead((null / FILE).is_file):
             gan.null = cls.load(null, gan.whole_network)

@@ -11,7 +11,7 @@ from filtergan.images.image_fields import FieldSpace
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.machine.telling import Tick
 from filtergan.natural.natural_gan import NaturalGAN
-from filtergan.sites.site import untouched
+from filtergan.sites.wrappers import untouched
 from filtergan.walks.inverter import Inversion, Points, residual
 from filtergan.walks.lbfgs import minimise
 
@@ -39,7 +39,15 @@ class Transformation:
     batch: int = 128
 
     def at_once(self, gan: FilterGAN, images: Float[Tensor, "n c h w"]) -> int:
-        """Points in a pass."""
+        """Points in a pass.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> fg.Transformation(batch=16).at_once(gan, torch.rand(2, 1, 8, 8))
+            16
+        """
         return min(self.batch, gan.at_once)
 
     def __call__(self, points: Points, tick: Tick) -> tuple[Inversion, None]:
@@ -80,7 +88,16 @@ class FieldSearch:
     from_transformer: bool = False
 
     def at_once(self, gan: FilterGAN, images: Float[Tensor, "n c h w"]) -> int:
-        """Points to search together."""
+        """Points to search together.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> search = fg.FieldSearch(gan.transformer.space, batch=16)
+            >>> search.at_once(gan, torch.rand(2, 1, 8, 8))
+            16
+        """
         return min(self.batch, gan.at_once)
 
     def __call__(self, points: Points, tick: Tick) -> tuple[Inversion, None]:

@@ -106,17 +106,42 @@ class FilterPool2d(nn.Module):
             self.register_parameter(name, nn.Parameter(value))
 
     def extra_repr(self) -> str:
-        """What is printed beside its parts."""
+        """What is printed beside its parts.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> pooled = fg.FilterPool2d.into(gan.site, gan.draw(10), reduction="max")
+            >>> pooled.network.conv2.extra_repr()
+            'reduction=max'
+        """
         return f"reduction={self.reduction}"
 
     def train(self, mode: bool = True) -> "FilterPool2d":
-        """As any module's, but the site's normalisation stays as it was studied."""
+        """As any module's, but the site's normalisation stays as it was studied.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> pool = fg.FilterPool2d.into(gan.site, gan.draw(10)).network.conv2
+            >>> pool.train().tail.training
+            False
+        """
         super().train(mode)
         self.tail.eval()
         return self
 
     def forward(self, input: Float[Tensor, "n c *d"]) -> Float[Tensor, "n o *e"]:
-        """The pooled response; the name of its argument is the convolution's."""
+        """The pooled response; the name of its argument is the convolution's.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> pool = fg.FilterPool2d.into(gan.site, gan.draw(10)).network.conv2
+            >>> pool(gan.site.input(torch.rand(2, 1, 8, 8))).shape
+            torch.Size([2, 8, 8, 8])
+        """
         filters = self.filters if isinstance(self.filters, Tensor) else self.filters()
         responses = self._ended(convolve_each(input, filters, self.bias, self.geometry))
         if self.reduction == "mean":
@@ -164,6 +189,14 @@ class FilterPool2d(nn.Module):
                 because its normalisation or activation is no module used once; the filters do not
                 fit the site; a generator is given without a number of draws, filters with one, or
                 an odd number is to be in pairs; there is no such reduction.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> pooled = fg.FilterPool2d.into(gan.site, gan.draw(10))
+            >>> pooled(torch.rand(2, 1, 8, 8)).shape
+            torch.Size([2, 10])
         """
         if site.point not in ("conv", "activation"):
             raise UserError(

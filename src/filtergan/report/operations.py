@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from filtergan.report.packing import packed
-from filtergan.sites.site import Site, untouched
-from filtergan.sites.wrappers import output_of
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import output_of, untouched
 
 
 class Unknown(Exception):

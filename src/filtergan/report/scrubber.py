@@ -15,9 +15,9 @@ from markupsafe import Markup
 from torch import Tensor, nn
 
 from filtergan.config.site_names import SiteName
-from filtergan.images.dataset import Dataset
 from filtergan.images.palette import SIGNS
 from filtergan.images.shown import one_of_each_class
+from filtergan.images.splits import Dataset
 from filtergan.machine.files import write_atomic
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.measures.gates import failures

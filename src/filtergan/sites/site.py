@@ -3,9 +3,8 @@
 Every pass leaves the network as it was found: weights, buffers, hooks, training flags, gradients.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
@@ -16,16 +15,10 @@ from filtergan.config.site_names import SiteName, is_depth
 from filtergan.errors import UserError
 from filtergan.images.domain import to_float
 from filtergan.machine.storage import RowsLike, rows_of
-from filtergan.sites.convolution import (
-    Backend,
-    Convolution,
-    Geometry,
-    convolutions,
-    convolve,
-    fastest,
-)
+from filtergan.sites.convolution import Backend, Geometry, convolutions, convolve
+from filtergan.sites.first_pass import convolution_of, first_pass
 from filtergan.sites.tracing import Follower, Operation, behind, channels_first, cut, settled
-from filtergan.sites.wrappers import classifier_in, output_of, uncompiled, unwrapped
+from filtergan.sites.wrappers import classifier_in, output_of, untouched, unwrapped
 
 Part = Callable[[Tensor], Tensor]
 SHOWN = 12  # readings that an error names
@@ -33,25 +26,6 @@ SHOWN = 12  # readings that an error names
 
 class _Stop(Exception):
     """Ends a forward pass as soon as what was wanted has been seen."""
-
-
-@contextmanager
-def untouched(network: nn.Module) -> Iterator[None]:
-    """Run the network in evaluation mode and without parameter gradients, then put all back."""
-    training = [m for m in network.modules() if m.training]
-    wanting = [p for p in network.parameters() if p.requires_grad]
-    try:
-        if training:
-            network.eval()
-        for p in wanting:
-            p.requires_grad_(False)
-        with uncompiled(network):
-            yield
-    finally:
-        for m in training:
-            m.training = True
-        for p in wanting:
-            p.requires_grad_(True)
 
 
 class Site:
@@ -104,14 +78,15 @@ class Site:
     ) -> None:
         self.network, self.classifier = unwrapped(network), classifier_in(network)
         self.layer, self.point = layer, point
-        self.conv = self._find(layer)
+        self.conv = convolution_of(self.network, layer)
         example = rows_of(images)[:2].to(next(self.network.parameters()).device)
         example = to_float(example) if example.dtype == torch.uint8 else example
         self.image_shape = tuple(example.shape[1:])
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
         self.geometry = Geometry.of(self.conv)
-        self.backend: Backend = "grouped"
-        operations = self._trace(example)
+        most = None if point == "activation" else 0
+        operations, backend = first_pass(self.network, layer, example, self._passed, most)
+        self.backend: Backend = backend
         # Weights that are computed are up to date after a pass; in training mode, reading them may
         # change them.
         with untouched(self.network):
@@ -125,7 +100,16 @@ class Site:
 
     @property
     def name(self) -> SiteName:
-        """Layer and response point, as records have them."""
+        """Layer and response point, as records have them.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> print(site.name)
+            conv2@activation
+        """
         return SiteName(self.layer, self.point)
 
     def __repr__(self) -> str:
@@ -147,13 +131,28 @@ class Site:
 
         Raises:
             UserError: As for any site.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> fg.Site.of_shape(network, "conv2", (1, 8, 8))
+            Site('conv2' of PaperCNN, activation, 8x8x3x3)
         """
         rng = torch.Generator().manual_seed(0)
         weight = next(network.parameters())
         return cls(network, layer, torch.rand(2, *image, generator=rng).to(weight), point)
 
     def input(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n i *k"]:
-        """h(I): what the convolution receives for these images (eq. 2)."""
+        """h(I): what the convolution receives for these images (eq. 2).
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.input(images).shape
+            torch.Size([2, 8, 8, 8])
+        """
         seen: list[Tensor] = []
 
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -177,12 +176,29 @@ class Site:
         Args:
             inputs: h, as `input` gives it.
             filters: One set [o, j, *k], a set per sample [n, o, j, *k], or None for W.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.respond(site.input(images), 0.9 * site.filters).shape
+            torch.Size([2, 8, 8, 8])
         """
         filters = self.filters if filters is None else filters
         return self.answer(convolve(inputs, filters, self.bias, self.geometry, self.backend))
 
     def answer(self, convolved: Float[Tensor, "n o *l"]) -> Float[Tensor, "n ..."]:
-        """The response that an output of the convolution leads to."""
+        """The response that an output of the convolution leads to.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.answer(torch.randn(2, 8, 8, 8)).min() >= 0  # behind a ReLU
+            tensor(True)
+        """
         response = self._ended(convolved)
         return response if self._between is None else self._run(self._between, response)
 
@@ -199,6 +215,14 @@ class Site:
             images: The network's input; may be left out where `straight` and a response is given.
             filters: One set or one per sample; None for W.
             response: Takes the place of the response; then filters are not used.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.output(images, filters=0.9 * site.filters).shape
+            torch.Size([2, 10])
         """
         if response is not None:
             response = response.clone()  # what follows may work in place
@@ -208,77 +232,31 @@ class Site:
         return self._hooked(images, filters, response)
 
     def restored(self, response: Tensor) -> Tensor:
-        """A response in the network's own layout, permuted to channels first."""
+        """A response in the network's own layout, permuted to channels first.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.restored(torch.rand(2, 8, 8, 8)).shape  # channels are first already
+            torch.Size([2, 8, 8, 8])
+        """
         return channels_first(response, self.order)
 
     @property
     def suffix(self) -> nn.Module | None:
-        """Maps response to output, a module that shares the network's layers, where `straight`."""
+        """Maps response to output, a module that shares the network's layers, where `straight`.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(2, 1, 8, 8)
+            >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images)
+            >>> site.suffix(site.respond(site.input(images))).shape
+            torch.Size([2, 10])
+        """
         return self._suffix
-
-    def _find(self, layer: str) -> Convolution:
-        known = convolutions(self.network)
-        if layer in known:
-            return known[layer]
-        names = ", ".join(known) or "none"
-        if layer in dict(self.network.named_modules()):
-            kind = type(self.network.get_submodule(layer)).__name__
-            raise UserError(f"Layer {layer!r} is a {kind}, not a convolution; those are: {names}.")
-        raise UserError(f"The network has no layer {layer!r}; its convolutions are: {names}.")
-
-    def _trace(self, example: Tensor) -> list[Operation]:
-        """Run the example once; see that the convolution runs once, and what follows it."""
-        follower = Follower(None if self.point == "activation" else 0)
-        calls: list[str] = []
-        running: list[str] = []
-
-        def enter(name: str) -> None:
-            calls.append(name)
-            running.append(name)
-
-        def leave(_: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-            if running.pop() != self.layer:
-                return None
-            if calls.count(self.layer) == 1:
-                self._check(example, args[0] if args else kwargs["input"], output)
-            return follower.start(output)
-
-        follower.caller = lambda: running[-1] if running else None
-        with untouched(self.network), torch.no_grad(), ExitStack() as stack:
-            for name, module in self.network.named_modules():
-                if name == self.layer or next(module.children(), None) is None:
-                    before = module.register_forward_pre_hook(lambda _m, _a, name=name: enter(name))
-                    stack.callback(before.remove)
-                    after = module.register_forward_hook(leave, with_kwargs=True)
-                    stack.callback(after.remove)
-            stack.enter_context(follower)
-            self._passed(example)
-        runs = calls.count(self.layer)
-        if runs != 1:
-            raise UserError(
-                f"Layer {self.layer!r} runs {runs} times in one forward pass; a site must run "
-                "exactly once: choose another layer, or give each use a convolution of its own."
-            )
-        return [
-            op if op.module is None or calls.count(op.module) == 1 else replace(op, module=None)
-            for op in follower.operations
-        ]
-
-    def _check(self, example: Tensor, inputs: Tensor, output: Tensor) -> None:
-        """See that the layer is a convolution with its own weights, once for each image."""
-        if inputs.ndim != self.conv.weight.ndim or len(inputs) != len(example):
-            raise UserError(
-                f"Layer {self.layer!r} receives {list(inputs.shape)} for {len(example)} images; a "
-                "site needs one input for each, behind a batch dimension: choose another layer."
-            )
-        got = convolve(inputs, self.conv.weight, self.bias, self.geometry)
-        self.backend = fastest(tuple(self.conv.weight.shape), got.shape[2:].numel(), self.geometry)
-        if got.shape != output.shape or (got - output).abs().max() > 0.01 * output.abs().max():
-            raise UserError(
-                f"Layer {self.layer!r}, a {type(self.conv).__name__}, computes something else than "
-                "a convolution with its weights, so other filters cannot take their place: choose "
-                "another layer."
-            )
 
     def _hooked(self, images: Tensor, filters: Tensor | None, response: Tensor | None) -> Tensor:
         """A whole forward pass in which the filters or the response are exchanged."""

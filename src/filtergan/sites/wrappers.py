@@ -1,4 +1,7 @@
-"""Networks as others hand them over: their domain and classes, what is unwrapped and refused."""
+"""Networks as others hand them over: their domain and classes, what is unwrapped and refused.
+
+And how they are run, so that they stay as they were.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -45,15 +48,38 @@ class Classifier(nn.Module):
         self.network, self.domain, self.classes = network, domain, tuple(classes)
 
     def forward(self, pixels: Tensor) -> Any:
-        """What the network puts out for pixels."""
+        """What the network puts out for pixels.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> fg.Classifier(network, fg.Domain(0.5, 0.5))(torch.rand(2, 1, 8, 8)).shape
+            torch.Size([2, 10])
+        """
         return self.network(self.domain.to_network(pixels))
 
     def around(self, network: nn.Module) -> "Classifier":
-        """Another network of the same domain and classes."""
+        """Another network of the same domain and classes.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> classifier = fg.Classifier(network, fg.Domain(0.5, 0.5))
+            >>> classifier.around(fg.ResNet(fg.tiny().cnn, (1, 8, 8), 10)).domain
+            Domain(mean=(0.5,), std=(0.5,))
+        """
         return Classifier(network, self.domain, self.classes)
 
     def extra_repr(self) -> str:
-        """What is printed beside the network."""
+        """What is printed beside the network.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10)
+            >>> fg.Classifier(network, fg.Domain(0.5, 0.5)).extra_repr()
+            'domain=Domain(mean=(0.5,), std=(0.5,)), classes=()'
+        """
         return f"domain={self.domain}, classes={self.classes}"
 
 
@@ -106,6 +132,25 @@ def uncompiled(network: nn.Module) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextmanager
+def untouched(network: nn.Module) -> Iterator[None]:
+    """Run the network in evaluation mode and without parameter gradients, then put all back."""
+    training = [m for m in network.modules() if m.training]
+    wanting = [p for p in network.parameters() if p.requires_grad]
+    try:
+        if training:
+            network.eval()
+        for p in wanting:
+            p.requires_grad_(False)
+        with uncompiled(network):
+            yield
+    finally:
+        for m in training:
+            m.training = True
+        for p in wanting:
+            p.requires_grad_(True)
 
 
 def output_of(network: Callable[[Tensor], Any], images: Tensor) -> Any:

@@ -16,11 +16,12 @@ from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.errors import UserError
 from filtergan.game.ablated import gan_type
-from filtergan.game.gan import FilterGAN, load_weights
-from filtergan.images.dataset import Dataset, Split, load_dataset
+from filtergan.game.gan import FilterGAN
+from filtergan.images.dataset import load_dataset
 from filtergan.images.domain import Domain, to_float
+from filtergan.images.splits import Dataset, Split
 from filtergan.machine import distributed, runtime
-from filtergan.machine.files import load_tensors
+from filtergan.machine.files import load_tensors, load_weights
 from filtergan.machine.wording import count_of
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.runs.directory import RunDirectory

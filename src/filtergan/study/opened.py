@@ -2,29 +2,35 @@
 
 import copy
 import os
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import nn
 
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import PAPER, SiteName
 from filtergan.errors import UserError
 from filtergan.game.card import Account
 from filtergan.game.gan import FilterGAN
-from filtergan.images.dataset import Dataset
 from filtergan.images.domain import Domain
+from filtergan.images.splits import Dataset
 from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors
+from filtergan.machine.wording import as_html
+from filtergan.measures.registry import order
 from filtergan.measures.table import Measures
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.places import data_from
-from filtergan.runs.record import DatasetRecord
+from filtergan.runs.record import DatasetRecord, SiteRecord
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
 from filtergan.study.materials import kind_of, load_images, make_network
+from filtergan.study.site_traversals import Traversals
+
+if TYPE_CHECKING:  # takes a second to import
+    import pandas
 
 UNCHANGED = 0.01  # of pixels, by what the prior of a search does where nothing is to be undone
 FEW = 1000  # training images beside the test images: enough to have all kinds of them
@@ -67,12 +73,19 @@ def open_run(
 class OpenedRun:
     """What a run has, each part read when it is first asked for.
 
+    `to_dataframe()` gives what it measured.
+
     Attributes:
         path: The run directory.
         config: The study's config.
         record: Content of record.json.
         sites: Names of the sites studied, as in conv4@bn5.
         device: Where the network lies.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.open_run("runs/digits")
+        OpenedRun('...runs/digits': digits, conv2@activation/natural, ...)
     """
 
     def __init__(
@@ -94,12 +107,44 @@ class OpenedRun:
         what = f"{self.config.data}, {', '.join(self.sites)}, {self.record.status}"
         return f"OpenedRun({str(self.path)!r}: {what})"
 
+    def _repr_html_(self) -> str:
+        """The table, in a notebook: measures are many and sites few, so a column for each site."""
+        return as_html(self.to_dataframe().T)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """A row for each site: the verdict on its generator, and the value of every measure so far.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> list(run.to_dataframe().columns[:3])
+            ['verdict', 'real_accuracy', 'single_draw_accuracy']
+        """
+        import pandas
+
+        known = {name: self.record.sites.get(name, SiteRecord()) for name in self.sites}
+        found = dict.fromkeys(name for one in known.values() for name in one.measures)
+        names = sorted(found, key=lambda name: order(name)[0])
+        rows = [
+            {"verdict": one.verdict} | {name: each.value for name, each in one.measures.items()}
+            for one in known.values()
+        ]
+        index = pandas.Index(list(map(str, known)), name="site")
+        frame = pandas.DataFrame(rows, index=index, columns=["verdict", *names])
+        return frame.astype(dict.fromkeys(names, float))
+
     @cached_property
     def dataset(self) -> Dataset:
         """The images.
 
         Raises:
             UserError: They are not found, or are others than those studied.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.dataset
+            Dataset('digits': train Split(...), test Split(...), 10 classes)
         """
         found = self._data if isinstance(self._data, Dataset) else self._found_again(self.config)
         if found.fingerprint != self._images().fingerprint:
@@ -115,6 +160,12 @@ class OpenedRun:
 
         Raises:
             UserError: They are not found, or are others than those studied.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> len(run.images_to_show.test) == len(run.dataset.test)
+            True
         """
         if isinstance(self._data, Dataset):
             return self.dataset
@@ -152,6 +203,12 @@ class OpenedRun:
 
         Raises:
             UserError: It is not trained yet, its file is damaged, or its factory is not found.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.network(run.dataset.test.pixels(slice(3))).shape
+            torch.Size([3, 10])
         """
         images = self._images()
         classes = tuple(images.classes)
@@ -177,6 +234,12 @@ class OpenedRun:
 
         Raises:
             UserError: The run has no such site, or its network is not found.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.site(run.sites[0])
+            Site('conv2' of PaperCNN, activation, 6x4x3x3)
         """
         self.check(name)
         if self.trained(name):
@@ -185,7 +248,14 @@ class OpenedRun:
         return Site.of_shape(self.network, site.layer, shape, site.point)
 
     def trained(self, name: str) -> bool:
-        """Whether the run has such a site, and has trained its generator."""
+        """Whether the run has such a site, and has trained its generator.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.trained(run.sites[0]), run.trained("conv9@activation")
+            (True, False)
+        """
         return name in self.sites and self._done(trained_by(name), name)
 
     def gan(self, name: str) -> FilterGAN:
@@ -227,7 +297,7 @@ class OpenedRun:
         self.check(name, "measure")
         return Measures(self.record.sites[name].measures, name)
 
-    def traversals(self, name: str) -> "Traversals":
+    def traversals(self, name: str) -> Traversals:
         """All that was found at a site's points: latents, images, residuals.
 
         Raises:
@@ -285,6 +355,11 @@ class OpenedRun:
 
         Raises:
             UserError: There is none; or it has not.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> run = fg.open_run("runs/digits")
+            >>> run.check(run.sites[0], "measure")
         """
         if name not in self.sites:
             there = ", ".join(self.sites)
@@ -299,34 +374,3 @@ class OpenedRun:
 def trained_by(name: str) -> str:
     """The stage that trains a site."""
     return "train-gan" if SiteName.parse(name).recipe == PAPER else "natural"
-
-
-class Traversals(Mapping[str, Tensor]):
-    """Tensors of a site's traversals by name, as `study/stages/traverse.py` lists them.
-
-    Walks from measured images are in `points_*` (and from their null in `null_*`), the grids shown
-    in `grid_*`.
-
-    Attributes:
-        site: Name of the site.
-    """
-
-    def __init__(self, site: str, tensors: Mapping[str, Tensor]) -> None:
-        """Hold the tensors of a site."""
-        self.site, self._tensors = site, tensors
-
-    def __getitem__(self, name: str) -> Tensor:
-        """The tensor of that name."""
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """The names."""
-        return iter(sorted(self._tensors))
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._tensors)
-
-    def __repr__(self) -> str:
-        """The site and how many tensors there are."""
-        return f"Traversals({self.site!r}, {len(self)} tensors)"

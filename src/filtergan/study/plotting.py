@@ -18,7 +18,7 @@ from filtergan.figures import (
     save,
     short,
 )
-from filtergan.images.dataset import Split
+from filtergan.images.splits import Split
 from filtergan.measures import gates
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import SiteRecord

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from filtergan.config.site_names import PAPER, RECIPES, Recipe, SiteName, split
 from filtergan.errors import UserError
 from filtergan.sites.convolution import convolutions
-from filtergan.sites.site import untouched
-from filtergan.sites.wrappers import unwrapped
+from filtergan.sites.wrappers import untouched, unwrapped
 
 ALL = "all"
 FIRST = ("conv", "activation")

@@ -64,7 +64,15 @@ class SiteInputs:
         return self.site.input(images)[: len(rows)].contiguous()
 
     def where(self, memory_mib: int) -> Kept:
-        """Where to keep them: in memory if they fit, else on disk if half of its room does."""
+        """Where to keep them: in memory if they fit, else on disk if half of its room does.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> site = fg.NaturalGAN.load("digits-conv2").site
+            >>> fg.SiteInputs(site, torch.rand(32, 1, 8, 8)).where(memory_mib=1)
+            'memory'
+        """
         needed = prod(self.shape) * self.dtype.itemsize
         if needed <= memory_mib * MIB:
             return "memory"
@@ -75,6 +83,14 @@ class SiteInputs:
 
         Raises:
             UserError: The disk has no room (exit code 1).
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> site = fg.NaturalGAN.load("digits-conv2").site
+            >>> inputs = fg.SiteInputs(site, torch.rand(32, 1, 8, 8))
+            >>> inputs.kept("memory")[:4].equal(inputs[:4])
+            True
         """
         if where == "recomputed":
             return self

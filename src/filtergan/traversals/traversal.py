@@ -20,10 +20,10 @@ from filtergan.images.domain import as_pixels
 from filtergan.machine import telling
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
 from filtergan.machine.storage import RowsLike, rows_of
-from filtergan.measures.traversals import compensation, image_change, labels_kept
+from filtergan.measures.traversals import image_change, labels_kept
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.recovering import EVALUATIONS, FieldSearch, Transformation
-from filtergan.walks.inverter import Inversion, Inverter
+from filtergan.walks.inverter import Inversion, Inverter, compensation
 from filtergan.walks.points import grid_dimensions, latent_grids
 from filtergan.walks.walk import walk_grid
 
@@ -81,12 +81,26 @@ class Traversal:
 
     @property
     def compensation(self) -> Float[Tensor, "n g g"]:
-        """Share of the change in response that the change of image undid; NaN in the centre."""
+        """Share of the change in response that the change of image undid; NaN in the centre.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> walk = fg.Traversal.load("walk.safetensors")
+            >>> walk.compensation.shape
+            torch.Size([2, 3, 3])
+        """
         return compensation(self.before, self.after)
 
     @property
     def image_change(self) -> Float[Tensor, "n g g"]:
-        """How far each image lies from x, in norms of x."""
+        """How far each image lies from x, in norms of x.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> walk = fg.Traversal.load("walk.safetensors")
+            >>> walk.image_change.shape
+            torch.Size([2, 3, 3])
+        """
         return image_change(self.x[:, None, None], self.images)
 
     def __repr__(self) -> str:

@@ -4,24 +4,57 @@ A walk (`walk.py`) takes any `Inverter`; the pixel search is one (`search.py`).
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from filtergan.game.gan import FilterGAN
 from filtergan.machine.telling import Tick
+from filtergan.machine.wording import as_html
 from filtergan.sites.site import Site
+
+if TYPE_CHECKING:  # takes a second to import
+    import pandas
+
+SHOWN = 20  # rows in a notebook
+
+
+def compensation(
+    before: Float[Tensor, "*points"], after: Float[Tensor, "*points"]
+) -> Float[Tensor, "*points"]:
+    """Share of the change in response that the change of image undid, 1 - after / before.
+
+    Args:
+        before: Profile residual at x' = x (eq. 6 without its prior), per point.
+        after: The same at the recovered x_k.
+
+    Returns:
+        1 where all was undone, 0 where nothing was, negative where the inversion did harm; NaN
+        where the response did not change in the first place, as at the centre of a grid.
+    """
+    return torch.where(before == 0, torch.nan, 1 - after / before)
 
 
 @dataclass(frozen=True)
 class Inversion:
     """What an inversion found.
 
+    `to_dataframe()` gives its numbers.
+
     Attributes:
         images: x_k, in [0, 1].
         before: Residual of the profile at x, first term of eq. 6.
         after: The same at x_k.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> gan, images = fg.NaturalGAN.load("digits-conv2"), torch.rand(2, 1, 8, 8)
+        >>> z, z_k = gan.latents(2, seed=1), gan.latents(2, seed=2)
+        >>> fg.walk(gan, fg.Transformation(), images, z, z_k[:, None])
+        Inversion(2 images of 1x8x8, residual ... -> ...)
     """
 
     images: Float[Tensor, "n c h w"]
@@ -33,6 +66,32 @@ class Inversion:
         shape = "x".join(map(str, self.images.shape[1:]))
         residuals = f"residual {float(self.before.mean()):.3g} -> {float(self.after.mean()):.3g}"
         return f"Inversion({len(self.images)} images of {shape}, {residuals})"
+
+    def _repr_html_(self) -> str:
+        """The first and the last rows of the table, in a notebook."""
+        return as_html(self.to_dataframe(), most=SHOWN)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """A row for each point: what the change of filters did to the profile, and what is left.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan, images = fg.NaturalGAN.load("digits-conv2"), torch.rand(2, 1, 8, 8)
+            >>> z, z_k = gan.latents(2, seed=1), gan.latents(2, seed=2)
+            >>> found = fg.walk(gan, fg.Transformation(), images, z, z_k[:, None])
+            >>> list(found.to_dataframe().columns)
+            ['profile_residual_before', 'profile_residual_after', 'compensation']
+        """
+        import pandas
+
+        columns = {
+            "profile_residual_before": self.before,
+            "profile_residual_after": self.after,
+            "compensation": compensation(self.before, self.after),
+        }
+        rows = {name: values.cpu().numpy() for name, values in columns.items()}
+        return pandas.DataFrame(rows).rename_axis("point")
 
 
 @runtime_checkable

@@ -54,6 +54,12 @@ class NaturalImagePrior:
 
         Raises:
             UserError: They are no pixels in [0, 1].
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> fg.NaturalImagePrior.measured(torch.rand(32, 1, 8, 8), 0.001, 0.002)
+            NaturalImagePrior(norm ... by 0.001, variation ... by 0.002)
         """
         pixels = as_pixels(rows_of(images)[:])
         power = pixels.square().sum(1).pow(ALPHA / 2).mean()
@@ -73,11 +79,29 @@ class NaturalImagePrior:
         return f"NaturalImagePrior({norm}, {variation})"
 
     def norm_term(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
-        """R_alpha: mean over pixels of (|x_p| / B)^6."""
+        """R_alpha: mean over pixels of (|x_p| / B)^6.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(32, 1, 8, 8)
+            >>> prior = fg.NaturalImagePrior.measured(images, 0.001, 0.002)
+            >>> round(float(prior.norm_term(images).mean()), 3)
+            1.0
+        """
         return (images.square().sum(1) / self.norm**2).pow(ALPHA / 2).mean((1, 2))
 
     def variation_term(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
-        """R_TV: mean over pixels of |grad x|^2 / V^2."""
+        """R_TV: mean over pixels of |grad x|^2 / V^2.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> images = torch.rand(32, 1, 8, 8)
+            >>> prior = fg.NaturalImagePrior.measured(images, 0.001, 0.002)
+            >>> round(float(prior.variation_term(images).mean()), 3)
+            1.0
+        """
         return squared_gradient(images) / self.variation
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:

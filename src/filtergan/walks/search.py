@@ -13,7 +13,8 @@ from filtergan.game.gan import AT_ONCE, FilterGAN
 from filtergan.images.domain import as_pixels
 from filtergan.machine.storage import RowsLike
 from filtergan.machine.telling import Tick
-from filtergan.sites.site import Site, untouched
+from filtergan.sites.site import Site
+from filtergan.sites.wrappers import untouched
 from filtergan.walks.inverter import Inversion, Points, residual
 from filtergan.walks.lbfgs import HISTORY, Curvature, minimise
 from filtergan.walks.prior import NaturalImagePrior
@@ -50,12 +51,29 @@ class PixelSearch:
 
         Raises:
             UserError: They are no pixels in [0, 1].
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> search = fg.PixelSearch.measured(torch.rand(32, 1, 8, 8), fg.TraversalConfig())
+            >>> search.prior
+            NaturalImagePrior(norm ... by ..., variation ... by ...)
         """
         prior = NaturalImagePrior.measured(images, config.alpha_weight, config.variation_weight)
         return cls(prior, config)
 
     def at_once(self, gan: FilterGAN, images: Float[Tensor, "n c h w"]) -> int:
-        """Points to invert at once: `config.batch`, or fewer where filters or images are large."""
+        """Points to invert at once: `config.batch`, or fewer where filters or images are large.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> gan = fg.NaturalGAN.load("digits-conv2")
+            >>> images = torch.rand(32, 1, 8, 8)
+            >>> search = fg.PixelSearch.measured(images, fg.TraversalConfig(batch=16))
+            >>> search.at_once(gan, images)
+            16
+        """
         history = 3 * HISTORY * images[0].numel()
         return min(self.config.batch, gan.at_once, max(1, AT_ONCE // history))
 

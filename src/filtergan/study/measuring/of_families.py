@@ -9,7 +9,7 @@ from filtergan.ceilings.latent_steps import LatentStep, nearest_steps
 from filtergan.ceilings.question import Answer, ask
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import NATURAL, SiteName
-from filtergan.images.dataset import Dataset
+from filtergan.images.splits import Dataset
 from filtergan.machine import runtime
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.sites.site import Site
