@@ -6,12 +6,11 @@ import inspect
 import ipaddress
 import logging
 import os
-import shutil
 import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +88,12 @@ def serve(
     """
     with served(explorer, host, port, password) as (server, listener):
         name = f"[{host}]" if ":" in host else host
+        # An interrupt only makes the server stop, before it runs and after, too: nothing is left
+        # half done, and the folder is removed.
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, server.handle_exit)
         tell(f"http://{name}:{listener.getsockname()[1]}")
-        # The server stops by itself, then sends itself the signal again, which must not end the
-        # process before the folder is gone.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 @contextmanager
@@ -108,9 +107,12 @@ def served(
     Raises:
         UserError: The address cannot be had.
     """
-    listener = _listen(host, port)
-    folder = Path(tempfile.mkdtemp(prefix="filtergan-explorer-"))
-    with listener, _settings(folder):
+    with (
+        _listen(host, port) as listener,
+        # A file that is still being written as the folder goes is nobody's error.
+        tempfile.TemporaryDirectory(prefix="filtergan-explorer-", ignore_cleanup_errors=True) as it,
+        _settings(folder := Path(it)),
+    ):
         server, log = _server(explorer, folder, host, password), logging.getLogger("uvicorn.error")
 
         def wanted(_: logging.LogRecord) -> bool:
@@ -122,7 +124,6 @@ def served(
             yield server, listener
         finally:
             log.removeFilter(wanted)
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _server(
