@@ -15,9 +15,9 @@ from fastapi import FastAPI
 from gradio.themes import Default
 from torch import Tensor
 
-from filtergan.explorer import keeping, panels, rasters, uploads
+from filtergan.explorer import keeping, panels, rasters, room, uploads
 from filtergan.explorer.exploring import REACH, TEST, TRAINING, Explorer
-from filtergan.explorer.own_image import OwnImage, mistakes_told, status
+from filtergan.explorer.own_image import OwnImage, SentFiles, mistakes_told, status
 from filtergan.explorer.searching import Searches
 from filtergan.images.shown import one_of_each_class
 
@@ -77,7 +77,8 @@ class _Page:
 
     def build(self) -> gr.Blocks:
         """The page."""
-        with gr.Blocks(
+        with SentFiles(
+            self.folder,
             title=f"filtergan: {self.explorer.path.name}",
             analytics_enabled=False,
             delete_cache=(FORGOTTEN, FORGOTTEN),
@@ -315,6 +316,7 @@ class _Page:
         self, site: str, split: str, number: int, own: np.ndarray | None, *rest: float
     ) -> list[str]:
         """PNG, GIF and npz of what is seen."""
+        room.check(self.folder)
         *z, along = rest
         latent, image = self._latent(site, z), self._image(split, number, own)
         look = self.explorer.look(site, image, latent)

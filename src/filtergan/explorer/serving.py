@@ -133,11 +133,14 @@ def _server(
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    from filtergan.explorer.room import Bounded
+
     with _stubless():
         from filtergan.explorer.interface import mount
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     mount(app, explorer, folder, None if password is None else _entrance(password))
+    app.add_middleware(Bounded, folder)
     if is_loopback(host):  # or else a page elsewhere could have its own name lead here
         app.add_middleware(
             TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host]
@@ -210,6 +213,10 @@ def _settings(folder: Path) -> Iterator[None]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": str(folder),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        # Gradio asks matplotlib, where there is one, for its backend. It would look for all that
+        # there are, with a list of fonts, and keep that list in the home.
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": str(folder),
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
