@@ -13,7 +13,7 @@ from explored import NATURAL, PAPER, served
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from sent import bomb, encoded
-from visiting import MOVED, PATIENCE, changed, move, seen, sides, stroke, upload, visited
+from visiting import MOVED, PATIENCE, changed, move, pixels, seen, sides, stroke, upload, visited
 
 pytestmark = pytest.mark.browser
 
@@ -63,6 +63,40 @@ def test_pick_move_and_keep(page: Page) -> None:
     assert arrays["site"] == NATURAL
     assert arrays["z"][0] == pytest.approx(1.0)
     assert arrays["moved"].shape == (1, 8, 8)
+
+
+def test_a_cell_of_the_grid_sets_both_latents(page: Page) -> None:
+    """By a click, and by keys alone; what is seen then is what the cell shows."""
+    numbers = [page.get_by_label(f"number input for z{i}") for i in range(3)]
+    first = seen(page)
+    move(page, 1, 0.5)
+    before = changed(page, first)
+    page.get_by_role("tab", name="Grid").click()
+    page.get_by_label("Latent across").click()
+    page.get_by_role("option", name="2").click()
+    page.get_by_role("button", name="Show the grid").click()
+    cells = page.locator(".fg-grid button")
+    expect(cells).to_have_count(25)
+    cells.nth(9).click()
+    shown = pixels(str(cells.nth(9).locator("img").get_attribute("src"))).astype(int)
+    clicked = changed(page, before)
+    while abs(pixels(clicked) - shown).max() > 1:  # one latent may be there before the other
+        clicked = changed(page, clicked)
+    for number, at in zip(numbers, ("-1.5", "0.5", "3"), strict=True):
+        expect(number).to_have_value(at)
+    expect(cells.nth(9)).to_be_focused()
+    for key in ("ArrowRight", "ArrowUp", "ArrowUp", "ArrowLeft"):  # none beyond the border
+        page.keyboard.press(key)
+    expect(cells.nth(3)).to_be_focused()
+    page.keyboard.press("Enter")
+    changed(page, clicked)
+    for number, at in zip(numbers, ("-3", "0.5", "1.5"), strict=True):
+        expect(number).to_have_value(at)
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("button", name="Show the grid")).to_be_focused()
+    # It was of this image.
+    page.locator(".fg-thumbnails button.thumbnail-item").nth(3).click()
+    expect(cells).to_have_count(0)
 
 
 def test_a_search_is_cancelled_and_another_ends(page: Page, place: Path) -> None:

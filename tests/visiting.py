@@ -89,10 +89,14 @@ def finger(page: Page, across: float) -> None:
     touch("touchEnd")
 
 
+def pixels(source: str) -> np.ndarray:
+    """Grey values of a picture that stands in the page itself."""
+    content = base64.b64decode(source.partition("base64,")[2])
+    return np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+
+
 def sides(page: Page) -> tuple[float, float]:
     """Mean brightness of the left and of the right half of the image."""
     source = str(page.locator("figure img[alt^=image]").first.get_attribute("src"))
-    picture = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))
-    pixels = np.asarray(picture.convert("L"))
-    left, right = np.array_split(pixels, 2, axis=1)
+    left, right = np.array_split(pixels(source), 2, axis=1)
     return float(left.mean()), float(right.mean())
