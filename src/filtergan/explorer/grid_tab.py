@@ -31,7 +31,3 @@ class GridTab:
     def go(self, event: gr.EventData) -> dict[gr.Slider, float]:
         """Both sliders at the point of a cell."""
         return {self._latents[int(i)]: float(at) for i, at in event.point.items()}
-
-    def emptied(self) -> str:
-        """No grid, where it was of another image or site."""
-        return ""

@@ -211,7 +211,7 @@ class _Page:
         grid.show.click(*points, **private)
         grid.cells.click(grid.go, None, self.latents, **LIVE)
         others = [one.change for one in (self.site, *self.image)]
-        gr.on(others, grid.emptied, None, grid.cells, **LIVE)
+        gr.on(others, None, None, grid.cells, js="() => ''", **LIVE)  # it was of another image
         self.start.click(
             self.begin,
             queue=False,
