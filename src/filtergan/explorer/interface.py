@@ -18,7 +18,7 @@ from torch import Tensor
 from filtergan.explorer import keeping, panels, rasters, room, uploads
 from filtergan.explorer.exploring import REACH, TEST, TRAINING, Explorer
 from filtergan.explorer.grid_tab import GridTab
-from filtergan.explorer.own_image import OwnImage, SentFiles, mistakes_told, status
+from filtergan.explorer.own_image import OwnImage, VisitorsPage, mistakes_told, status
 from filtergan.explorer.searching import Searches
 from filtergan.images.shown import one_of_each_class
 
@@ -35,7 +35,7 @@ LIVE: dict[str, Any] = {
 
 def mount(
     app: FastAPI, explorer: Explorer, folder: Path, auth: Callable[[str, str], bool] | None
-) -> None:
+) -> VisitorsPage:
     """Put the page of a run into an application.
 
     Args:
@@ -44,9 +44,10 @@ def mount(
         folder: Where files that visitors keep are written.
         auth: Whether a name and a password may come in; None: everybody.
     """
+    page = _Page(explorer, folder).build()
     gr.mount_gradio_app(
         app,
-        _Page(explorer, folder).build(),
+        page,
         "/",
         auth=auth,
         auth_message="Any name, and the password of whoever runs this page.",
@@ -62,6 +63,7 @@ def mount(
         pwa=False,
         enable_monitoring=False,
     )
+    return page
 
 
 class _Page:
@@ -76,9 +78,9 @@ class _Page:
         self.first = one_of_each_class(explorer.test, THUMBNAILS).tolist()
         self.most = max(explorer.latent(site) for site in explorer.sites)
 
-    def build(self) -> gr.Blocks:
+    def build(self) -> VisitorsPage:
         """The page."""
-        with SentFiles(
+        with VisitorsPage(
             self.folder,
             title=f"filtergan: {self.explorer.path.name}",
             analytics_enabled=False,

@@ -32,7 +32,7 @@ def mistakes_told(handle: Callable[..., Any]) -> Callable[..., Any]:
     return heard
 
 
-class SentFiles(gr.Blocks):
+class VisitorsPage(gr.Blocks):
     """A page that reads no files but those in its folder, which visitors uploaded.
 
     Gradio itself would take the name of any file on this machine, or on another, for an upload.
@@ -54,6 +54,10 @@ class SentFiles(gr.Blocks):
             if not Path(name).resolve().is_relative_to(self._folder):
                 raise gr.Error("That is no upload.", print_exception=False)
         return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+
+    def awaited(self, visitor: str) -> bool:
+        """Whether a visitor still waits for an answer."""
+        return bool(self._queue.pending_event_ids_session.get(visitor))
 
 
 def _names(sent: Any) -> Iterator[str]:

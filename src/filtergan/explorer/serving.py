@@ -133,13 +133,15 @@ def _server(
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    from filtergan.explorer.lingering import Lingering
     from filtergan.explorer.room import Bounded
 
     with _stubless():
         from filtergan.explorer.interface import mount
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    mount(app, explorer, folder, None if password is None else _entrance(password))
+    page = mount(app, explorer, folder, None if password is None else _entrance(password))
+    app.add_middleware(Lingering, page.awaited)
     app.add_middleware(Bounded, folder)
     if is_loopback(host):  # or else a page elsewhere could have its own name lead here
         app.add_middleware(
