@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from explored import served
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from sent import encoded
@@ -23,20 +24,21 @@ def test_two_people_at_once(browser: Browser, address: str) -> None:
         assert changed(mine, first) != changed(theirs, first)
 
 
+def begin(page: Page) -> None:
+    """A search."""
+    page.get_by_role("tab", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator(".progress-text").first).to_be_visible()
+
+
 def test_two_searches_at_once(browser: Browser, address: str, place: Path) -> None:
     """One waits for the other; who cancels ends that of nobody else."""
-
-    def begin(page: Page) -> None:
-        page.get_by_role("button", name="Search", exact=True).click()
-        expect(page.locator(".progress-text").first).to_be_visible()
-
     with visited(browser, address) as mine, visited(browser, address) as theirs:
         (place / "slowly").touch()
         for page, to in ((mine, 2.5), (theirs, -2.5)):
             before = seen(page)
             move(page, 1, to)
             changed(page, before)
-            page.get_by_role("tab", name="Search").click()
             begin(page)
         theirs.get_by_role("button", name="Cancel").click()
         expect(theirs.locator("#fg-found")).to_contain_text("The search was cancelled.")
@@ -46,6 +48,14 @@ def test_two_searches_at_once(browser: Browser, address: str, place: Path) -> No
         for one in found:
             expect(one).to_be_visible()
         assert found[0].get_attribute("src") != found[1].get_attribute("src")
+
+
+@pytest.mark.usefixtures("address")  # which makes the run
+def test_the_page_ends_during_a_search(browser: Browser, place: Path) -> None:
+    slowly = place / "slow"
+    slowly.touch()
+    with served(place / "run", slowly) as address, visited(browser, address) as page:
+        begin(page)
 
 
 def test_dark_and_on_a_phone(browser: Browser, address: str) -> None:
