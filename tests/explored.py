@@ -76,7 +76,9 @@ def served(run: Path, slowly: Path, *options: str, **more: str) -> Iterator[str]
         left = [str(file) for one in empty.values() for file in one.rglob("*")]
         assert not left, left
         said.seek(0)
-        assert "Traceback" not in said.read()
+        complaints = said.read()
+        assert "Traceback" not in complaints, complaints
+        assert "exception" not in complaints, complaints
     assert _stamps(run) == before
 
 

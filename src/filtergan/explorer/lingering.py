@@ -29,22 +29,25 @@ class Lingering:
         if scope.get("path") != "/gradio_api/queue/data":
             return await self._app(scope, receive, send)
         visitor = parse_qs(scope["query_string"].decode()).get("session_hash", [""])[0]
-        begun, more = False, True
+        begun, end = False, []
 
         async def sent(message: Any) -> None:
-            nonlocal begun, more
+            nonlocal begun
             if message["type"] == "http.response.start":
                 if begun:
                     return
                 begun = True
-            elif message.get("body", b"").startswith(END):
-                more = await self._wanted_soon(visitor)
-            if not more:
+            if end or message.get("body", b"").startswith(END):
+                end.append(message)  # until it is known whether that is the end
+            else:
                 await send(message)
 
-        while more:
-            more = False
+        await self._app(scope, receive, sent)
+        while end and await self._wanted_soon(visitor):
+            end.clear()
             await self._app(scope, receive, sent)
+        for message in end:
+            await send(message)
 
     async def _wanted_soon(self, visitor: str) -> bool:
         for _ in range(round(LINGER / LOOK)):
