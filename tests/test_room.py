@@ -84,6 +84,31 @@ def test_uploads_at_once_share_the_room(tmp_path: Path) -> None:
     assert asyncio.run(all_at_once()) == [200, 413, 200]
 
 
+def test_a_form_is_whole_or_nothing_is_written(tmp_path: Path) -> None:
+    """Where a visitor leaves, or the form is larger than a file may be."""
+    app = room.Bounded(writer(tmp_path), tmp_path)
+
+    def send(*messages: dict[str, Any]) -> None:
+        coming = list(messages)
+
+        async def receive() -> dict[str, Any]:
+            return coming.pop(0)
+
+        async def answer(_: Any) -> None: ...
+
+        scope = {"type": "http", "path": room.UPLOAD, "headers": [FORM, sized(4)]}
+        asyncio.run(app(scope, receive, answer))
+
+    half = {"type": "http.request", "body": b"ab", "more_body": True}
+    send(half, {"type": "http.disconnect"})
+    assert list(tmp_path.iterdir()) == []
+    send(half, {"type": "http.request", "body": b"cd"})
+    assert (tmp_path / "0").read_bytes() == b"abcd"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "MOST_OF_A_FORM", 3)
+        assert asyncio.run(posted(app, room.UPLOAD, b"abcd", FORM, sized(4))) == 413
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [

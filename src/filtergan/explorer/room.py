@@ -9,6 +9,7 @@ from filtergan.explorer.uploads import MOST_BYTES
 
 MOST_TOGETHER = 32 * MOST_BYTES
 """Bytes in the page's folder, which Gradio clears of what is older than an hour."""
+MOST_OF_A_FORM = MOST_BYTES + 2**16
 UPLOAD = "/gradio_api/upload"
 OTHERS = {"/login": 2**20, "/gradio_api/component_server": 2**20}
 """Where else the page sends forms, with a password and what is drawn on the paper: their bytes."""
@@ -50,7 +51,7 @@ class Bounded:
 
     def __init__(self, app: Any, folder: Path) -> None:
         self._app, self._folder = app, folder
-        self._coming = 0  # bytes of uploads that are being written
+        self._coming = 0  # bytes of uploads that are being read or written
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on, or refuse it."""
@@ -59,15 +60,38 @@ class Bounded:
             return await self._app(scope, receive, send)
         path, length = scope["path"].rstrip("/"), headers.get(b"content-length", b"")
         upload = path == UPLOAD
-        most = left(self._folder) - self._coming if upload else OTHERS.get(path, 0)
+        room = min(MOST_OF_A_FORM, left(self._folder) - self._coming)
+        most = room if upload else OTHERS.get(path, 0)
         if not length.isdigit() or int(length) > most:
             return await _refuse(receive, send)
         coming = int(length) if upload else 0
         self._coming += coming
         try:
-            return await self._app(scope, receive, send)
+            content = await _read(receive)
+            if content is not None:
+                await self._app(scope, _first(content, receive), send)
         finally:
             self._coming -= coming
+
+
+async def _read(receive: Any) -> bytes | None:
+    """The whole form; None where the visitor left, so that no half of one is written."""
+    parts: list[bytes] = []
+    while (message := await receive())["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+    return None
+
+
+def _first(content: bytes, receive: Any) -> Any:
+    """What receives a form that was read, then whatever else comes."""
+    ahead = [{"type": "http.request", "body": content, "more_body": False}]
+
+    async def received() -> Any:
+        return ahead.pop() if ahead else await receive()
+
+    return received
 
 
 async def _refuse(receive: Any, send: Any) -> None:
