@@ -94,6 +94,21 @@ def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return movable.page(tmp_path_factory.mktemp("grey") / "run")
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a run lies that is explored, and where the file is put that slows searches."""
+    return tmp_path_factory.mktemp("explored")
+
+
+@pytest.fixture(scope="module")
+def address(place: Path) -> Iterator[str]:
+    """The live page of that run."""
+    import explored
+
+    with explored.served(explored.made(place / "run"), place / "slowly") as found:
+        yield found
+
+
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens a page; in the end it must have asked for nothing and complained of nothing."""

@@ -4,6 +4,7 @@ As a script: the command, in which each evaluation of a search takes half a seco
 that SLOWLY names exists.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 
 from filtergan.config.fields import StudyConfig
 
+ELSEWHERE = ("XDG_", "HF_", "TORCH", "MPL", "GRADIO")
+"""How variables begin that may name other folders than the home to keep files in."""
 NATURAL, PAPER = "conv2@activation/natural", "conv1@activation"
 
 
@@ -41,13 +44,26 @@ def made(path: Path) -> Path:
 def served(run: Path, slowly: Path, *options: str, **more: str) -> Iterator[str]:
     """The address of a run's page, at a free port; what visitors sent is gone afterwards.
 
-    Its end is no traceback, even where a page is still open.
+    Its end is no traceback, even where a page is still open. Nothing is left in the temporary, the
+    home and the working folder; run, judges and Gradio are as they were.
     """
     command = [sys.executable, __file__, "explore", str(run), "--port", "0", *options]
+    before = _stamps(run)
     with TemporaryDirectory() as folder, TemporaryFile("w+") as said:
-        environment = {**os.environ, "SLOWLY": str(slowly), "TMPDIR": folder, **more}
+        empty = {name: Path(folder) / name for name in ("TMPDIR", "HOME", "PWD")}
+        for one in empty.values():
+            one.mkdir()
+        others = {
+            name: value for name, value in os.environ.items() if not name.startswith(ELSEWHERE)
+        }
+        environment = {**others, **{name: str(one) for name, one in empty.items()}, **more}
         with subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
+            command,
+            env={**environment, "SLOWLY": str(slowly)},
+            cwd=empty["PWD"],
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
         ) as process:
             try:
                 assert process.stdout is not None
@@ -57,9 +73,27 @@ def served(run: Path, slowly: Path, *options: str, **more: str) -> Iterator[str]
             finally:
                 process.terminate()
         assert process.returncode == 0
-        assert os.listdir(folder) == []
+        left = [str(file) for one in empty.values() for file in one.rglob("*")]
+        assert not left, left
         said.seek(0)
-        assert "Traceback" not in said.read()
+        complaints = said.read()
+        assert "Traceback" not in complaints, complaints
+        assert "exception" not in complaints, complaints
+    assert _stamps(run) == before
+
+
+def _stamps(run: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of the files of the run, of the judges' cache, and of Gradio itself."""
+    gradio = importlib.util.find_spec("gradio")
+    assert gradio is not None
+    assert gradio.origin is not None
+    found: dict[Path, tuple[int, int]] = {}
+    for folder in (run, Path(os.environ["FILTERGAN_CACHE"]), Path(gradio.origin).parent):
+        assert any(folder.iterdir())
+        for file in folder.rglob("*"):
+            if file.is_file() and file.suffix != ".pyc":
+                found[file] = file.stat().st_size, file.stat().st_mtime_ns
+    return found
 
 
 def _main() -> int:

@@ -1,8 +1,6 @@
-"""The live page in a browser: pick, move, upload, search, cancel, keep; dark, and on a phone."""
+"""The live page in a browser: pick, move, upload, draw, search, cancel, keep; with a password."""
 
-import base64
 import io
-import json
 import urllib.error
 import urllib.request
 import zipfile
@@ -11,67 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explored import NATURAL, PAPER, made, served
+from explored import NATURAL, PAPER, served
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from sent import bomb, encoded
+from visiting import MOVED, PATIENCE, changed, move, pixels, seen, sides, stroke, upload, visited
 
 pytestmark = pytest.mark.browser
-PATIENCE = 60_000  # milliseconds, on a busy machine
-MOVED = "figure img[alt^=moved]"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("explored")
-
-
-@pytest.fixture(scope="module")
-def address(place: Path) -> Iterator[str]:
-    before = made(place / "run")
-    files = {path: path.read_bytes() for path in before.rglob("*") if path.is_file()}
-    with served(before, place / "slowly") as found:
-        yield found
-    after = {path: path.read_bytes() for path in before.rglob("*") if path.is_file()}
-    assert after == files, "nothing in the run is written"
 
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page, which loads nothing from elsewhere and has no error."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    asked: list[str] = []
-    errors: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(address)
-    page.wait_for_selector(MOVED)
-    yield page
-    page.close()
-    assert errors == []
-    assert all(url.startswith((address, "data:", "blob:")) for url in asked)
-
-
-def seen(page: Page) -> str:
-    return str(page.locator(MOVED).first.get_attribute("src"))
-
-
-def changed(page: Page, before: str) -> str:
-    """What is seen once it is something else."""
-    expect(page.locator(MOVED).first).not_to_have_attribute("src", before)
-    return seen(page)
-
-
-def move(page: Page, latent: int, to: float) -> None:
-    page.get_by_label(f"number input for z{latent}").fill(str(to))
-    page.keyboard.press("Enter")
-
-
-def png(picture: Image.Image) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, format="png")
-    return content.getvalue()
+    with visited(browser, address) as found:
+        yield found
 
 
 def test_pick_move_and_keep(page: Page) -> None:
@@ -115,6 +65,40 @@ def test_pick_move_and_keep(page: Page) -> None:
     assert arrays["moved"].shape == (1, 8, 8)
 
 
+def test_a_cell_of_the_grid_sets_both_latents(page: Page) -> None:
+    """By a click, and by keys alone; what is seen then is what the cell shows."""
+    numbers = [page.get_by_label(f"number input for z{i}") for i in range(3)]
+    first = seen(page)
+    move(page, 1, 0.5)
+    before = changed(page, first)
+    page.get_by_role("tab", name="Grid").click()
+    page.get_by_label("Latent across").click()
+    page.get_by_role("option", name="2").click()
+    page.get_by_role("button", name="Show the grid").click()
+    cells = page.locator(".fg-grid button")
+    expect(cells).to_have_count(25)
+    cells.nth(9).click()
+    shown = pixels(str(cells.nth(9).locator("img").get_attribute("src"))).astype(int)
+    clicked = changed(page, before)
+    while abs(pixels(clicked) - shown).max() > 1:  # one latent may be there before the other
+        clicked = changed(page, clicked)
+    for number, at in zip(numbers, ("-1.5", "0.5", "3"), strict=True):
+        expect(number).to_have_value(at)
+    expect(cells.nth(9)).to_be_focused()
+    for key in ("ArrowRight", "ArrowUp", "ArrowUp", "ArrowLeft"):  # none beyond the border
+        page.keyboard.press(key)
+    expect(cells.nth(3)).to_be_focused()
+    page.keyboard.press("Enter")
+    changed(page, clicked)
+    for number, at in zip(numbers, ("-3", "0.5", "1.5"), strict=True):
+        expect(number).to_have_value(at)
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("button", name="Show the grid")).to_be_focused()
+    # It was of this image.
+    page.locator(".fg-thumbnails button.thumbnail-item").nth(3).click()
+    expect(cells).to_have_count(0)
+
+
 def test_a_search_is_cancelled_and_another_ends(page: Page, place: Path) -> None:
     before = seen(page)
     move(page, 1, 2.5)
@@ -133,26 +117,27 @@ def test_a_search_is_cancelled_and_another_ends(page: Page, place: Path) -> None
 
 def test_uploads_good_and_bad(page: Page) -> None:
     note, first = page.locator("#fg-note"), seen(page)
-    box = page.locator("input[type=file]").first
     noise = np.random.default_rng(0).integers(256, size=(20, 30, 3), dtype=np.uint8)
     archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bomb:
-        bomb.writestr("a", bytes(50 * 2**20))
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a", bytes(50 * 2**20))
     deep = Image.fromarray(np.zeros((8, 8), dtype=np.uint16))
     bad = {
         "no.png": (b"no image at all", "is no picture"),
-        "huge.png": (png(Image.new("1", (10_000, 5_000))), "10000 x 5000 pixels"),
-        "deep.png": (png(deep), "more than 8 bits"),
+        "huge.png": (encoded(Image.new("1", (10_000, 5_000))), "10000 x 5000 pixels"),
+        "bomb.png": (bomb(5_000), "5000 x 5000 pixels"),
+        "larger.png": (bomb(60_000), "far too many pixels"),
+        "deep.png": (encoded(deep), "more than 8 bits"),
         "zip.png": (archive.getvalue(), "is no picture"),
     }
     for name, (content, said) in bad.items():
-        box.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
+        upload(page, name, content)
         expect(note).to_contain_text(said)
         assert seen(page) == first
         page.get_by_label("Clear").first.click()
         expect(note).to_contain_text("Test image")
-    good = png(Image.fromarray(noise))
-    box.set_input_files({"name": "good.png", "mimeType": "image/png", "buffer": good})
+    good = encoded(Image.fromarray(noise))
+    upload(page, "good.png", good)
     expect(note).to_contain_text("its middle was brought to 8 x 8 and its colours became grey")
     taken = changed(page, first)
     # On the ground that it has; exchanged and back it is what it was.
@@ -186,28 +171,6 @@ def test_a_latent_is_dragged(page: Page) -> None:
     changed(page, on_the_way)
     page.mouse.up()
     expect(told).to_have_value("3")
-
-
-def stroke(page: Page, across: float) -> None:
-    """From top to bottom of the paper."""
-    paper = page.locator("#fg-paper canvas").first
-    paper.scroll_into_view_if_needed()
-    box = paper.bounding_box()
-    assert box is not None
-    x = box["x"] + across * box["width"]
-    page.mouse.move(x, box["y"] + 0.2 * box["height"])
-    page.mouse.down()
-    page.mouse.move(x, box["y"] + 0.8 * box["height"], steps=8)
-    page.mouse.up()
-
-
-def sides(page: Page) -> tuple[float, float]:
-    """Mean brightness of the left and of the right half of the image."""
-    source = str(page.locator("figure img[alt^=image]").first.get_attribute("src"))
-    picture = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))
-    pixels = np.asarray(picture.convert("L"))
-    left, right = np.array_split(pixels, 2, axis=1)
-    return float(left.mean()), float(right.mean())
 
 
 def test_an_image_is_drawn(page: Page) -> None:
@@ -258,19 +221,6 @@ def test_training_images(page: Page) -> None:
     expect(page.get_by_role("radio", name="test")).to_be_checked()
 
 
-def test_two_people_at_once(page: Page, browser: Browser, address: str) -> None:
-    other = browser.new_page()
-    other.set_default_timeout(PATIENCE)
-    other.goto(address)
-    other.wait_for_selector(MOVED)
-    mine, theirs = seen(page), seen(other)
-    assert mine == theirs
-    move(page, 0, 3)
-    move(other, 0, -3)
-    assert changed(page, mine) != changed(other, theirs)
-    other.close()
-
-
 def test_a_site_of_the_papers_recipe(page: Page) -> None:
     page.get_by_label("Site").click()
     page.get_by_role("option", name=PAPER, exact=True).click()
@@ -280,38 +230,6 @@ def test_a_site_of_the_papers_recipe(page: Page) -> None:
     before = str(drawn.get_attribute("src"))
     move(page, 0, 3)
     expect(drawn).not_to_have_attribute("src", before)
-
-
-def test_dark_and_on_a_phone(browser: Browser, address: str) -> None:
-    page = browser.new_page(color_scheme="dark", viewport={"width": 390, "height": 800})
-    page.set_default_timeout(PATIENCE)
-    page.goto(address)
-    page.wait_for_selector(MOVED)
-    colours = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert sum(map(int, colours.removeprefix("rgb(").rstrip(")").split(","))) < 3 * 64
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
-
-
-def test_what_is_not_served(address: str) -> None:
-    """Files outside of what visitors keep, a forged upload, names that lead here from elsewhere."""
-
-    def status(path: str, host: str | None = None, body: object = None) -> int:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"} | ({} if host is None else {"host": host})
-        try:
-            asked = urllib.request.Request(address + path, data, headers)
-            with urllib.request.urlopen(asked, timeout=60) as answer:
-                assert "default-src 'self'" in answer.headers["content-security-policy"]
-                return answer.status
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    assert status("/") == 200
-    assert status("/", host="evil.example") == 400
-    assert status("/gradio_api/file=/etc/passwd") == 403
-    assert status(f"/gradio_api/file={Path(__file__)}") == 403
-    assert status("/docs") == 404
 
 
 @pytest.mark.usefixtures("address")  # which makes the run

@@ -1,23 +1,15 @@
 """A visitor's own image: uploads of all kinds, good and bad, and drawings."""
 
-import io
-import struct
 import threading
-import zlib
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFile, PngImagePlugin
+from sent import bomb, encoded
 
 from filtergan.errors import UserError
 from filtergan.explorer import uploads
-
-
-def encoded(picture: Image.Image, kind: str = "png", **options: object) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, format=kind, **options)
-    return content.getvalue()
 
 
 def test_a_picture_that_fits_is_taken_as_it_is() -> None:
@@ -47,19 +39,6 @@ def test_pictures_of_all_kinds_become_images_of_the_network(mode: str, channels:
     assert float(image.min()) == pytest.approx(1.0 if mode == "1" else 200 / 255, abs=0.02) or (
         mode == "1"
     )
-
-
-def bomb(side: int) -> bytes:
-    """A PNG of so many pixels a side, all black, in a few kilobytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        sum_ = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", sum_)
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    rows = zlib.compress(bytes(10_000), 9)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def with_text() -> bytes:

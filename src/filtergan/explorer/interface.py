@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from gradio.themes import Default
 from torch import Tensor
 
-from filtergan.explorer import keeping, panels, rasters, uploads
+from filtergan.explorer import keeping, panels, rasters, room, uploads
 from filtergan.explorer.exploring import REACH, TEST, TRAINING, Explorer
-from filtergan.explorer.own_image import OwnImage, mistakes_told, status
+from filtergan.explorer.grid_tab import GridTab
+from filtergan.explorer.own_image import OwnImage, VisitorsPage, mistakes_told, status
 from filtergan.explorer.searching import Searches
 from filtergan.images.shown import one_of_each_class
 
@@ -34,7 +35,7 @@ LIVE: dict[str, Any] = {
 
 def mount(
     app: FastAPI, explorer: Explorer, folder: Path, auth: Callable[[str, str], bool] | None
-) -> None:
+) -> VisitorsPage:
     """Put the page of a run into an application.
 
     Args:
@@ -43,9 +44,10 @@ def mount(
         folder: Where files that visitors keep are written.
         auth: Whether a name and a password may come in; None: everybody.
     """
+    page = _Page(explorer, folder).build()
     gr.mount_gradio_app(
         app,
-        _Page(explorer, folder).build(),
+        page,
         "/",
         auth=auth,
         auth_message="Any name, and the password of whoever runs this page.",
@@ -61,6 +63,7 @@ def mount(
         pwa=False,
         enable_monitoring=False,
     )
+    return page
 
 
 class _Page:
@@ -75,9 +78,10 @@ class _Page:
         self.first = one_of_each_class(explorer.test, THUMBNAILS).tolist()
         self.most = max(explorer.latent(site) for site in explorer.sites)
 
-    def build(self) -> gr.Blocks:
+    def build(self) -> VisitorsPage:
         """The page."""
-        with gr.Blocks(
+        with VisitorsPage(
+            self.folder,
             title=f"filtergan: {self.explorer.path.name}",
             analytics_enabled=False,
             delete_cache=(FORGOTTEN, FORGOTTEN),
@@ -105,7 +109,7 @@ class _Page:
                 with gr.Tab("Filters"):
                     self.filters = gr.HTML()
                 with gr.Tab("Grid"):
-                    self._grid()
+                    self.grid = GridTab(self.latents)
                 with gr.Tab("Search"):
                     self._search()
                 with gr.Tab("Keep"):
@@ -162,13 +166,6 @@ class _Page:
         with gr.Accordion("What each latent does", open=False):
             self.said = gr.HTML()
 
-    def _grid(self) -> None:
-        with gr.Row():
-            self.down = gr.Dropdown([0], value=0, label="Latent downwards", min_width=120)
-            self.across = gr.Dropdown([1], value=1, label="Latent across", min_width=120)
-            self.show_grid = gr.Button("Show the grid")
-        self.grid = gr.HTML()
-
     def _search(self) -> None:
         gr.Markdown(
             "T is one rule for all images. A search finds the fields that suit this image alone, "
@@ -190,12 +187,12 @@ class _Page:
         """Say what follows what."""
         private: dict[str, Any] = {"api_visibility": "private"}
         self.shown = [self.view, self.opinions, self.filters]
-        self.of_site = [self.heading, *self.latents, self.down, self.across, self.along, self.said]
+        grid, own = self.grid, self.own
+        self.of_site = [self.heading, *self.latents, grid.down, grid.across, self.along, self.said]
         seen = (self.show, self.everything, self.shown)
         self.site.change(self.choose_site, [self.site], self.of_site, **private).then(*seen, **LIVE)
         gr.on([z.change for z in self.latents], *seen, **LIVE)
-        self.reset.click(lambda: [0] * self.most, None, self.latents, **private)
-        own = self.own
+        self.reset.click(lambda: dict.fromkeys(self.latents, 0), None, self.latents, **private)
         taken = [own.pixels, self.note, own.exchanged]
         emptied = [self.note, own.pixels, own.exchanged, own.upload]
         theirs = (self.choose, [self.split, self.number], emptied)
@@ -212,8 +209,11 @@ class _Page:
         drawn.then(*seen, **LIVE)
         exchange = own.exchanged.input(own.exchange, [own.pixels], own.pixels, **private)
         exchange.then(*seen, **LIVE)
-        grid = (self.show_points, [*self.everything, self.down, self.across], self.grid)
-        self.show_grid.click(*grid, **private)
+        points = (self.show_points, [*self.everything, grid.down, grid.across], grid.cells)
+        grid.show.click(*points, **private)
+        grid.cells.click(grid.go, None, self.latents, **LIVE)
+        others = [one.change for one in (self.site, *self.image)]
+        gr.on(others, None, None, grid.cells, js="() => ''", **LIVE)  # it was of another image
         self.start.click(
             self.begin,
             queue=False,
@@ -315,6 +315,7 @@ class _Page:
         self, site: str, split: str, number: int, own: np.ndarray | None, *rest: float
     ) -> list[str]:
         """PNG, GIF and npz of what is seen."""
+        room.check(self.folder)
         *z, along = rest
         latent, image = self._latent(site, z), self._image(split, number, own)
         look = self.explorer.look(site, image, latent)

@@ -1,6 +1,6 @@
 """A visitor's own image on the live page: uploaded or drawn, on the ground of those of the run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -30,6 +30,45 @@ def mistakes_told(handle: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(str(error), print_exception=False) from error
 
     return heard
+
+
+class VisitorsPage(gr.Blocks):
+    """A page that reads no files but those in its folder, which visitors uploaded.
+
+    Gradio itself would take the name of any file on this machine, or on another, for an upload.
+
+    Args:
+        folder: Where uploads are written.
+        **options: As `gr.Blocks` has them.
+    """
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(**options)
+        self._folder = folder.resolve()
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """What a visitor sent, read; refused where it names another file."""
+        for name in _names(inputs):
+            if not Path(name).resolve().is_relative_to(self._folder):
+                raise gr.Error("That is no upload.", print_exception=False)
+        return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+
+    def awaited(self, visitor: str) -> bool:
+        """Whether a visitor still waits for an answer."""
+        return bool(self._queue.pending_event_ids_session.get(visitor))
+
+
+def _names(sent: Any) -> Iterator[str]:
+    """Of all files in what was sent."""
+    if isinstance(sent, dict):
+        if isinstance(sent.get("path"), str):
+            yield sent["path"]
+        sent = list(sent.values())
+    if isinstance(sent, list):
+        for one in sent:
+            yield from _names(one)
 
 
 class OwnImage:

@@ -1,6 +1,7 @@
 """What is seen, as parts of a page: pictures with their words, opinions, grids, filters."""
 
 import itertools
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,8 +144,12 @@ def filters(real: Float[Tensor, "o i *k"], drawn: Float[Tensor, "o i *k"]) -> st
 
 
 def grid(found: Grid, classes: Sequence[str]) -> str:
-    """A grid of images; framed where the network's label is another."""
+    """A grid of images; framed where the network's label is another.
+
+    Each is a button that has its point, and the one in the middle is reached by Tab.
+    """
     cells: list[str] = []
+    middle = len(found.offsets) // 2
     for row, down in enumerate(found.offsets):
         for column, across in enumerate(found.offsets):
             label = found.labels[row][column]
@@ -153,10 +158,17 @@ def grid(found: Grid, classes: Sequence[str]) -> str:
             told += f"label {classes[label]}"
             if not np.isnan(undone):
                 told += f", {undone:.2f} undone"
-            cells.append(_cell(found.images[row, column], told, label != found.label))
+            image = _cell(found.images[row, column], told, label != found.label)
+            point = json.dumps(dict(zip(found.dims, (down, across), strict=True)))
+            order = 0 if row == column == middle else -1
+            cells.append(
+                f'<button type="button" tabindex="{order}" data-point="{escape(point)}">{image}'
+                "</button>"
+            )
     told = (
         f"z{found.dims[0]} downwards and z{found.dims[1]} across, from {found.offsets[0]:+g} to "
-        f"{found.offsets[-1]:+g}; dashed red: the network's label changed"
+        f"{found.offsets[-1]:+g}; dashed red: the network's label changed. A click, or Enter, sets "
+        "both latents to a point; arrow keys lead from one to the next."
     )
     return _cells(cells, len(found.offsets), told)
 

@@ -6,12 +6,11 @@ import inspect
 import ipaddress
 import logging
 import os
-import shutil
 import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +88,12 @@ def serve(
     """
     with served(explorer, host, port, password) as (server, listener):
         name = f"[{host}]" if ":" in host else host
+        # An interrupt only makes the server stop, before it runs and after, too: nothing is left
+        # half done, and the folder is removed.
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, server.handle_exit)
         tell(f"http://{name}:{listener.getsockname()[1]}")
-        # The server stops by itself, then sends itself the signal again, which must not end the
-        # process before the folder is gone.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 @contextmanager
@@ -108,9 +107,12 @@ def served(
     Raises:
         UserError: The address cannot be had.
     """
-    listener = _listen(host, port)
-    folder = Path(tempfile.mkdtemp(prefix="filtergan-explorer-"))
-    with listener, _settings(folder):
+    with (
+        _listen(host, port) as listener,
+        # A file that is still being written as the folder goes is nobody's error.
+        tempfile.TemporaryDirectory(prefix="filtergan-explorer-", ignore_cleanup_errors=True) as it,
+        _settings(folder := Path(it)),
+    ):
         server, log = _server(explorer, folder, host, password), logging.getLogger("uvicorn.error")
 
         def wanted(_: logging.LogRecord) -> bool:
@@ -122,7 +124,6 @@ def served(
             yield server, listener
         finally:
             log.removeFilter(wanted)
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _server(
@@ -132,11 +133,16 @@ def _server(
     from fastapi import FastAPI
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    from filtergan.explorer.lingering import Lingering
+    from filtergan.explorer.room import Bounded
+
     with _stubless():
         from filtergan.explorer.interface import mount
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    mount(app, explorer, folder, None if password is None else _entrance(password))
+    page = mount(app, explorer, folder, None if password is None else _entrance(password))
+    app.add_middleware(Lingering, page.awaited)
+    app.add_middleware(Bounded, folder)
     if is_loopback(host):  # or else a page elsewhere could have its own name lead here
         app.add_middleware(
             TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host]
@@ -209,6 +215,10 @@ def _settings(folder: Path) -> Iterator[None]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": str(folder),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        # Gradio asks matplotlib, where there is one, for its backend. It would look for all that
+        # there are, with a list of fonts, and keep that list in the home.
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": str(folder),
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
