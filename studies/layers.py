@@ -1,4 +1,8 @@
-"""What filters of every layer of the CIFAR-10 network can undo: the figure, and its table.
+"""What filters of every layer of the CIFAR-10 network can undo: the figure, and its tables.
+
+By it the old claim is decided that early layers ignore brightness and contrast, middle ones
+texture, late ones pose. No family here is texture: blur stands for it, which takes fine structure
+away and leaves shapes.
 
 Run by `python studies/layers.py` on what `filtergan ceilings --json` printed.
 """
@@ -6,12 +10,25 @@ Run by `python studies/layers.py` on what `filtergan ceilings --json` printed.
 import json
 from pathlib import Path
 
+from filtergan.ceilings.question import ASKABLE
 from filtergan.config.site_names import SiteName
 from filtergan.figures import ceilings_figure, save
 from filtergan.runs.record import CeilingRecord
 
 FOLDER = Path(__file__).parents[1] / "results" / "layers"
+DEPTHS = {
+    "early": ("whiten", "group1.conv1", "group1.conv2"),
+    "middle": ("group2.conv1", "group2.conv2"),
+    "late": ("group3.conv1", "group3.conv2"),
+}
+CLAIMS = {
+    "brightness and contrast": ("early", ("brightness x0.7", "ground +0.15")),
+    "texture (blur)": ("middle", ("blur 1 px",)),
+    "pose": ("late", ("rotation 20 deg", "slant 0.2", "size x1.1", "size x0.9")),
+}
+"""Where each is said to be ignored, and the changes of images that it is asked by."""
 Rows = tuple[list[str], list[list[str]]]
+Sites = dict[str, dict[str, CeilingRecord]]
 
 
 def found() -> dict[str, dict[str, CeilingRecord]]:
@@ -24,21 +41,62 @@ def found() -> dict[str, dict[str, CeilingRecord]]:
     }
 
 
-def rows_of(sites: dict[str, dict[str, CeilingRecord]]) -> Rows:
-    """A line for each layer, a column for each change of images."""
-    changes = list(dict.fromkeys(change for one in sites.values() for change in one))
-    lines = [
-        [SiteName.parse(name).layer, *(_shown(one.get(change)) for change in changes)]
-        for name, one in sites.items()
-    ]
-    return ["layer", *changes], lines
+def rows_of(sites: Sites) -> Rows:
+    """A line for each change of images, a column for each layer."""
+    changes = dict.fromkeys(change for one in sites.values() for change in one)
+    head = ["change of images", *(SiteName.parse(name).layer for name in sites)]
+    return head, [[change, *(_shown(one[change]) for one in sites.values())] for change in changes]
 
 
-def _shown(found: CeilingRecord | None) -> str:
-    if found is None or found.compensation.value is None:
-        return "-"
-    null = found.compensation.null
-    return f"{found.compensation.value:.2f}" + (f" ({null:.2f})" if null is not None else "")
+def _shown(found: CeilingRecord) -> str:
+    one = found.compensation
+    assert one.value is not None
+    return f"{one.value:.2f} ({one.ci95[0]:.2f} to {one.ci95[1]:.2f}); null {one.null:.2f}"
+
+
+def claim_rows(sites: Sites) -> Rows:
+    """A line for each part of the claim: what filters of each layer undo, and what is decided.
+
+    Of each layer the mean over the changes, with the means of the ends of their intervals, as if
+    all erred together. Filters can undo something where this exceeds `ASKABLE` and random filters,
+    with its interval. A part is supported where those of every layer that it names can, and undo
+    more than those of every other layer, by the intervals.
+    """
+    lines = []
+    for what, (named, changes) in CLAIMS.items():
+        undone = {
+            layer: _mean(sites[f"{layer}@activation"], changes)
+            for layers in DEPTHS.values()
+            for layer in layers
+        }
+        own = [undone.pop(layer) for layer in DEPTHS[named]]
+        least = min(low for _, low, _, _ in own)
+        level = [layer for layer, (_, _, high, _) in undone.items() if high >= least]
+        decided = "supported"
+        if any(low <= max(ASKABLE, null) for _, low, _, null in own):
+            decided = "not supported: filters there do not undo it"
+        elif level:
+            decided = f"not supported: {' and '.join(level)} undo no less"
+        undone |= dict(zip(DEPTHS[named], own, strict=True))
+        cells = (_of_depth([undone[layer] for layer in layers]) for layers in DEPTHS.values())
+        lines.append([f"{what}: {named} layers", *cells, f"**{decided}**"])
+    return ["said to be ignored", *DEPTHS, "decided"], lines
+
+
+Mean = tuple[float, float, float, float]
+"""Value, ends and null."""
+
+
+def _mean(layer: dict[str, CeilingRecord], changes: tuple[str, ...]) -> Mean:
+    ones = [layer[change].compensation for change in changes]
+    columns = zip(*((one.value, *one.ci95, one.null) for one in ones), strict=True)
+    value, low, high, null = (sum(column) / len(ones) for column in columns)
+    return value, low, high, null
+
+
+def _of_depth(layers: list[Mean]) -> str:
+    values = ", ".join(f"{v:.2f} ({low:.2f} to {high:.2f})" for v, low, high, _ in layers)
+    return f"{values}; null {', '.join(f'{null:.2f}' for *_, null in layers)}"
 
 
 if __name__ == "__main__":

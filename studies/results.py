@@ -284,11 +284,12 @@ def _metamers(name: str) -> str:
     return _table(*metamer_tables.rows_of(found, part))
 
 
-def _layers(_: str) -> str:
-    """`layers`: what filters of every layer of the CIFAR-10 network can undo."""
+def _layers(name: str) -> str:
+    """`layers`: what filters of every layer of a network for CIFAR-10 undo; `layers/claim`."""
     import layers
 
-    return _table(*layers.rows_of(layers.found()))
+    rows = layers.claim_rows if name.endswith("/claim") else layers.rows_of
+    return _table(*rows(layers.found()))
 
 
 def _spectra(name: str) -> str:
@@ -369,6 +370,7 @@ TABLES = {
     "augment": _augment,
     "augment_null": _augment,
     "layers": _layers,
+    "colour_network": _plain,
     "spectra": _spectra,
     "symmetries": _plain,
     "fibers": _fibers,
