@@ -236,15 +236,16 @@ def _plain(name: str) -> str:
 
 
 def _likeness(name: str) -> str:
-    """`likeness`: what of the changes at a site those of another network or site could have made.
+    """`STUDY`: what of the changes at a site those of another network or site could have made.
 
-    `likeness/whose`: how many latents of each site are whose invariance.
+    `STUDY/whose`: how many latents of each site are whose invariance.
     """
     from filtergan.likeness import likeness_files, likeness_sheets
 
-    path = ROOT / "results" / "likeness" / "record.json"
+    study, _, table = name.partition("/")
+    path = ROOT / "results" / study / "record.json"
     found = likeness_files.read(path) if path.exists() else None
-    if name == "likeness/whose":
+    if table == "whose":
         sheet = likeness_sheets.count_sheet(found) if found else None
         return _table(list(sheet.head), [list(row) for row in sheet.rows]) if sheet else ""
     return _table(*likeness_sheets.over_pairs(found.shares if found else []))
@@ -378,6 +379,7 @@ TABLES = {
     "transfer": _transfer,
     "metamers": _metamers,
     "likeness": _likeness,
+    "likeness_digits": _likeness,
     "bench": _bench,
     "families": _evidence,
     "gates": _evidence,
