@@ -304,10 +304,10 @@ def test_mistakes_on_the_command_line(
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["ablate", "ablation", "--help"]) == 0
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())  # lines are as wide as the terminal
     for name in CHANGES:
-        assert f"  {name:<15} {VARIANTS[name].meaning}\n" in out
-    assert "[default: ylecun/mnist]" in " ".join(out.split())
+        assert f"{name} {VARIANTS[name].meaning}" in out
+    assert "[default: ylecun/mnist]" in out
     assert "--seed " not in out
 
 

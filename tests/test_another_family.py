@@ -56,8 +56,8 @@ def test_its_reference_is_measured_and_explained_by_it_alone(record: dict[str, A
 
 def test_it_is_told_on_the_page(folder: Path) -> None:
     page = (folder / "run" / "report.html").read_text()
-    assert "mirror image</th>" in page
-    row = page.split("explained by a mirror image")[1].split("</tr>")[0]
+    assert re.search(r'<th scope="col"[^>]*>mirror image<button type="button" class="sort"', page)
+    row = page.split("explained by a mirror image <small>")[1].split("</tr>")[0]
     assert len(re.findall(r"<strong>", row)) == 8  # traversals, null, six references
     assert "each training image was faded into its mirror image, and network and game" in page
     assert "change that a mirror image can explain is" in page
