@@ -4,11 +4,12 @@ By it the old claim is decided that early layers ignore brightness and contrast,
 texture, late ones pose. No family here is texture: blur stands for it, which takes fine structure
 away and leaves shapes.
 
-Run by `python studies/layers.py` on what `filtergan ceilings --json` printed.
+Run by `python studies/layers.py` on what `filtergan ceilings` and `filtergan ask` wrote.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 from filtergan.ceilings.question import ASKABLE
 from filtergan.config.site_names import SiteName
@@ -39,6 +40,12 @@ def found() -> dict[str, dict[str, CeilingRecord]]:
         name: {change: CeilingRecord.model_validate(one) for change, one in changes.items()}
         for name, changes in sites.items()
     }
+
+
+def answers() -> dict[str, dict[str, Any]]:
+    """What the network ignores, by site, then by change of images."""
+    path = FOLDER / "answers.json"
+    return json.loads(path.read_bytes())["sites"] if path.exists() else {}
 
 
 def rows_of(sites: Sites) -> Rows:
@@ -81,6 +88,21 @@ def claim_rows(sites: Sites) -> Rows:
         cells = (_of_depth([undone[layer] for layer in layers]) for layers in DEPTHS.values())
         lines.append([f"{what}: {named} layers", *cells, f"**{decided}**"])
     return ["said to be ignored", *DEPTHS, "decided"], lines
+
+
+def answer_rows(sites: dict[str, dict[str, Any]]) -> Rows:
+    """A line for each change of images, a column for each layer that was asked."""
+    changes = dict.fromkeys(change for one in sites.values() for change in one)
+    head = ["change of images", *(SiteName.parse(name).layer for name in sites)]
+    lines = [[change, *(_answered(one[change]) for one in sites.values())] for change in changes]
+    return head, lines
+
+
+def _answered(one: dict[str, Any]) -> str:
+    ceiling, passed, kept = (one[key] for key in ("ceiling", "passed", "labels_kept"))
+    undone = ceiling["compensation"]["value"]
+    labels = f"labels {kept['value']:.2f}, null {kept['null']:.2f}"
+    return f"**{one['ignored']}** {passed['value']:.2f} ({undone:.2f}); {labels}"
 
 
 Mean = tuple[float, float, float, float]

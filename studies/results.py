@@ -286,9 +286,11 @@ def _metamers(name: str) -> str:
 
 
 def _layers(name: str) -> str:
-    """`layers`: what filters of every layer of a network for CIFAR-10 undo; `layers/claim`."""
+    """`layers`: what filters of every layer of a network for CIFAR-10 undo; what is said of it."""
     import layers
 
+    if name.endswith("/answers"):
+        return _table(*layers.answer_rows(layers.answers()))
     rows = layers.claim_rows if name.endswith("/claim") else layers.rows_of
     return _table(*rows(layers.found()))
 
