@@ -76,7 +76,7 @@ def digits() -> StudyConfig:
             generator_rate=8e-4,
             discriminator_rate=3e-4,
         ),
-        natural=NaturalConfig(latent=(4,), grid=4, size=0.18, game=3.0, steps=500, null_steps=200),
+        natural=NaturalConfig(latent=(4,), grid=4, size=0.15, game=3.0, steps=500, null_steps=200),
         traversal=TraversalConfig(
             smoothing=0.5,
             images=4,
