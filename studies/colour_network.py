@@ -15,40 +15,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import filtergan as fg
-from filtergan.images.dataset import Split
+from filtergan.images.domain import to_float
+from filtergan.images.splits import Split
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state, machine
 from filtergan.measures.statistics import interval
 
 RECORD = Path(__file__).parents[1] / "results" / "layers" / "accuracy.json"
-BATCH = 500
 Rows = tuple[list[str], list[list[str]]]
-
-
-class Averaged(nn.Module):
-    """A network whose logits are averaged over changed copies of an image."""
-
-    def __init__(self, network: nn.Module, shifted: bool) -> None:
-        super().__init__()
-        self.network, self.shifted = network, shifted
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [n, classes] of images [n, c, h, w]."""
-        found = self._mirrored(x)
-        if not self.shifted:
-            return found
-        height, width = x.shape[2:]
-        wide = F.pad(x, (1,) * 4, mode="reflect")
-        ends = (wide[:, :, k : k + height, k : k + width] for k in (0, 2))
-        return (found + sum(map(self._mirrored, ends)) / 2) / 2
-
-    def _mirrored(self, x: Tensor) -> Tensor:
-        return (self.network(x) + self.network(x.flip(3))) / 2
 
 
 def main() -> None:
@@ -58,14 +36,26 @@ def main() -> None:
     parser.add_argument("--data", help="its images, where they have moved")
     arguments = parser.parse_args()
     run = fg.open_run(arguments.run, data=arguments.data)
-    network, data = run.network, run.dataset
+    data = run.dataset
+
+    def seen(step: int, mirrored: bool) -> Tensor:
+        def changed(images: Tensor) -> Tensor:
+            x = _shifted(to_float(images), step)
+            return x.flip(3) if mirrored else x
+
+        return fg.predict(run.network, data.test.images, device=run.device, prepare=changed)
+
+    plain = seen(0, False)
+    mirrored = (plain + seen(0, True)) / 2
+    shifted = sum(seen(step, flip) for step in (-1, 1) for flip in (False, True)) / 4
+    trained = fg.predict(run.network, data.train.images, device=run.device)
     found = {
-        "test images": _accuracy(network, data.test),
-        "test images, mirrored copies averaged": _accuracy(Averaged(network, False), data.test),
+        "test images": _accuracy(plain, data.test),
+        "test images, mirrored copies averaged": _accuracy(mirrored, data.test),
         "test images, mirrored and shifted copies averaged": _accuracy(
-            Averaged(network, True), data.test
+            (mirrored + shifted) / 2, data.test
         ),
-        "training images": _accuracy(network, data.train),
+        "training images": _accuracy(trained, data.train),
     }
     training = run.record.stages["train-cnn"].model_dump(mode="json")
     record = {
@@ -79,16 +69,17 @@ def main() -> None:
     write_atomic(RECORD, json.dumps(record, indent=1).encode() + b"\n")
 
 
-@torch.no_grad()
-def _accuracy(network: nn.Module, split: Split) -> dict[str, Any]:
-    starts = range(0, len(split), BATCH)
-    right = [
-        network(split.pixels(slice(k, k + BATCH))).argmax(1) == split.labels[k : k + BATCH]
-        for k in starts
-    ]
-    all_right = torch.cat(right)
-    ends = interval(all_right, resamples=1000, seed=0)
-    return {"value": float(all_right.float().mean()), "ci95": ends, "n": len(split)}
+def _shifted(x: Tensor, step: int) -> Tensor:
+    """Images moved down and right by so many pixels; what comes in is reflected."""
+    height, width, begin = *x.shape[2:], 1 - step
+    wide = F.pad(x, (1,) * 4, mode="reflect")
+    return wide[:, :, begin : begin + height, begin : begin + width]
+
+
+def _accuracy(logits: Tensor, split: Split) -> dict[str, Any]:
+    right = logits.argmax(1) == split.labels
+    ends = interval(right, resamples=1000, seed=0)
+    return {"value": float(right.float().mean()), "ci95": ends, "n": len(split)}
 
 
 def rows_of(record: dict[str, Any]) -> Rows:

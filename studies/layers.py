@@ -76,15 +76,15 @@ def claim_rows(sites: Sites) -> Rows:
             for layers in DEPTHS.values()
             for layer in layers
         }
-        own = [undone.pop(layer) for layer in DEPTHS[named]]
+        own = [undone[layer] for layer in DEPTHS[named]]
         least = min(low for _, low, _, _ in own)
-        level = [layer for layer, (_, _, high, _) in undone.items() if high >= least]
+        others = [layer for layer in undone if layer not in DEPTHS[named]]
+        level = [layer for layer in others if undone[layer][2] >= least]
         decided = "supported"
         if any(low <= max(ASKABLE, null) for _, low, _, null in own):
             decided = "not supported: filters there do not undo it"
         elif level:
             decided = f"not supported: {' and '.join(level)} undo no less"
-        undone |= dict(zip(DEPTHS[named], own, strict=True))
         cells = (_of_depth([undone[layer] for layer in layers]) for layers in DEPTHS.values())
         lines.append([f"{what}: {named} layers", *cells, f"**{decided}**"])
     return ["said to be ignored", *DEPTHS, "decided"], lines

@@ -96,7 +96,7 @@ def cifar10() -> StudyConfig:
     """Colour: an early, a middle and a late layer of a good network on CIFAR-10.
 
     Wants a card, on which the network is trained in half a minute; on two cores that compute in
-    bfloat16 it takes three quarters of an hour, and each generator longer.
+    bfloat16 it took 87 minutes beside other work, and each generator takes longer.
 
     Examples:
         >>> import filtergan as fg

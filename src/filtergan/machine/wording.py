@@ -26,6 +26,10 @@ def letter(place: int) -> str:
     return chr(ord("A") + place) if place < 26 else f"C{place}"
 
 
+SHOWN = 20
+"""Rows that a notebook shows of a long table."""
+
+
 def as_html(frame: "pandas.DataFrame", escape: bool = True, most: int | None = None) -> str:
     """A table as notebooks show it.
 

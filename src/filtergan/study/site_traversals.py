@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from filtergan.machine.wording import as_html
+from filtergan.machine.wording import SHOWN, as_html
 
 if TYPE_CHECKING:  # takes a second to import
     import pandas
 
-SHOWN = 20  # rows in a notebook
 MEASURED = {
     "profile_residual_before": "points_before",
     "profile_residual_after": "points_after",

@@ -12,13 +12,11 @@ from torch import Tensor
 
 from filtergan.game.gan import FilterGAN
 from filtergan.machine.telling import Tick
-from filtergan.machine.wording import as_html
+from filtergan.machine.wording import SHOWN, as_html
 from filtergan.sites.site import Site
 
 if TYPE_CHECKING:  # takes a second to import
     import pandas
-
-SHOWN = 20  # rows in a notebook
 
 
 def compensation(
