@@ -38,6 +38,7 @@ def shown(page: Page, part: str) -> Tensor:
 
 
 def latents(page: Page) -> Tensor:
+    settle(page)  # sliders follow a key or a drag at the next frame
     values = page.locator(".slider input").evaluate_all("(all) => all.map((one) => one.value)")
     return torch.tensor([[float(value) for value in values]])
 
