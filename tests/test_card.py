@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from filtergan.runs.reading import read_record
 from filtergan.sites.wrappers import fingerprint
 
 ROOT = Path(__file__).parents[1]
+STARTS = get_args(fg.NaturalConfig.model_fields["start"].annotation)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,16 @@ def test_the_card_without_a_record(kind: str, license: str | None, tmp_path: Pat
     exec(example.replace("path/to/this/folder", str(tmp_path / "g")), names)
     assert torch.equal(names["filters"], gan.draw(10))
     assert ("x_k" in names) == (kind == "natural")
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_the_card_says_what_the_training_began_at(start: str, tmp_path: Path) -> None:
+    gan = gan_of(network_of(), natural=True)
+    natural = gan.config.natural.model_copy(update={"start": start})
+    gan.config = gan.config.model_copy(update={"natural": natural})
+    gan.save_pretrained(tmp_path / "g")
+    text = filled(ModelCard.load(tmp_path / "g" / "README.md"))
+    assert re.search(r"The filters began at [^{}]+\. Every setting", text)
 
 
 def committed(study: str) -> RunDirectory:
