@@ -97,6 +97,23 @@ def test_what_is_measured_has_figures_and_captions(run: OpenedRun) -> None:
     assert set(FIGURES) | {"animate", "caption", "save"} == set(dir(fg.plot))
 
 
+def test_fields_are_those_that_make_the_images(run: OpenedRun) -> None:
+    """A flow that takes pixels from the right draws arrows to the left, whatever their scale."""
+    source, flow = torch.rand(1, 8, 8), torch.zeros(2, 2, 8, 8)
+    flow[0, 0], flow[1, 1] = 2.0, -0.5
+    figure = figures.fields_figure(source, torch.rand(2, 1, 8, 8), {"flow": flow}, [0, 3], 2.0, "")
+    (arrows,) = [one for axes in figure.axes for one in axes.collections]
+    right, down = (np.asarray(part).reshape(2, -1) for part in (arrows.U, arrows.V))
+    assert (right[0] < 0).all()
+    assert not down[0].any()
+    assert (down[1] > 0).all()
+    assert down[1] == pytest.approx(-right[0] / 4)
+    words = {one.get_text() for one in figure.findobj(Text)}
+    assert {"flow\nlongest 2 px", "z0", "z3"} <= words
+    with pytest.raises(fg.UserError, match="searched pixel by pixel, not made by fields"):
+        fg.plot.fields(run, LATE)
+
+
 METHODS = ("OpenedRun.gan", "OpenedRun.measures", "OpenedRun.traversals")
 
 

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.images.image_fields import exponential
 from filtergan.measures.traversals import image_change
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.sites.wrappers import untouched
@@ -119,7 +118,6 @@ def residual_parts(
 def fields_of(
     gan: NaturalGAN, x: Float[Tensor, "n c h w"], z: Float[Tensor, "n latent"]
 ) -> dict[str, Float[Tensor, "n k h w"]]:
-    """The fields that T moves images by, the flow as it moves pixels."""
-    space = gan.transformer.space
-    found = space.fields(gan.transformer.coefficients(x, torch.zeros_like(z), z))
-    return {kind: exponential(field) if kind == "flow" else field for kind, field in found.items()}
+    """The fields that T changes images by."""
+    coefficients = gan.transformer.coefficients(x, torch.zeros_like(z), z)
+    return gan.transformer.space.drawn(coefficients)

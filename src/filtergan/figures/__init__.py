@@ -3,6 +3,7 @@
 from filtergan.figures.curves import curves_figure, intervals_figure
 from filtergan.figures.depth import depth_figure
 from filtergan.figures.directions import directions_figure
+from filtergan.figures.drawn_fields import fields_figure
 from filtergan.figures.filter_sets import filters_figure, mds_figure
 from filtergan.figures.grids import grid_figure, grids_figure
 from filtergan.figures.ignored import ignored_figure
@@ -21,6 +22,7 @@ __all__ = [
     "depth_figure",
     "directions_figure",
     "distances_figure",
+    "fields_figure",
     "filters_figure",
     "grid_figure",
     "grids_figure",

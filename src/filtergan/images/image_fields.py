@@ -78,6 +78,15 @@ class FieldSpace:
             named["flow"] = named["flow"] * self.pixel
         return named
 
+    def drawn(
+        self, coefficients: Float[Tensor, "n m g g"]
+    ) -> dict[FieldKind, Float[Tensor, "n k h w"]]:
+        """The same with the flow as it moves pixels: each is taken from so many pixels away."""
+        found = self.fields(coefficients)
+        return {
+            kind: exponential(field) if kind == "flow" else field for kind, field in found.items()
+        }
+
     def apply(
         self, x: Float[Tensor, "n c h w"], coefficients: Float[Tensor, "n m g g"]
     ) -> Float[Tensor, "n c h w"]:

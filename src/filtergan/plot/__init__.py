@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         latents,
     )
     from filtergan.plot.shown_paper import fig2, fig3, fig4, fig5
-    from filtergan.plot.shown_walks import traversal, traversals, walk
+    from filtergan.plot.shown_walks import fields, traversal, traversals, walk
 
 __all__ = [
     "accuracies",
@@ -45,6 +45,7 @@ __all__ = [
     "cnn_curves",
     "curves",
     "depth",
+    "fields",
     "fig2",
     "fig3",
     "fig4",

@@ -47,6 +47,12 @@ FIGURES = {
         "An image (blue frame) along latents of {site}: images that undo what other filters "
         "change, above what has changed in each.",
     ),
+    "fields": Named(
+        "shown_walks",
+        "what one image becomes along each latent, beside the fields that make it so",
+        "An image along latents of {site}: what it becomes, and the fields by which the "
+        "transformer makes it so.",
+    ),
     "filters": Named(
         "shown_filters",
         "real filters beside generated ones",

@@ -7,8 +7,8 @@ import torch
 
 from filtergan.config.site_names import NATURAL
 from filtergan.errors import UserError
-from filtergan.figures import Figure, walk_figure, walk_frames
-from filtergan.plot.asked import Run, asked_width, chosen, grids_of
+from filtergan.figures import Figure, fields_figure, walk_figure, walk_frames
+from filtergan.plot.asked import Run, asked_width, chosen, grids_of, opened
 from filtergan.plot.walked import along, largest, over_plane
 from filtergan.study.opened import OpenedRun
 
@@ -105,6 +105,59 @@ def walk(
             f"{grids.reached}, test image {walked.image}",
             told={} if grids.failures else _told(run, name),
             failures=grids.failures,
+        )
+
+
+def fields(
+    run: Run,
+    site: str | None = None,
+    *,
+    image: int | None = None,
+    latents: Sequence[int] | None = None,
+    width: str | None = None,
+) -> Figure:
+    """What one image becomes along each latent, beside the fields by which T makes it so.
+
+    Args:
+        run: The run, or its path.
+        site: Such as `conv4@bn5/natural`; by default the run's first of the natural recipe.
+        image: Number of a test image; by default the first shown.
+        latents: Which ones; by default all.
+        width: Such as `85mm`; by default that of a page.
+
+    Raises:
+        UserError: As for `traversal`; or the site's images were searched, not made by fields.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> figure = fg.plot.fields("runs/digits", image=7, width="85mm")
+    """
+    run = opened(run)
+    made = [name for name in run.sites if name.recipe == NATURAL]
+    run, name = chosen(run, site or (made[0] if made else None))
+    if name not in made:
+        raise UserError(
+            f"Images at {name} are searched pixel by pixel, not made by fields; name a site of the "
+            "natural recipe."
+        )
+    grids = grids_of(run, name)
+    walked = along(run, grids, image, latents, points=3)
+    shown, offset = list(walked.images), walked.offsets[-1]
+    x = walked.source.to(run.device).expand(len(shown), *walked.source.shape)
+    transformer = run.gan(name).transformer
+    z_k = offset * torch.eye(transformer.latent, device=run.device)[shown]
+    with torch.no_grad():
+        coefficients = transformer.coefficients(x, torch.zeros_like(z_k), z_k)
+        found = transformer.space.drawn(coefficients)
+    with asked_width(width):
+        return fields_figure(
+            walked.source,
+            torch.stack([walked.images[latent][-1] for latent in shown]),
+            {kind: field.cpu() for kind, field in found.items()},
+            shown,
+            offset,
+            f"{grids.reached}, test image {walked.image}",
+            grids.failures,
         )
 
 
