@@ -82,6 +82,11 @@ def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "0 read at 3" in said
     for word in ("brightness x0.7", "warp 1.5 px", "null", "[", "share"):
         assert word in said
+    assert command(*asked, "-o", "ceilings.svg").endswith("The figure: ceilings.svg\n")
+    drawn = Path("ceilings.svg").read_text()
+    assert drawn.startswith("<?xml")
+    assert "What the best filters undo of known changes" in drawn
+    assert set(json.loads(command(*asked, "-o", "ceilings.svg", "--json"))) == {"schema", "sites"}
 
 
 def test_mistakes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -286,7 +286,8 @@ def test_a_file_is_refused_before_the_work(
     """And before it is seen that there is no such run, no such folder of images."""
     asked = ["layers", "tiny", "--data", "nowhere"] if command == "layers" else [command, "nowhere"]
     said = refused(capsys, *asked, "-o", "here.csv")
-    assert "The document is written as .json, not to here.csv" in said
+    figures = ", .pdf, .svg or .png" if command == "ceilings" else ""
+    assert f"The document is written as .json{figures}, not to here.csv" in said
     (tmp_path / "here.json").mkdir()
     assert cli.main([*asked, "-o", str(tmp_path / "here.json")]) == 1
     assert "here.json cannot be written: Is a directory. Name" in capsys.readouterr().err

@@ -346,7 +346,7 @@ def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
     ceilings = _with_a_config(commands, "ceilings", meaning, meaning + "\n" + CEILINGS, usage)
     _add_processes(ceilings, everything)
     add_output(ceilings)
-    add_file(ceilings)
+    add_file(ceilings, figure=True)
     add_config(ceilings, base, everything)
 
 

@@ -281,7 +281,7 @@ def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:
             )
     from filtergan.cli import output
 
-    output.check_file(arguments.out)
+    output.check_file(arguments.out, figure=True)
     if config is None:
         given = {name.removeprefix(FIELD) for name in vars(arguments) if name.startswith(FIELD)}
         if others := sorted(given - {"device"}):

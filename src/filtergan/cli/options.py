@@ -12,6 +12,7 @@ from filtergan.config.bases import Main
 from filtergan.config.fields import StudyConfig, load, parse
 from filtergan.config.presets import PRESETS, preset
 from filtergan.errors import UserError
+from filtergan.plot.gallery import FORMATS
 
 FIELD = "field:"
 """What the destination of a field's option begins with."""
@@ -51,9 +52,11 @@ def add_output(command: Any) -> None:
     command.add_argument("--json", action="store_true", help=meaning)
 
 
-def add_file(command: Any) -> None:
-    """Give a command the option that keeps in a file what `--json` would print."""
+def add_file(command: Any, figure: bool = False) -> None:
+    """Give a command the option that keeps what `--json` would print, or its figure, in a file."""
     meaning = "write the JSON document to a file, which ends in .json, as well"
+    if figure:
+        meaning += f"; or its figure, to one that ends in {', '.join(f'.{e}' for e in FORMATS)}"
     command.add_argument("-o", "--out", metavar="FILE", type=Path, help=meaning)
 
 

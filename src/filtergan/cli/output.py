@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from filtergan.errors import UserError
 from filtergan.machine import distributed
 from filtergan.machine.files import json_safe, require_ending, require_writable, write_atomic
 from filtergan.machine.sheets import Sheet, console, show
+from filtergan.plot.gallery import FIGURES, FORMATS
 
 STUDY, CEILINGS, ANSWERS = "filtergan-study-1", "filtergan-ceilings-1", "filtergan-answers-1"
 
@@ -22,17 +24,19 @@ def _text(document: Mapping[str, Any]) -> str:
     return json.dumps(json_safe(dict(document)), indent=2, allow_nan=False)
 
 
-def check_file(file: Path | None) -> None:
+def check_file(file: Path | None, figure: bool = False) -> None:
     """Refuse a file to which a document cannot be written, before it is made.
 
     Args:
         file: As `-o` names it; None: it was not given.
+        figure: Whether it may be one of a figure instead.
 
     Raises:
-        UserError: It does not end in .json; or it cannot be written (exit code 1).
+        UserError: It ends in something else; or it cannot be written (exit code 1).
     """
     if file is not None:
-        require_ending(file, [".json"], "The document")
+        endings = [f".{ending}" for ending in FORMATS] if figure else []
+        require_ending(file, [".json", *endings], "The document")
         require_writable(file)
 
 
@@ -81,7 +85,10 @@ def put_study(run: Any, as_json: bool) -> None:
 
 
 def put_ceilings(found: Mapping[Any, Mapping[str, Any]], file: Path | None, as_json: bool) -> None:
-    """Ceilings, as the record has them, by site; told as `tell` does."""
+    """Ceilings, as the record has them, by site; told as `tell` does.
+
+    A file that does not end in .json gets their figure, of all sites together.
+    """
     from filtergan.report.bounds import ceiling_sheet
 
     sites = {
@@ -89,7 +96,24 @@ def put_ceilings(found: Mapping[Any, Mapping[str, Any]], file: Path | None, as_j
         for name, ceilings in found.items()
     }
     sheets = [ceiling_sheet(name, ceilings) for name, ceilings in found.items()]
-    tell({"schema": CEILINGS, "sites": sites}, sheets, file, as_json)
+    document = {"schema": CEILINGS, "sites": sites}
+    if file is None or file.suffix == ".json":
+        return tell(document, sheets, file, as_json)
+    _draw({str(name): one for name, one in found.items() if one}, file)
+    tell(document, sheets, None, as_json)
+    if distributed.first() and not as_json:
+        print(f"The figure: {file}")
+
+
+def _draw(ceilings: Mapping[str, Mapping[str, Any]], file: Path) -> None:
+    """Write the figure of ceilings by site."""
+    from filtergan.figures import ceilings_figure, written
+
+    if not ceilings:
+        raise UserError("The layers have no ceilings, which are of images; name a planar one.")
+    named = FIGURES["ceilings"]
+    drawn = written(ceilings_figure(ceilings), file.suffix[1:], named.meaning, named.caption)
+    write_atomic(file, drawn)
 
 
 def put_answers(
