@@ -1,7 +1,9 @@
 """Judges: of different makes, good, the same for every study, and kept through all that happens."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from filtergan.classifiers.judges import (
     get_judges,
     judges_file,
     train_judges,
+    untrained,
 )
 from filtergan.config.fields import DatasetConfig, JudgeConfig
 from filtergan.config.presets import tiny
@@ -85,6 +88,42 @@ def test_every_make_takes_images_of_any_shape(shape: tuple[int, int, int]) -> No
     features = made.features(x)
     assert features.shape == (5, 2 * (8 + 24 + 48))
     assert features.isfinite().all()
+
+
+def test_they_are_as_wide_as_wanted() -> None:
+    data = dataset_of(3, 8, 8)
+    one, two = (
+        [sum(p.numel() for p in network.parameters()) for network in untrained(data, config)]
+        for config in (JudgeConfig(), JudgeConfig(width=2))
+    )
+    assert all(1.5 < b / a < 4 for a, b in zip(one, two, strict=True))
+    made = train_judges(data, JudgeConfig(epochs=1, batch=10, width=2))
+    assert made.features(images(5, 3, 8, 8)).shape == (5, 2 * 2 * (8 + 24 + 48))
+
+
+def test_they_are_shown_images_mirrored_and_shifted_if_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = []
+
+    def fit(*_: Any, prepare: Callable[[Tensor], Tensor], **__: Any) -> None:
+        shown.append(prepare(data.train.images))
+
+    monkeypatch.setattr(judges, "fit", fit)
+    data = dataset_of(1, 4, 6)
+    pixels = data.train.pixels()
+    for config in (JudgeConfig(), JudgeConfig(flip=True), JudgeConfig(shift=1)):
+        train_judges(data, config.model_copy(update={"networks": 1}))
+    plain, flipped, shifted = shown
+    assert torch.equal(plain, pixels)
+    mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(flipped, pixels, strict=True)]
+    assert 0 < sum(mirrored) < len(mirrored)
+    assert torch.equal(flipped[~torch.tensor(mirrored)], pixels[~torch.tensor(mirrored)])
+    wide = torch.nn.functional.pad(pixels, (1,) * 4)
+    places = [wide[:, :, i : i + 4, j : j + 6] for i in range(3) for j in range(3)]
+    found = [[torch.equal(a, b) for a, b in zip(shifted, place, strict=True)] for place in places]
+    assert all(any(one) for one in zip(*found, strict=True))
+    assert not all(found[4])  # where it lay
 
 
 def test_they_differ_in_make_and_beyond_the_makes_in_weights(few: Dataset) -> None:

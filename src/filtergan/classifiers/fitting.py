@@ -47,6 +47,8 @@ def augmented(
         shift: The largest shift in each direction, in pixels.
         outside: What comes in from there, as `torch.nn.functional.pad` has it; by default black.
     """
+    if flip is False and not shift:
+        return images
     n, _, height, width = images.shape
     where = torch.randint(2 * shift + 1, (2, n, 1), device=images.device)
     rows = where[0] + torch.arange(height, device=images.device)

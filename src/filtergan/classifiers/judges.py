@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from filtergan.classifiers.fitting import channels_last, fit, predict, steps_of
+from filtergan.classifiers.fitting import augmented, channels_last, fit, predict, steps_of
 from filtergan.config.fields import JudgeConfig
 from filtergan.errors import UserError
+from filtergan.images.domain import to_float
 from filtergan.images.splits import Dataset
 from filtergan.machine import runtime, telling
 from filtergan.machine.distributed import lead
@@ -180,6 +181,10 @@ def train_judges(
     train, test, started = dataset.train, dataset.test, time.monotonic()
     networks = untrained(dataset, config)
     steps = config.networks * steps_of(len(train), config.epochs, config.batch)
+
+    def prepare(images: Tensor) -> Tensor:
+        return augmented(to_float(images), config.flip, config.shift)
+
     with telling.progress(steps, "judges", "steps") as advance:
         for i, network in enumerate(networks):
             fit(
@@ -192,6 +197,7 @@ def train_judges(
                 rate=config.rate,
                 seed=runtime.derive_seed(SEED, "judge", i),
                 device=device,
+                prepare=prepare,
                 on_step=lambda *_: advance(),
             )
     logits = torch.stack([predict(network, test.images, device=device) for network in networks])
@@ -205,7 +211,7 @@ def train_judges(
 
 def untrained(dataset: Dataset, config: JudgeConfig) -> list[nn.Module]:
     """The judges of a dataset before their training."""
-    return [_make(i, dataset) for i in range(config.networks)]
+    return [_make(i, dataset, config.width) for i in range(config.networks)]
 
 
 def judges_file(dataset: Dataset, config: JudgeConfig) -> Path:
@@ -238,13 +244,13 @@ def _whiten(values: Float[Tensor, "n d"]) -> dict[str, Tensor]:
 # ------------------------------------------------------------------------------ architectures
 
 
-def _make(i: int, dataset: Dataset) -> nn.Module:
-    """The i-th judge, its weights drawn from a seed of its own."""
+def _make(i: int, dataset: Dataset, times: int) -> nn.Module:
+    """The i-th judge with so many times the channels, its weights drawn from a seed of its own."""
     body = BODIES[i % len(BODIES)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(runtime.derive_seed(SEED, "judge weights", i))
         head = nn.Linear(WIDTH, len(dataset.classes))
-        network = nn.Sequential(OrderedDict(body=body(*dataset.shape), head=head))
+        network = nn.Sequential(OrderedDict(body=body(*dataset.shape, times), head=head))
         return channels_last(network)
 
 
@@ -267,14 +273,15 @@ def _flat(shape: tuple[int, int, int], layers: nn.Module) -> nn.Linear:
     return nn.Linear(size, WIDTH)
 
 
-def lenet(channels: int, height: int, width: int) -> nn.Module:
+def lenet(channels: int, height: int, width: int, times: int) -> nn.Module:
     """5x5 convolutions, tanh and average pooling, after LeNet-5 (LeCun et al. 1998)."""
+    first, second = 8 * times, 24 * times
     layers = nn.Sequential(
         _standard(channels, height, width),
-        nn.Conv2d(channels, 8, 5, padding=2),
+        nn.Conv2d(channels, first, 5, padding=2),
         nn.Tanh(),
         nn.AvgPool2d(2, ceil_mode=True),
-        nn.Conv2d(8, 24, 5, padding=2),
+        nn.Conv2d(first, second, 5, padding=2),
         nn.Tanh(),
         nn.AvgPool2d(2, ceil_mode=True),
     )
@@ -285,11 +292,11 @@ def lenet(channels: int, height: int, width: int) -> nn.Module:
 class Vgg(nn.Module):
     """3x3 convolutions, batch norm, ReLU, max-pooling (Simonyan and Zisserman 2015)."""
 
-    def __init__(self, channels: int, height: int, width: int) -> None:
+    def __init__(self, channels: int, height: int, width: int, times: int) -> None:
         """Make the layers."""
         super().__init__()
         self.standard = _standard(channels, height, width)
-        widths = (channels, 8, 24, 48)
+        widths = (channels, 8 * times, 24 * times, 48 * times)
         self.blocks = nn.Sequential(*(self._block(a, b) for a, b in pairwise(widths)))
         whole = nn.Sequential(self.standard, self.blocks)
         self.flat = _flat((channels, height, width), whole)
@@ -338,14 +345,15 @@ class Residual(nn.Module):
         return self.around(x) + self.way(x)
 
 
-def resnet(channels: int, height: int, width: int) -> nn.Module:
+def resnet(channels: int, height: int, width: int, times: int) -> nn.Module:
     """Pre-activation residual blocks (He et al. 2016) with group norm and GELU."""
+    first, second = 16 * times, 40 * times
     layers = nn.Sequential(
         _standard(channels, height, width),
-        nn.Conv2d(channels, 16, 5, stride=2, padding=2),
-        Residual(16, 16, 1),
-        Residual(16, 40, 2),
-        nn.GroupNorm(4, 40),
+        nn.Conv2d(channels, first, 5, stride=2, padding=2),
+        Residual(first, first, 1),
+        Residual(first, second, 2),
+        nn.GroupNorm(4, second),
         nn.GELU(),
         nn.AdaptiveAvgPool2d(2),
     )
@@ -353,4 +361,4 @@ def resnet(channels: int, height: int, width: int) -> nn.Module:
     return nn.Sequential(layers, nn.Flatten(), flat, nn.GELU())
 
 
-BODIES: tuple[Callable[[int, int, int], nn.Module], ...] = (Vgg, resnet, lenet)
+BODIES: tuple[Callable[[int, int, int, int], nn.Module], ...] = (Vgg, resnet, lenet)

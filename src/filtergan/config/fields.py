@@ -108,6 +108,12 @@ class JudgeConfig(Frozen):
     """Images in a minibatch."""
     rate: Positive = 4e-3
     """Peak learning rate of AdamW under a one-cycle schedule."""
+    width: Count = 1
+    """Their channels, times those that are enough for digits."""
+    flip: bool = False
+    """Show every second training image mirrored, as of the studied network."""
+    shift: Annotated[int, Field(ge=0)] = 0
+    """Show training images shifted by up to so many pixels, likewise."""
 
 
 class GanConfig(Frozen):

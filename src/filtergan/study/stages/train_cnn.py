@@ -102,9 +102,7 @@ def _train(run: RunDirectory, materials: Materials) -> None:
             advance()
 
         def prepare(images: torch.Tensor) -> torch.Tensor:
-            images = to_float(images)
-            changed = config.flip or config.shift > 0
-            return augmented(images, config.flip, config.shift) if changed else images
+            return augmented(to_float(images), config.flip, config.shift)
 
         seed, network = runtime.derive_seed(run.config.seed, STAGE), unwrapped(materials.network)
         materials.network.requires_grad_(True)
