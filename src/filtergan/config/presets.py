@@ -137,11 +137,14 @@ def cifar10() -> StudyConfig:
         # Judges that name seven colour images in ten change their minds at what leaves all else.
         judges=JudgeConfig(epochs=10, width=2, flip=True, shift=4),
         natural=NaturalConfig(
-            steps=1000,
-            null_steps=300,
+            steps=600,
+            null_steps=200,
             # Of images without black ground, moderate changes are a smaller share of the norm.
             size=0.15,
             fields=("flow", "gain", "blur", "offset"),
+            # Weights of these filters are a tenth of MNIST's: at its rates they run away from T.
+            generator_rate=3e-5,
+            game=1.0,
         ),
         traversal=_MODEST_TRAVERSAL,
         measure=_MODEST_MEASURE,
