@@ -10,6 +10,7 @@ from filtergan.natural.beginning import begin_with_spectrum
 from filtergan.natural.joint import train_jointly
 from filtergan.natural.natural_gan import NaturalGAN, joint_config
 from filtergan.natural.random_directions import PAIRS, random_directions
+from filtergan.natural.runaway import runaway
 from filtergan.sites.site import Site
 
 FIRST = 256  # training images from which scales are taken
@@ -65,6 +66,8 @@ def learn(
         begin_with_spectrum(gan, rows, seed)
     with telling.progress(config.steps, f"generator of {gan.name}", "steps") as advance:
         gan = train_jointly(gan, rows, seed, on_step=advance)
+    if said := runaway(gan, first):
+        telling.warn(said)
     null = random_directions(gan, first, seed)
     with telling.progress(config.null_steps, f"null of {gan.name}", "steps") as advance:
         gan.null = train_jointly(null, rows, seed, fixed=True, on_step=advance)

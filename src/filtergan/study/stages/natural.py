@@ -3,12 +3,13 @@
 import torch
 
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
-from filtergan.machine import runtime
+from filtergan.machine import runtime, telling
 from filtergan.machine.storage import rows_of
 from filtergan.natural.beginning import begin_with_spectrum
 from filtergan.natural.joint import train_jointly
 from filtergan.natural.natural_gan import NULL, NaturalGAN, joint_config
 from filtergan.natural.random_directions import random_directions
+from filtergan.natural.runaway import runaway
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.following import followed, keep
 from filtergan.study.materials import Materials
@@ -25,6 +26,8 @@ def run(run: RunDirectory, materials: Materials) -> None:
             first = materials.dataset.train.pixels(slice(FIRST)).to(materials.device)
             gan = _begun(run, materials, name, first, seed)
             gan = _train(run, materials, name, gan, seed)
+            if said := runaway(gan, first):
+                telling.warn(said)
             keep(run, STAGE, name, gan, gan.discriminator.shape)
             null = random_directions(gan, first, seed)
             null = _train(run, materials, name, null, seed, fixed=True)
