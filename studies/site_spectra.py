@@ -68,22 +68,7 @@ def _asked(run: OpenedRun, name: str) -> dict[str, Any]:
         "ridge": spectrum.ridge,
         "latents": run.gan(name).latent,
         "undone": {"median": quantiles.get("0.5"), "mean": undone.value, "null": undone.null},
-        "directions": [
-            {
-                "share": float(share),
-                "null": float(null),
-                "kinds": of,
-                "image_change": ceiling.image_change,
-                "ceiling": ceiling.compensation.model_dump(mode="json"),
-            }
-            for share, null, of, ceiling in zip(
-                spectrum.shares,
-                spectrum.nulls,
-                spectrum.kinds(looked_at),
-                spectrum.ceilings,
-                strict=True,
-            )
-        ],
+        "directions": spectrum.directions(looked_at),
     }
 
 

@@ -150,6 +150,32 @@ class Spectrum(Directions):
         shares = {kind: (part / total).tolist() for kind, part in parts.items()}
         return [{kind: of[i] for kind, of in shares.items()} for i in range(len(total))]
 
+    def directions(self, x: Float[Tensor, "n c h w"]) -> list[dict[str, Any]]:
+        """All that is known of each, as JSON has it.
+
+        Args:
+            x: Images over which kinds of change are compared.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> found = fg.Spectrum.load("spectrum.safetensors")
+            >>> list(found.directions(torch.rand(2, 1, 8, 8))[0])
+            ['share', 'null', 'kinds', 'image_change', 'ceiling']
+        """
+        return [
+            {
+                "share": share,
+                "null": null,
+                "kinds": kinds,
+                "image_change": ceiling.image_change,
+                "ceiling": ceiling.compensation.model_dump(mode="json"),
+            }
+            for share, null, kinds, ceiling in zip(
+                self.shares.tolist(), self.nulls.tolist(), self.kinds(x), self.ceilings, strict=True
+            )
+        ]
+
     def figure(self, x: Float[Tensor, "n c h w"]):
         """The directions as a matplotlib figure, each walked back and forth from some images.
 

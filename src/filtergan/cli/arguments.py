@@ -3,16 +3,16 @@
 import argparse
 import difflib
 import importlib.metadata
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from filtergan.ablations.variants import VARIANTS
+from filtergan.cli.asking import add_ask, add_spectrum
 from filtergan.cli.benchmarking import add_benchmark
 from filtergan.cli.helping import Wrapped
 from filtergan.cli.options import add_config, add_file, add_output, add_quiet
 from filtergan.config.fields import StudyConfig
-from filtergan.config.site_names import SiteName, folder_of, named
+from filtergan.config.site_names import folder_of
 from filtergan.errors import UserError
 from filtergan.plot.gallery import ANIMATED, FIGURES, FORMATS
 from filtergan.study import STAGES
@@ -41,12 +41,6 @@ undo it at a layer are fitted, and judged on held-out images: no generator of fi
   filtergan ceilings --model package.module:factory --weights net.safetensors \\
     --data my_images/ --layer "features.*" --response activation,+1
 All other options (--help-all shows every one) are those of `study`.
-"""
-ASK = """
-Is a known change of images an invariance of the network at a layer? Yes, where filters can undo it
-there and what they change reaches the logits hardly more than the same changes exchanged among the
-filters; no, where it does; and where no filters undo it, the question cannot be asked.
-  filtergan ask RUN --family rotation --layer conv4 --response activation
 """
 COMPARE = """
 Runs side by side. Runs whose configs differ in nothing but the seed are pooled; every other
@@ -128,7 +122,8 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
     _add_ablate(commands, base, everything)
     _add_compare(commands)
     _add_layers(commands, base, everything)
-    _add_ask(commands)
+    add_ask(commands)
+    add_spectrum(commands)
     _add_share(commands)
     _add_figure(commands)
     _add_explore(commands)
@@ -256,28 +251,6 @@ def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:
     add_config(layers, base, everything, without=("layer",))
 
 
-def _add_ask(commands: Any) -> None:
-    ask = commands.add_parser(
-        "ask",
-        help="Whether a network ignores a known change of images at a layer.",
-        description=ASK,
-        formatter_class=Wrapped,
-        allow_abbrev=False,
-    )
-    ask.add_argument("run", metavar="RUN", help="a run directory whose network is trained")
-    ask.add_argument(
-        "--family", nargs="+", metavar="NAME", help="rotation, size, ... [default: all that apply]"
-    )
-    ask.add_argument("--layer", nargs="+", metavar="NAME", help="[default: those of its sites]")
-    ask.add_argument(
-        "--response", nargs="+", metavar="POINT", help="readings [default: those of its sites]"
-    )
-    ask.add_argument("--data", help="its images, where they have moved")
-    ask.add_argument("--device", help="another device than its config says")
-    add_output(ask)
-    add_file(ask)
-
-
 def _add_share(commands: Any) -> None:
     share = commands.add_parser(
         "share",
@@ -348,21 +321,6 @@ def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
     add_output(ceilings)
     add_file(ceilings, figure=True)
     add_config(ceilings, base, everything)
-
-
-def asked_sites(
-    sites: Sequence[SiteName], layers: Sequence[str] | None, readings: Sequence[str] | None
-) -> tuple[SiteName, ...]:
-    """The layers and readings that are asked of: those named, else those of a run's sites.
-
-    Args:
-        sites: Of the run.
-        layers: Names, some with a reading of their own; None: the run's.
-        readings: Of the others; None: the run's.
-    """
-    layers = layers or list(dict.fromkeys(site.layer for site in sites))
-    readings = readings or list(dict.fromkeys(site.point for site in sites))
-    return named(layers, readings)
 
 
 def figure_path(arguments: argparse.Namespace) -> Path:

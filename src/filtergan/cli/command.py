@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filtergan.ablations.variants import VARIANTS
 from filtergan.cli import launcher
-from filtergan.cli.arguments import HUB, asked_sites, commands_of, figure_path, parser, refuse
+from filtergan.cli.arguments import HUB, commands_of, figure_path, parser, refuse
+from filtergan.cli.asking import ask, spectrum
 from filtergan.cli.benchmarking import benchmark
 from filtergan.cli.options import FIELD, base_of, override
 from filtergan.config.fields import StudyConfig
@@ -69,7 +70,9 @@ def _perform(arguments: argparse.Namespace, argv: list[str]) -> None:
     elif arguments.command == "layers":
         _layers(arguments)
     elif arguments.command == "ask":
-        _ask(arguments)
+        ask(arguments)
+    elif arguments.command == "spectrum":
+        spectrum(arguments)
     elif arguments.command == "share":
         _share(arguments)
     elif arguments.command == "figure":
@@ -200,21 +203,6 @@ def _layers(arguments: argparse.Namespace) -> None:
     rows = layers.layers(materials.network, example, config, len(data.train))
     told = layers.document(rows, config), [layers.sheet(rows, config)]
     output.tell(*told, arguments.out, arguments.json)
-
-
-def _ask(arguments: argparse.Namespace) -> None:
-    from filtergan.cli import output
-    from filtergan.machine import runtime
-    from filtergan.study.measuring.of_families import answers_at, steps_at
-    from filtergan.study.opened import open_run
-
-    output.check_file(arguments.out)
-    run = open_run(arguments.run, data=arguments.data, device=arguments.device)
-    runtime.set_threads(run.config.threads)
-    asked = asked_sites(run.sites, arguments.layer, arguments.response)
-    found = {name: answers_at(run, name, arguments.family) for name in asked}
-    steps = {name: steps_at(run, name, arguments.family) for name in asked}
-    output.put_answers(found, steps, arguments.out, arguments.json)
 
 
 def _share(arguments: argparse.Namespace) -> None:

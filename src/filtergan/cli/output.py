@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from filtergan.machine.sheets import Sheet, console, show
 from filtergan.plot.gallery import FIGURES, FORMATS
 
 STUDY, CEILINGS, ANSWERS = "filtergan-study-1", "filtergan-ceilings-1", "filtergan-answers-1"
+SPECTRA = "filtergan-spectra-1"
+SHOWN = 2  # images in the figure of a spectrum
 
 
 def put(document: Mapping[str, Any]) -> None:
@@ -97,23 +99,62 @@ def put_ceilings(found: Mapping[Any, Mapping[str, Any]], file: Path | None, as_j
     }
     sheets = [ceiling_sheet(name, ceilings) for name, ceilings in found.items()]
     document = {"schema": CEILINGS, "sites": sites}
-    if file is None or file.suffix == ".json":
+
+    def drawn() -> Any:
+        from filtergan.figures import ceilings_figure
+
+        if known := {str(name): one for name, one in found.items() if one}:
+            return ceilings_figure(known)
+        raise UserError("The layers have no ceilings, which are of images; name a planar one.")
+
+    _tell_or_draw(document, sheets, file, as_json, drawn, FIGURES["ceilings"].caption)
+
+
+def put_spectra(found: Mapping[Any, Any], seen: Any, file: Path | None, as_json: bool) -> None:
+    """Spectra by site; told as `tell` does.
+
+    Args:
+        found: The spectra.
+        seen: Images [n, c, h, w] over which kinds of change are compared; the first few are walked
+            along in the figure, which a file that does not end in .json gets.
+        file: Where to; None: nowhere.
+        as_json: Whether the document is printed.
+    """
+    from filtergan.report.bounds import spectrum_sheet
+
+    sites = {
+        str(name): {"ridge": one.ridge, "directions": one.directions(seen)}
+        for name, one in found.items()
+    }
+    sheets = [spectrum_sheet(name, sites[str(name)]["directions"]) for name in found]
+    (first, *_), words = found.values(), "Image changes that filters of {} undo best, sorted."
+    caption = words.format(next(iter(found)).prose)
+    document = {"schema": SPECTRA, "sites": sites}
+    _tell_or_draw(document, sheets, file, as_json, lambda: first.figure(seen[:SHOWN]), caption)
+
+
+def is_figure(file: Path | None) -> bool:
+    """Whether a file is to get a figure, not the document."""
+    return file is not None and file.suffix != ".json"
+
+
+def _tell_or_draw(
+    document: Mapping[str, Any],
+    sheets: Sequence[Sheet],
+    file: Path | None,
+    as_json: bool,
+    drawn: Callable[[], Any],
+    caption: str,
+) -> None:
+    """Do as `tell` does; but a file that does not end in .json gets the figure."""
+    if file is None or not is_figure(file):
         return tell(document, sheets, file, as_json)
-    _draw({str(name): one for name, one in found.items() if one}, file)
+    from filtergan.figures import written
+
+    write_atomic(file, written(drawn(), file.suffix[1:], file.stem, caption))
     tell(document, sheets, None, as_json)
     if distributed.first() and not as_json:
         print(f"The figure: {file}")
-
-
-def _draw(ceilings: Mapping[str, Mapping[str, Any]], file: Path) -> None:
-    """Write the figure of ceilings by site."""
-    from filtergan.figures import ceilings_figure, written
-
-    if not ceilings:
-        raise UserError("The layers have no ceilings, which are of images; name a planar one.")
-    named = FIGURES["ceilings"]
-    drawn = written(ceilings_figure(ceilings), file.suffix[1:], named.meaning, named.caption)
-    write_atomic(file, drawn)
 
 
 def put_answers(

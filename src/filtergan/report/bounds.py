@@ -1,6 +1,6 @@
 """What is said of ceilings: a table for the terminal, and for the page rows and a sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from filtergan.ceilings.latent_steps import LatentStep
@@ -100,6 +100,38 @@ def step_sheet(name: SiteName, steps: Mapping[str, LatentStep]) -> Sheet:
         "T at its own nearest step.",
         words=(6,),
     )
+
+
+def spectrum_sheet(name: SiteName, directions: Sequence[Mapping[str, Any]]) -> Sheet:
+    """The spectrum of a site, for the terminal.
+
+    Args:
+        name: Of the site.
+        directions: As `Spectrum.directions` tells them.
+    """
+    rows = [
+        [
+            *(str(number), _mostly(one["kinds"]), brief(one["image_change"])),
+            *(brief(one["share"]), brief(one["null"])),
+            *told(MeasureRecord.model_validate(one["ceiling"])),
+        ]
+        for number, one in enumerate(directions, start=1)
+    ]
+    return Sheet(
+        f"Image changes that filters of {name.prose} undo",
+        ("direction", "mostly", "image", "share", "null", "at size", "null"),
+        rows,
+        "Share: of the change of response that a direction begins with, what filters undo on "
+        "held-out images; null: filters fitted to what it does to other images. At size: compensation, where the "
+        "direction changes images by as much as `image` says.",
+        words=(1,),
+    )
+
+
+def _mostly(kinds: Mapping[str, float]) -> str:
+    """The two kinds of field that a direction has most of."""
+    most = sorted(kinds, key=lambda kind: -kinds[kind])[:2]
+    return ", ".join(f"{kind} {kinds[kind]:.0%}" for kind in most)
 
 
 def along(one: LatentStep) -> tuple[str, str]:

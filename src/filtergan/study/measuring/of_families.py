@@ -7,6 +7,7 @@ from torch import Tensor
 from filtergan.ceilings.ceiling import Ceiling, ceilings_of
 from filtergan.ceilings.latent_steps import LatentStep, nearest_steps
 from filtergan.ceilings.question import Answer, ask
+from filtergan.ceilings.spectrum import Spectrum, spectrum_of
 from filtergan.config.fields import StudyConfig
 from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.images.splits import Dataset
@@ -69,6 +70,26 @@ def steps_at(
         return {}
     train, test, seed = _images(run.config, run.dataset, name)
     return nearest_steps(gan, train, test, families, run.config.ceilings, seed)
+
+
+def spectrum_at(run: OpenedRun, name: SiteName, grid: int, directions: int) -> Spectrum:
+    """The image changes that filters of a run's network undo best.
+
+    Args:
+        run: A run whose network is trained; the layer need be none of its sites'.
+        name: Layer and reading.
+        grid: Coefficients of a field along each axis.
+        directions: How many are wanted.
+
+    Raises:
+        UserError: The run has no network or images; there is no such layer or reading; or as
+            `spectrum_of`.
+    """
+    config, data = run.config, run.dataset
+    site = Site(run.network, name.layer, data.test.pixels(slice(2)).to(run.device), name.point)
+    kinds, seed = config.natural.fields, runtime.derive_seed(config.seed, "spectrum", *name.seeds)
+    train, test = data.train.images, data.test.images
+    return spectrum_of(site, train, test, kinds, grid, directions, config.ceilings, seed)
 
 
 def _images(config: StudyConfig, data: Dataset, name: SiteName) -> tuple[Tensor, Tensor, int]:
