@@ -22,7 +22,7 @@ from filtergan.images.image_fields import KINDS, FieldSpace
 from filtergan.machine.storage import RowsLike
 from filtergan.machine.wording import as_html
 from filtergan.sites.site import Site
-from filtergan.spectra.leading import FITTED, JUDGED, Directions, leading
+from filtergan.spectra.leading import FITTED, JUDGED, Directions, leading, mostly
 
 if TYPE_CHECKING:  # takes a second to import
     import pandas
@@ -197,10 +197,8 @@ class Spectrum(Directions):
         for kinds, share, null, at_size in zip(
             self.kinds(x), self.shares, self.nulls, self.ceilings, strict=True
         ):
-            most = sorted(kinds, key=lambda kind: -kinds[kind])[:2]
-            of = ", ".join(f"{kind} {kinds[kind]:.0%}" for kind in most)
             undone = f"undone {share:.2f} (null {null:.2f})"
-            told.append(f"{of}\n{undone}\nat this size {at_size.compensation.value:.2f}")
+            told.append(f"{mostly(kinds)}\n{undone}\nat this size {at_size.compensation.value:.2f}")
         return directions_figure(torch.stack([torch.stack(one) for one in walked]), told)
 
 

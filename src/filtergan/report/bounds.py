@@ -11,6 +11,7 @@ from filtergan.measures.gates import LABELS_KEPT
 from filtergan.measures.naming import combination_name
 from filtergan.report.text import brief
 from filtergan.runs.record import CeilingRecord, MeasureRecord
+from filtergan.spectra.leading import mostly
 
 
 def ceiling_sheet(name: SiteName, ceilings: Mapping[str, CeilingRecord]) -> Sheet:
@@ -111,7 +112,7 @@ def spectrum_sheet(name: SiteName, directions: Sequence[Mapping[str, Any]]) -> S
     """
     rows = [
         [
-            *(str(number), _mostly(one["kinds"]), brief(one["image_change"])),
+            *(str(number), mostly(one["kinds"]), brief(one["image_change"])),
             *(brief(one["share"]), brief(one["null"])),
             *told(MeasureRecord.model_validate(one["ceiling"])),
         ]
@@ -122,16 +123,10 @@ def spectrum_sheet(name: SiteName, directions: Sequence[Mapping[str, Any]]) -> S
         ("direction", "mostly", "image", "share", "null", "at size", "null"),
         rows,
         "Share: of the change of response that a direction begins with, what filters undo on "
-        "held-out images; null: filters fitted to what it does to other images. At size: compensation, where the "
-        "direction changes images by as much as `image` says.",
+        "held-out images; null: filters fitted to what it does to other images. At size: "
+        "compensation, where the direction changes images by as much as `image` says.",
         words=(1,),
     )
-
-
-def _mostly(kinds: Mapping[str, float]) -> str:
-    """The two kinds of field that a direction has most of."""
-    most = sorted(kinds, key=lambda kind: -kinds[kind])[:2]
-    return ", ".join(f"{kind} {kinds[kind]:.0%}" for kind in most)
 
 
 def along(one: LatentStep) -> tuple[str, str]:

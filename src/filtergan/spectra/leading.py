@@ -12,8 +12,9 @@ Three sets of images: filters are fitted on the first, directions and ridge chos
 shares told of the third.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -56,6 +57,12 @@ class Directions:
     fields: Float[Tensor, "d m g g"]
     filters: Float[Tensor, "d o i kh kw"]
     ridge: float
+
+
+def mostly(kinds: Mapping[Any, float]) -> str:
+    """The two kinds of field that a direction has most of, with their shares."""
+    most = sorted(kinds, key=lambda kind: -kinds[kind])[:2]
+    return ", ".join(f"{kind} {kinds[kind]:.0%}" for kind in most)
 
 
 def leading(
