@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from shareable import GAN, IMAGES, PLAIN, SHARED, gan_of, names_in, network_of, own_network
 
 import filtergan as fg
-from filtergan.config.fields import parse
+from filtergan.config.fields import JointConfig, parse
 from filtergan.game import card as cards
 from filtergan.game.ablated import FiltersShown
 from filtergan.report.account import account_of
@@ -67,6 +67,7 @@ def test_the_card_without_a_record(kind: str, license: str | None, tmp_path: Pat
 @pytest.mark.parametrize("start", STARTS)
 def test_the_card_says_what_the_training_began_at(start: str, tmp_path: Path) -> None:
     gan = gan_of(network_of(), natural=True)
+    assert isinstance(gan.config, JointConfig)
     natural = gan.config.natural.model_copy(update={"start": start})
     gan.config = gan.config.model_copy(update={"natural": natural})
     gan.save_pretrained(tmp_path / "g")

@@ -107,7 +107,7 @@ def test_they_are_shown_images_mirrored_and_shifted_if_wanted(
     shown = []
 
     def fit(*_: Any, prepare: Callable[[Tensor], Tensor], **__: Any) -> None:
-        shown.append(prepare(data.train.images))
+        shown.append(prepare(data.train.images[:]))
 
     monkeypatch.setattr(judges, "fit", fit)
     data = dataset_of(1, 4, 6)

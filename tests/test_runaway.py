@@ -44,16 +44,18 @@ def test_small_changes_have_not_run_away_whatever_undoes_them(gan: fg.NaturalGAN
 
 def test_large_changes_that_nothing_undoes_have(gan: fg.NaturalGAN) -> None:
     with torch.no_grad():
-        gan.generator.directions *= 100
+        gan.generator.directions.mul_(100)
     said = runaway(gan, IMAGES)
     assert said is not None
     assert "Lower natural.generator_rate, as to 0.0001, and" in said
 
 
-def test_large_changes_that_images_undo_have_not(gan: fg.NaturalGAN) -> None:
-    gan.generator = Brighter(gan.site.filters)
+def test_large_changes_that_images_undo_have_not(
+    gan: fg.NaturalGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gan, "generator", Brighter(gan.site.filters))
     assert runaway(gan, IMAGES) is not None
-    gan.transformer = Darker()
+    monkeypatch.setattr(gan, "transformer", Darker())
     assert runaway(gan, IMAGES) is None
 
 

@@ -80,7 +80,7 @@ class FieldSpace:
 
     def drawn(
         self, coefficients: Float[Tensor, "n m g g"]
-    ) -> dict[FieldKind, Float[Tensor, "n k h w"]]:
+    ) -> dict[str, Float[Tensor, "n k h w"]]:
         """The same with the flow as it moves pixels: each is taken from so many pixels away."""
         found = self.fields(coefficients)
         return {

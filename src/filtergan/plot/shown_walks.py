@@ -8,6 +8,7 @@ import torch
 from filtergan.config.site_names import NATURAL
 from filtergan.errors import UserError
 from filtergan.figures import Figure, fields_figure, walk_figure, walk_frames
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.plot.asked import Run, asked_width, chosen, grids_of, opened
 from filtergan.plot.walked import along, largest, over_plane
 from filtergan.study.opened import OpenedRun
@@ -144,7 +145,9 @@ def fields(
     walked = along(run, grids, image, latents, points=3)
     shown, offset = list(walked.images), walked.offsets[-1]
     x = walked.source.to(run.device).expand(len(shown), *walked.source.shape)
-    transformer = run.gan(name).transformer
+    gan = run.gan(name)
+    assert isinstance(gan, NaturalGAN)
+    transformer = gan.transformer
     z_k = offset * torch.eye(transformer.latent, device=run.device)[shown]
     with torch.no_grad():
         coefficients = transformer.coefficients(x, torch.zeros_like(z_k), z_k)
