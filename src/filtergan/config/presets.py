@@ -141,7 +141,7 @@ def cifar10() -> StudyConfig:
             # Of images without black ground, moderate changes are a smaller share of the norm.
             size=0.15,
             fields=("flow", "gain", "blur", "offset"),
-            # Weights of these filters are a tenth of MNIST's: at its rates they run away from T.
+            # Weights of these filters are so small that at MNIST's rate they run away from T.
             generator_rate=3e-5,
             game=1.0,
         ),
