@@ -78,9 +78,7 @@ class FieldSpace:
             named["flow"] = named["flow"] * self.pixel
         return named
 
-    def drawn(
-        self, coefficients: Float[Tensor, "n m g g"]
-    ) -> dict[str, Float[Tensor, "n k h w"]]:
+    def drawn(self, coefficients: Float[Tensor, "n m g g"]) -> dict[str, Float[Tensor, "n k h w"]]:
         """The same with the flow as it moves pixels: each is taken from so many pixels away."""
         found = self.fields(coefficients)
         return {
