@@ -51,7 +51,7 @@ def random_directions(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: i
     spread = (gan.draw(z_k) - gan.draw(z)).flatten(2).square().mean((0, 2)).sqrt()
     drawn = drawn * spread.reshape(-1, *[1] * (drawn.ndim - 2))
 
-    wanted = _change(gan, images, z, z_k)
+    wanted = response_change(gan, images, z, z_k)
     low, high = 0.0, 1.0
     with torch.no_grad():
         while _scaled(null, generator, drawn, high, images, z, z_k) < wanted and high < 2**HALVINGS:
@@ -74,13 +74,28 @@ def _scaled(
 ) -> float:
     """The change of response under the directions at a scale, which the generator then has."""
     generator.directions.copy_(scale * drawn)
-    return _change(null, images, z, z_k)
+    return response_change(null, images, z, z_k)
 
 
 @torch.no_grad()
-def _change(gan: NaturalGAN, images: Tensor, z: Tensor, z_k: Tensor) -> float:
-    """Pooled ‖R(h, G(z')) - R(h, G(z))‖² over ‖R(h, G(z))‖², each pair on images of its own."""
-    each = len(images) // len(z)
-    h = gan.site.input(images[: each * len(z)])
-    near, far = (gan.site.respond(h, gan.draw(latents)) for latents in (z, z_k))
+def response_change(
+    gan: NaturalGAN,
+    images: Float[Tensor, "n c h w"],
+    z: Float[Tensor, "m latent"],
+    z_k: Float[Tensor, "m latent"],
+    seen: Float[Tensor, "n c h w"] | None = None,
+) -> float:
+    """Pooled ‖R(h', G(z')) - R(h, G(z))‖² over ‖R(h, G(z))‖², each pair on images of its own.
+
+    Args:
+        gan: Site and generator.
+        images: Those that G(z) sees, of which as many follow each other for each pair.
+        z: From where.
+        z_k: To where.
+        seen: Images that G(z') sees; by default the same.
+    """
+    used = len(images) // len(z) * len(z)
+    h = gan.site.input(images[:used])
+    h_k = h if seen is None else gan.site.input(seen[:used])
+    near, far = gan.site.respond(h, gan.draw(z)), gan.site.respond(h_k, gan.draw(z_k))
     return float(squared_norm(far - near).sum() / squared_norm(near).sum())

@@ -1,18 +1,15 @@
 """Whether a generator has run away from what its transformer can undo, and what to do then."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.natural.natural_gan import NaturalGAN
-from filtergan.natural.terms import squared_norm
-from filtergan.sites.wrappers import untouched
+from filtergan.natural.random_directions import PAIRS, response_change
 
 LARGE = 0.5  # change of the response, over the squared norm of profiles
 LEFT = 0.8  # of it, behind the transformer
 
 
-@torch.no_grad()
 def runaway(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: int = 0) -> str | None:
     """What to change where filters change responses a lot, and images hardly undo any of it.
 
@@ -28,16 +25,13 @@ def runaway(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: int = 0) ->
     Returns:
         A sentence; None: it has not run away.
     """
-    site, n = gan.site, len(images)
-    z, z_k = gan.latents(n, seed, "runaway from"), gan.latents(n, seed, "runaway to")
-    filters, filters_k = gan.draw(z), gan.draw(z_k)
-    with untouched(site.network):
-        h = site.input(images)
-        profile, moved = site.respond(h, filters), site.respond(h, filters_k)
-        undone = site.respond(site.input(gan.transform(images, z, z_k)), filters_k)
-    unit = squared_norm(profile).mean()
-    before, after = (float((squared_norm(r - profile) / unit).mean()) for r in (moved, undone))
-    if before < LARGE or after < LEFT * before:
+    z, z_k = gan.latents(PAIRS, seed, "runaway from"), gan.latents(PAIRS, seed, "runaway to")
+    before = response_change(gan, images, z, z_k)
+    if not before >= LARGE:
+        return None
+    each = len(images) // PAIRS
+    x, spread = images[: each * PAIRS], (one.repeat_interleave(each, dim=0) for one in (z, z_k))
+    if response_change(gan, x, z, z_k, gan.transform(x, *spread)) < LEFT * before:
         return None
     rate = gan.config.natural.generator_rate
     return (
