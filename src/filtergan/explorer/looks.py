@@ -119,5 +119,4 @@ def fields_of(
     gan: NaturalGAN, x: Float[Tensor, "n c h w"], z: Float[Tensor, "n latent"]
 ) -> dict[str, Float[Tensor, "n k h w"]]:
     """The fields that T changes images by."""
-    coefficients = gan.transformer.coefficients(x, torch.zeros_like(z), z)
-    return gan.transformer.space.drawn(coefficients)
+    return gan.transformer.drawn(x, torch.zeros_like(z), z)

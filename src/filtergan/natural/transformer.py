@@ -98,6 +98,15 @@ class Transformer(nn.Module):
         """What the fields add up to on the way from z to z'."""
         return torch.einsum("nj,njmgh->nmgh", z_k - z, self.fields(x, (z + z_k) / 2))
 
+    def drawn(
+        self,
+        x: Float[Tensor, "n c h w"],
+        z: Float[Tensor, "n latent"],
+        z_k: Float[Tensor, "n latent"],
+    ) -> dict[str, Float[Tensor, "n k h w"]]:
+        """The fields on the way from z to z', at every pixel, as `FieldSpace.drawn` gives them."""
+        return self.space.drawn(self.coefficients(x, z, z_k))
+
     def forward(
         self,
         x: Float[Tensor, "n c h w"],

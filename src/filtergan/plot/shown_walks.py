@@ -147,11 +147,9 @@ def fields(
     x = walked.source.to(run.device).expand(len(shown), *walked.source.shape)
     gan = run.gan(name)
     assert isinstance(gan, NaturalGAN)
-    transformer = gan.transformer
-    z_k = offset * torch.eye(transformer.latent, device=run.device)[shown]
+    z_k = offset * torch.eye(gan.latent, device=run.device)[shown]
     with torch.no_grad():
-        coefficients = transformer.coefficients(x, torch.zeros_like(z_k), z_k)
-        found = transformer.space.drawn(coefficients)
+        found = gan.transformer.drawn(x, torch.zeros_like(z_k), z_k)
     with asked_width(width):
         return fields_figure(
             walked.source,

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.images.image_fields import exponential, folded
+from filtergan.images.image_fields import folded
 from filtergan.machine import runtime
 from filtergan.measures.latents import latent_intervals, latent_r2
 from filtergan.measures.registry import centre, result
@@ -85,10 +85,10 @@ def _folds(
     for z_k in tensors["points_targets"][:, :POINTS].unbind(1):
         parts = (t.to(device).split(BATCH) for t in (x, tensors["points_z"], z_k))
         for part in zip(*parts, strict=True):
-            fields = gan.transformer.space.fields(gan.transformer.coefficients(*part))
+            fields = gan.transformer.drawn(*part)
             if "flow" not in fields:
                 return {}
-            found.append(folded(exponential(fields["flow"])).cpu())
+            found.append(folded(fields["flow"]).cpu())
     return {"folded_share": torch.cat(found).unflatten(0, (-1, len(x))).T}
 
 
