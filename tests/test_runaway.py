@@ -59,12 +59,20 @@ def test_large_changes_that_images_undo_have_not(
     assert runaway(gan, IMAGES) is None
 
 
-@pytest.mark.parametrize("rate", [1e-3, 1.0])
-def test_learning_tells_of_it(
-    gan: fg.NaturalGAN, capsys: pytest.CaptureFixture[str], rate: float
+@pytest.mark.parametrize(
+    ("rate", "tried", "told"), [(1e-3, 2, False), (1.0, 2, True), (1.0, 3, False)]
+)
+def test_learning_tells_of_it_unless_it_was_too_short_to_say(
+    gan: fg.NaturalGAN,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    rate: float,
+    tried: int,
+    told: bool,
 ) -> None:
+    monkeypatch.setattr("filtergan.natural.runaway.TRIED", tried)
     config = fg.NaturalConfig(
         latent=(3,), steps=2, null_steps=1, generator_rate=rate, average=0.0, decay=False
     )
     fg.learn(gan.site, IMAGES, config)
-    assert ("they ran away from the transformer" in capsys.readouterr().err) == (rate > 1e-3)
+    assert ("they ran away from the transformer" in capsys.readouterr().err) == told

@@ -8,6 +8,7 @@ from filtergan.natural.random_directions import PAIRS, response_change
 
 LARGE = 0.5  # change of the response, over the squared norm of profiles
 LEFT = 0.8  # of it, behind the transformer
+TRIED = 100  # steps; of shorter trainings nothing is said, since no transformer learns in them
 
 
 def runaway(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: int = 0) -> str | None:
@@ -23,8 +24,10 @@ def runaway(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: int = 0) ->
         seed: Of the latents.
 
     Returns:
-        A sentence; None: it has not run away.
+        A sentence; None: it has not run away, or the training was too short to say.
     """
+    if gan.config.natural.steps < TRIED:
+        return None
     z, z_k = gan.latents(PAIRS, seed, "runaway from"), gan.latents(PAIRS, seed, "runaway to")
     before = response_change(gan, images, z, z_k)
     if not before >= LARGE:
