@@ -25,6 +25,7 @@ from filtergan.natural.terms import (
     FLOOR,
     STEP,
     compensation_loss,
+    labels_loss,
     reading_loss,
     relative_change,
     size_loss,
@@ -86,6 +87,34 @@ def test_terms_are_their_formulas() -> None:
     x = torch.tensor([[[[3.0, 4.0]]], [[[0.0, 0.0]]]])
     assert float(relative_change(x, 0.5 * x)[0]) == pytest.approx(0.5)
     assert bool(relative_change(x, x).isfinite().all())
+
+
+@given(seed=st.integers(0, 99), n=st.integers(1, 4), classes=st.integers(2, 5))
+def test_the_change_of_labels_is_a_divergence(seed: int, n: int, classes: int) -> None:
+    before, after = torch.randn(2, n, classes, generator=torch.Generator().manual_seed(seed))
+    total = 0.0
+    for logits, others in zip(before.double(), after.double(), strict=True):
+        p, q = logits.exp() / logits.exp().sum(), others.exp() / others.exp().sum()
+        total += sum(float(a * (a / b).log()) for a, b in zip(p, q, strict=True))
+    assert float(labels_loss(before, after)) == pytest.approx(total / n, abs=1e-5)
+    assert float(labels_loss(before, before + 3)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_labels_are_kept_where_they_are_asked_for(site: Site, images: Tensor, fixed: bool) -> None:
+    """By the transformer of the recipe, and by that of the null, whose generator stays."""
+    last = site.network.get_submodule("5")
+    assert isinstance(last, nn.Linear)
+    last.weight.mul_(300)  # so that labels depend on images
+    changes = []
+    for weight in (0.0, 100.0):
+        chosen = {"labels": weight, "average": 0.0, "steps": 100, "null_steps": 100}
+        gan = stirred(new(site, images, **chosen))
+        train_jointly(gan, images, fixed=fixed)
+        with torch.no_grad():
+            moved = gan.transform(images, gan.latents(20, 1), gan.latents(20, 2))
+            changes.append(float(labels_loss(site.output(images), site.output(moved))))
+    assert changes[1] < 0.8 * changes[0]
 
 
 @settings(max_examples=15, deadline=None)

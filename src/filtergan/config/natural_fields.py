@@ -49,6 +49,9 @@ class NaturalConfig(Frozen):
     direction alike: more is harder to undo."""
     size_weight: NonNegative = 10.0
     """Weight of the squared deviation from it."""
+    labels: NonNegative = 0.0
+    """Weight of the change of the network's own answers, in nats, from an image to the changed one:
+    with it, what is found is ignored by the whole network too, and not at the layer alone."""
     game: NonNegative = 5.0
     """Weight of fooling the discriminator of responses, which keeps single draws good."""
     transformer_rate: Positive = 4e-3

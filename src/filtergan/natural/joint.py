@@ -17,6 +17,7 @@ from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.pairs import Pairs
 from filtergan.natural.terms import (
     compensation_loss,
+    labels_loss,
     reading_loss,
     relative_change,
     size_loss,
@@ -99,8 +100,13 @@ class JointGame(Game):
         distance = (pairs.z_k - pairs.z).norm(dim=1)
         size = size_loss(change.unflatten(0, (len(distance), -1)).mean(1), distance, natural.size)
         total = natural.compensation * compensation + natural.information * reading
-        losses = {
-            "total": total + natural.size_weight * size,
+        total = total + natural.size_weight * size
+        asked = {}
+        if natural.labels:  # two passes through the whole network
+            asked["labels"] = self._change_of_labels(x, x_k)
+            total = total + natural.labels * asked["labels"]
+        losses = asked | {
+            "total": total,
             "compensation": compensation,
             "before": before.mean(),
             "after": after.mean(),
@@ -109,6 +115,12 @@ class JointGame(Game):
             "size": size,
         }
         return losses, moved, h
+
+    def _change_of_labels(self, x: Tensor, x_k: Tensor) -> Tensor:
+        """How far the network's own answers, by its real filters, move from x to x'."""
+        with torch.no_grad():
+            before = self.gan.site.output(x)
+        return labels_loss(before, self.gan.site.output(x_k))
 
     def _play_on(self, pairs: Pairs, total: Tensor, moved: Tensor, h: Tensor) -> dict[str, Tensor]:
         """The game's own step: D learns, then all who undo, and G fools D as well; Q looks on."""

@@ -51,6 +51,8 @@ class Passes:
 JOINT = Passes(8, 7, 3, 3, 3, 3, 8, -2)
 NULL = Passes(4, 4, 3, 3, 3, 1, 0, 0)
 """Where the generator is fixed, and nothing passes back to it."""
+ASKED = 3
+"""Of each image, through the whole network, where its labels are to stay."""
 
 
 def joint_estimate(
@@ -76,6 +78,7 @@ def joint_estimate(
     with torch.no_grad():
         later = flop(lambda: site.respond(inputs)) // len(x) - convolution
         before = flop(lambda: site.input(x)) // len(x)
+        whole = flop(lambda: site.output(x)) // len(x) if natural.labels else 0
     with torch.device("meta"):  # neither memory nor time
         gan = NaturalGAN.built(site, config, shape)
     z = torch.empty(latents, config.latent, device="meta")
@@ -86,6 +89,7 @@ def joint_estimate(
         (passes.convolution, n * convolution),
         (passes.later, n * later),
         (passes.before, n * before),
+        (ASKED, n * whole),
         (passes.transformer, flop(lambda: gan.transformer(images, z_k, z_k))),
         (passes.reader, flop(lambda: gan.reader(images, images))),
         (passes.generator, flop(lambda: gan.generator(z))),
@@ -98,6 +102,8 @@ def joint_estimate(
     draws = latents * site.filters.numel()
     kept = saved(gan.reader, torch.empty(n, *x.shape[1:], device="meta"), images)
     kept += saved(gan.transformer, images, z_k, z_k) + saved(gan.generator, z)
+    if natural.labels:
+        kept += n * saved(site.classifier or site.network, x) // len(x)
     kept += 0 if fixed else 3 * saved(gan.discriminator, responses)
     # Weights, gradients, Adam's two states, averages; filters with gradients; what is seen.
     numbers = 5 * weights + 3 * draws + n * (4 * response[0].numel() + 3 * inputs[0].numel())

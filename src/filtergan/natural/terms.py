@@ -40,6 +40,19 @@ def size_loss(
     return (change / (distance / STEP * size) - 1).square().mean()
 
 
+def labels_loss(
+    before: Float[Tensor, "n classes"], after: Float[Tensor, "n classes"]
+) -> Float[Tensor, ""]:
+    """Mean Kullback-Leibler divergence of the labels' probabilities after from before, nats.
+
+    Args:
+        before: The network's logits for x.
+        after: Its logits for x' = T(x, z, z').
+    """
+    was, is_now = before.log_softmax(1), after.log_softmax(1)
+    return F.kl_div(is_now, was, reduction="batchmean", log_target=True)
+
+
 def squared_norm(values: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
     """‖.‖² of each."""
     return values.flatten(1).square().sum(1)
