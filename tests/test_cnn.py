@@ -175,6 +175,19 @@ def test_fit_learns():
     assert (predict(network, images, device="cpu").argmax(1) == labels).float().mean() > 0.95
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_fit_in_bfloat16_where_the_processor_computes_in_it(monkeypatch, native):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    images, labels = toy()
+    network, seen = small(), set()
+    network.register_forward_hook(lambda *passed: seen.add(passed[2].dtype))
+    train(network, images, labels, epochs=40, mixed=True)
+    assert seen == {torch.bfloat16 if native else torch.float32}
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert (predict(network, images, device="cpu").argmax(1) == labels).float().mean() > 0.95
+
+
 def test_fit_reports_every_step():
     images, labels = toy()
     seen = []

@@ -1,5 +1,7 @@
 """The whitened network and its training."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -65,7 +67,7 @@ def test_images_too_small_are_refused():
 
 
 def test_learns_and_repeats(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fast_fitting, "_is_native", lambda kind: False)
+    monkeypatch.setattr(fast_fitting, "bfloat16", lambda device: nullcontext())
     images, labels = tinted(256)
     found, steps = [], []
     for _ in range(2):
@@ -99,7 +101,7 @@ def test_every_image_is_mirrored_in_every_second_epoch(monkeypatch: pytest.Monke
             return super().forward(images)
 
     config = CONFIG.model_copy(update={"epochs": 2, "shift": 0, "batch": 32, "rate": 1e-6})
-    monkeypatch.setattr(fast_fitting, "_is_native", lambda kind: False)
+    monkeypatch.setattr(fast_fitting, "bfloat16", lambda device: nullcontext())
     torch.manual_seed(0)
     fit_fast(Watched(config, (3, 16, 16), 2), images, torch.zeros(64).long(), config)
     left = torch.cat(seen)[:, 0, 0, 0]

@@ -101,6 +101,18 @@ def test_they_are_as_wide_as_wanted() -> None:
     assert made.features(images(5, 3, 8, 8)).shape == (5, 2 * 2 * (8 + 24 + 48))
 
 
+def test_they_are_as_deep_as_wanted() -> None:
+    """But for the third, which is of a make that has no depth."""
+    data = dataset_of(3, 8, 8)
+    counts = [
+        [sum(isinstance(m, nn.Conv2d) for m in network.modules()) for network in made]
+        for made in (untrained(data, JudgeConfig(depth=depth)) for depth in (1, 3))
+    ]
+    assert counts == [[3, 1 + 2 * 2 + 1, 2], [9, 1 + 2 * 6 + 1, 2]]
+    made = train_judges(data, JudgeConfig(epochs=1, batch=10, depth=2))
+    assert made.features(images(5, 3, 8, 8)).shape == (5, 2 * (8 + 24 + 48))
+
+
 def test_they_are_shown_images_mirrored_and_shifted_if_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

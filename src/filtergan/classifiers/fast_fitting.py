@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from filtergan.classifiers.fitting import (
     OnStep,
     augmented,
+    bfloat16,
     minibatches,
     mode,
     own_randomness,
@@ -70,8 +71,7 @@ def fit_fast(
     rng = torch.Generator().manual_seed(seed)
     mirrored = torch.rand(len(rows), generator=rng) < 0.5
     shuffled = minibatches(len(rows), batch, config.epochs, seed)
-    kind = torch.device(device).type
-    mixed = torch.autocast(kind, torch.bfloat16, enabled=_is_native(kind))
+    reduced = bfloat16(device)
     with mode(network, training=True), own_randomness(seed), torch.enable_grad():
         for step, index in enumerate(shuffled, start=1):
             epoch = (step - 1) * config.epochs // steps
@@ -79,7 +79,7 @@ def fit_fast(
             x = to_float(rows[index].to(device))
             flip = config.flip and mirrored[index] ^ (epoch % 2 == 1)
             x = augmented(x, flip, config.shift, outside="reflect")
-            with mixed:
+            with reduced:
                 logits = network(x)
             known = labels[index].to(device)
             loss = F.cross_entropy(logits.float(), known, label_smoothing=SMOOTHED)
@@ -153,10 +153,3 @@ def _look_back(network: nn.Module, kept: dict[str, Tensor], share: float) -> Non
         if name in kept:
             kept[name].lerp_(value, 1 - share)
             value.copy_(kept[name])
-
-
-def _is_native(kind: str) -> bool:
-    """Whether bfloat16 is computed in, and not only converted from and to."""
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -94,6 +94,7 @@ def fit(
     seed: int = 0,
     device: torch.device | str = "cpu",
     prepare: Prepare = to_float,
+    mixed: bool = False,
     on_step: OnStep | None = None,
 ) -> None:
     """Train some parameters of a network, in place: AdamW, one-cycle schedule, cross-entropy.
@@ -117,6 +118,7 @@ def fit(
         seed: Of the shuffles and of dropout.
         device: Where to train.
         prepare: Applied to each minibatch on the device.
+        mixed: Compute in bfloat16 where the device does it by itself.
         on_step: Called after each step with its number (from 1), the number of all steps, the
             loss before the step, and the number of samples shown so far.
 
@@ -140,12 +142,15 @@ def fit(
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
     shuffled = minibatches(len(pairs), batch, epochs, seed)
+    reduced = bfloat16(device, mixed)
     with mode(network, training=True), own_randomness(seed), torch.enable_grad():
         _freeze_others(network, trained)
         for step, index in enumerate(shuffled, start=1):
             shown, wanted = pairs[index]
             x = prepare(shown.to(device))
-            loss = F.cross_entropy(output_of(network, x), wanted.to(device))
+            with reduced:
+                logits = output_of(network, x)
+            loss = F.cross_entropy(logits.float(), wanted.to(device))
             require_finite(loss, step, steps)
             loss.backward(inputs=trained)
             optimizer.step()
@@ -208,6 +213,16 @@ def mode(network: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for module, flag in flags.items():
             module.training = flag
+
+
+def bfloat16(device: torch.device | str, wanted: bool = True) -> torch.autocast:
+    """A context that computes in bfloat16, if wanted, where that is more than converting to it."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        native = torch.cuda.is_bf16_supported()
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast(kind, torch.bfloat16, enabled=wanted and native)
 
 
 def _freeze_others(network: nn.Module, trained: list[nn.Parameter]) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import torch
@@ -198,6 +198,7 @@ def train_judges(
                 seed=runtime.derive_seed(SEED, "judge", i),
                 device=device,
                 prepare=prepare,
+                mixed=config.mixed,
                 on_step=lambda *_: advance(),
             )
     logits = torch.stack([predict(network, test.images, device=device) for network in networks])
@@ -211,7 +212,7 @@ def train_judges(
 
 def untrained(dataset: Dataset, config: JudgeConfig) -> list[nn.Module]:
     """The judges of a dataset before their training."""
-    return [_make(i, dataset, config.width) for i in range(config.networks)]
+    return [_make(i, dataset, config) for i in range(config.networks)]
 
 
 def judges_file(dataset: Dataset, config: JudgeConfig) -> Path:
@@ -244,13 +245,14 @@ def _whiten(values: Float[Tensor, "n d"]) -> dict[str, Tensor]:
 # ------------------------------------------------------------------------------ architectures
 
 
-def _make(i: int, dataset: Dataset, times: int) -> nn.Module:
-    """The i-th judge with so many times the channels, its weights drawn from a seed of its own."""
+def _make(i: int, dataset: Dataset, config: JudgeConfig) -> nn.Module:
+    """The i-th judge, its weights drawn from a seed of its own."""
     body = BODIES[i % len(BODIES)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(runtime.derive_seed(SEED, "judge weights", i))
         head = nn.Linear(WIDTH, len(dataset.classes))
-        network = nn.Sequential(OrderedDict(body=body(*dataset.shape, times), head=head))
+        made = body(*dataset.shape, config.width, config.depth)
+        network = nn.Sequential(OrderedDict(body=made, head=head))
         return channels_last(network)
 
 
@@ -273,8 +275,8 @@ def _flat(shape: tuple[int, int, int], layers: nn.Module) -> nn.Linear:
     return nn.Linear(size, WIDTH)
 
 
-def lenet(channels: int, height: int, width: int, times: int) -> nn.Module:
-    """5x5 convolutions, tanh and average pooling, after LeNet-5 (LeCun et al. 1998)."""
+def lenet(channels: int, height: int, width: int, times: int, _depth: int) -> nn.Module:
+    """5x5 convolutions, tanh and average pooling, after LeNet-5 (LeCun et al. 1998); never deep."""
     first, second = 8 * times, 24 * times
     layers = nn.Sequential(
         _standard(channels, height, width),
@@ -292,23 +294,23 @@ def lenet(channels: int, height: int, width: int, times: int) -> nn.Module:
 class Vgg(nn.Module):
     """3x3 convolutions, batch norm, ReLU, max-pooling (Simonyan and Zisserman 2015)."""
 
-    def __init__(self, channels: int, height: int, width: int, times: int) -> None:
+    def __init__(self, channels: int, height: int, width: int, times: int, depth: int) -> None:
         """Make the layers."""
         super().__init__()
         self.standard = _standard(channels, height, width)
         widths = (channels, 8 * times, 24 * times, 48 * times)
-        self.blocks = nn.Sequential(*(self._block(a, b) for a, b in pairwise(widths)))
+        self.blocks = nn.Sequential(*(self._block(a, b, depth) for a, b in pairwise(widths)))
         whole = nn.Sequential(self.standard, self.blocks)
         self.flat = _flat((channels, height, width), whole)
 
     @staticmethod
-    def _block(before: int, after: int) -> nn.Module:
-        return nn.Sequential(
-            nn.Conv2d(before, after, 3, padding=1, bias=False),
-            nn.MaxPool2d(2, ceil_mode=True),  # here at half the cost of its usual place
-            nn.BatchNorm2d(after),
-            nn.ReLU(),
+    def _block(before: int, after: int, depth: int) -> nn.Module:
+        first, *later = (
+            (nn.Conv2d(n, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+            for n in (before, *[after] * (depth - 1))
         )
+        pool = nn.MaxPool2d(2, ceil_mode=True)  # here at half the cost of its usual place
+        return nn.Sequential(first[0], pool, *first[1:], *chain.from_iterable(later))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the values [n, WIDTH] that the head reads."""
@@ -345,14 +347,15 @@ class Residual(nn.Module):
         return self.around(x) + self.way(x)
 
 
-def resnet(channels: int, height: int, width: int, times: int) -> nn.Module:
+def resnet(channels: int, height: int, width: int, times: int, depth: int) -> nn.Module:
     """Pre-activation residual blocks (He et al. 2016) with group norm and GELU."""
     first, second = 16 * times, 40 * times
     layers = nn.Sequential(
         _standard(channels, height, width),
         nn.Conv2d(channels, first, 5, stride=2, padding=2),
-        Residual(first, first, 1),
+        *(Residual(first, first, 1) for _ in range(depth)),
         Residual(first, second, 2),
+        *(Residual(second, second, 1) for _ in range(depth - 1)),
         nn.GroupNorm(4, second),
         nn.GELU(),
         nn.AdaptiveAvgPool2d(2),
@@ -361,4 +364,4 @@ def resnet(channels: int, height: int, width: int, times: int) -> nn.Module:
     return nn.Sequential(layers, nn.Flatten(), flat, nn.GELU())
 
 
-BODIES: tuple[Callable[[int, int, int, int], nn.Module], ...] = (Vgg, resnet, lenet)
+BODIES: tuple[Callable[[int, int, int, int, int], nn.Module], ...] = (Vgg, resnet, lenet)

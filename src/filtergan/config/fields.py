@@ -110,6 +110,10 @@ class JudgeConfig(Frozen):
     """Peak learning rate of AdamW under a one-cycle schedule."""
     width: Count = 1
     """Their channels, times those that are enough for digits."""
+    depth: Count = 1
+    """Convolutions, or residual blocks, for one that is enough for digits."""
+    mixed: bool = False
+    """Train them in bfloat16 where a card or the processor computes in it."""
     flip: bool = False
     """Show every second training image mirrored, as of the studied network."""
     shift: Annotated[int, Field(ge=0)] = 0
