@@ -268,11 +268,12 @@ def _fibers(name: str) -> str:
 
 
 def _transfer(name: str) -> str:
-    """`transfer`: what carries over; `transfer/use`: fresh networks on few labelled images."""
+    """`transfer`, `colour_transfer`: what carries over; with `/use`: in fresh networks."""
     import transfer_tables
 
+    path = transfer_tables.IN_COLOUR if name.startswith("colour") else transfer_tables.RECORD
     rows = transfer_tables.use_of if name.endswith("/use") else transfer_tables.rows_of
-    return _table(*rows(_recorded(transfer_tables.RECORD)))
+    return _table(*rows(_recorded(path)))
 
 
 def _metamers(name: str) -> str:
@@ -379,6 +380,7 @@ TABLES = {
     "fibers": _fibers,
     "others": _others,
     "transfer": _transfer,
+    "colour_transfer": _transfer,
     "metamers": _metamers,
     "likeness": _likeness,
     "likeness_digits": _likeness,

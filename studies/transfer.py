@@ -15,7 +15,7 @@ The runs are those of `filtergan study mnist --recipe natural`, seeds 0, 1 and 2
 import argparse
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -150,14 +150,14 @@ def main() -> None:
     runs = [first, *(fg.open_run(path, data=first.dataset) for path in given.runs[1:])]
     kept = Kept(given.work)
     parts = [across_classes(first, kept), to_digits(first, kept), across_seeds(runs, kept)]
-    found = {
-        "git": git_state(),
-        "settings": settings(),
-        "rows": [row for part in parts for row in part["rows"]],
-        "use": {name: one for part in parts for name, one in part["use"].items()},
-    }
-    RECORD.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
+    record(RECORD, {"steps": STEPS, "null_steps": NULL_STEPS}, joined(parts))
+
+
+def record(path: Path, steps: Mapping[str, int], found: Mapping[str, Any]) -> None:
+    """Write what was found to a record, and print its tables."""
+    whole = {"git": git_state(), "settings": {**steps, **settings()}, **found}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(whole, indent=1).encode() + b"\n")
     for line in (*rows_of(found)[1], *use_of(found)[1]):
         print(" | ".join(line))
 
@@ -165,8 +165,6 @@ def main() -> None:
 def settings() -> dict[str, Any]:
     """What all parts have in common."""
     return {
-        "steps": STEPS,
-        "null_steps": NULL_STEPS,
         "images": IMAGES,
         "points": POINTS,
         "step": STEP,
@@ -178,14 +176,36 @@ def settings() -> dict[str, Any]:
 
 def across_classes(run: OpenedRun, kept: Kept) -> dict[str, Any]:
     """From five of MNIST's digits to the other five, at a network that knows all ten."""
-    site = run.gan(LATE).site
-    natural = run.config.natural.model_copy(update={"steps": STEPS, "null_steps": NULL_STEPS})
-    config = run.config.model_copy(update={"natural": natural})
-    data = {name: of_classes(run.dataset, name, classes) for name, classes in CLASSES.items()}
+    short = {"steps": STEPS, "null_steps": NULL_STEPS}
+    return from_to(kept, run.dataset, CLASSES, run.gan(LATE).site, shortened(run.config, short))
+
+
+def shortened(config: StudyConfig, steps: Mapping[str, int]) -> StudyConfig:
+    """With these steps of the joint training and of its null's."""
+    return config.model_copy(update={"natural": config.natural.model_copy(update=steps)})
+
+
+def from_to(
+    kept: Kept,
+    images: Dataset,
+    classes: Mapping[str, range],
+    site: fg.Site,
+    config: StudyConfig,
+) -> dict[str, Any]:
+    """From some classes of a data set to others, at a network that knows all.
+
+    Args:
+        kept: Where parts are.
+        images: Of all classes.
+        classes: Those that it is learned on, and those that it is used for, by their names.
+        site: Of the network.
+        config: Of what is learned.
+    """
+    data = {name: of_classes(images, name, some) for name, some in classes.items()}
     carried, own = (
-        kept.learned(name, site, images.train.images, config) for name, images in data.items()
+        kept.learned(name, site, part.train.images, config) for name, part in data.items()
     )
-    return measured(kept, Target(HIGH, site, data[HIGH]), carried, own)
+    return measured(kept, Target(own.on, site, data[own.on]), carried, own)
 
 
 def to_digits(run: OpenedRun, kept: Kept) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from filtergan.measures.statistics import interval
 
 RECORD = Path(__file__).parents[1] / "results" / "transfer" / "record.json"
+IN_COLOUR = RECORD.with_name("colour.json")
 SEED, RESAMPLES = 0, 1000
 Rows = tuple[list[str], list[list[str]]]
 

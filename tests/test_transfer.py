@@ -1,5 +1,6 @@
 """The study of what carries over: measures by hand, classes, tables."""
 
+import json
 import math
 from pathlib import Path
 
@@ -70,6 +71,27 @@ def test_classes_keep_their_labels() -> None:
     kept = DATA.train.labels > 0
     assert torch.equal(found.train.images[:], DATA.train.images[kept])
     assert found.classes == DATA.classes
+
+
+def test_from_some_classes_to_others(
+    gan: fg.NaturalGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record has a row for what is carried and one for what was learned there, and their use."""
+    monkeypatch.setattr(few_labels, "STEPS", 2)
+    monkeypatch.setattr(few_labels, "SEEDS", range(2))
+    short = {"steps": 2, "null_steps": 1}
+    config = transfer.shortened(fg.tiny(), short)
+    assert (config.natural.steps, config.natural.null_steps) == (2, 1)
+    data = movable.images(1, 8, 120)
+    classes = {"low": range(1), "high": range(1, 3)}
+    found = transfer.from_to(transfer.Kept(tmp_path), data, classes, gan.site, config)
+    rows = [(one["learned_on"], one["used_for"], one["own"]) for one in found["rows"]]
+    assert rows == [("low", "high", False), ("high", "high", True)]
+    assert {"none", "affine", *(one["key"] for one in found["rows"])} < found["use"]["high"].keys()
+    transfer.record(tmp_path / "record.json", short, found)
+    kept = json.loads((tmp_path / "record.json").read_bytes())
+    assert kept["rows"] == found["rows"]
+    assert kept["settings"]["steps"] == 2
 
 
 def test_parts_are_made_once(tmp_path: Path) -> None:
