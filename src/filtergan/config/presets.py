@@ -133,13 +133,17 @@ def cifar10() -> StudyConfig:
             flip=True,
             shift=2,
         ),
-        # Judges that name seven colour images in ten change their minds at what leaves all else.
-        judges=JudgeConfig(epochs=10, width=2, flip=True, shift=4),
+        # Judges that name seven colour images in ten change their minds at what leaves all else;
+        # and five in ten are not to be had from the third make.
+        judges=JudgeConfig(
+            networks=2, epochs=12, batch=256, width=4, depth=2, mixed=True, flip=True, shift=4
+        ),
         natural=NaturalConfig(
             steps=600,
             null_steps=200,
             # Of images without black ground, moderate changes are a smaller share of the norm.
-            size=0.15,
+            size=0.17,
+            labels=10.0,
             fields=("flow", "gain", "blur", "offset"),
             # Weights of these filters are so small that at MNIST's rate they run away from T.
             generator_rate=3e-5,
