@@ -34,7 +34,7 @@ ROWS: tuple[tuple[str, str, str | dict[str, str]], ...] = (
     ("alike_directions", "how alike the two most alike directions are (cosine)", ""),
     ("step_r2_min", "R² of z' - z read from the images, worst latent", "≥ 0.8"),
     ("labels_kept", "labels kept by the network", ""),
-    ("labels_kept_judges", "labels kept by three judges", "≥ 0.97"),
+    ("labels_kept_judges", "labels kept by independent judges", "≥ 0.97"),
     ("on_manifold_share", "images on the manifold", "≥ 0.85"),
     ("image_two_sample_accuracy", "real or transformed, told by a classifier", "≤ 0.65"),
     ("folded_share", "pixels at which the flow folds", ""),

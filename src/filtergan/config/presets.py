@@ -142,11 +142,13 @@ def cifar10() -> StudyConfig:
             steps=600,
             null_steps=200,
             # Of images without black ground, moderate changes are a smaller share of the norm.
-            size=0.17,
-            labels=10.0,
+            size=0.175,
+            labels=20.0,
             fields=("flow", "gain", "blur", "offset"),
-            # Weights of these filters are so small that at MNIST's rate they run away from T.
+            # Weights of these filters are so small that at MNIST's rate they run away from T, and
+            # T's own jumps there, the more so where labels are asked for.
             generator_rate=3e-5,
+            transformer_rate=1e-3,
             game=1.0,
         ),
         traversal=_MODEST_TRAVERSAL,
