@@ -31,8 +31,10 @@ def main() -> None:
     given = parser.parse_args()
     run = fg.open_run(given.run, data=given.data)
     site = fg.Site(run.network, LAYER, run.dataset.test.images)
-    found = from_to(Kept(given.work), run.dataset, CLASSES, site, shortened(run.config, STEPS))
-    record(IN_COLOUR, STEPS, found)
+    config = shortened(fg.cifar10(), STEPS)
+    found = from_to(Kept(given.work), run.dataset, CLASSES, site, config)
+    learned = {"natural": config.natural.model_dump(mode="json"), "network": run.record.cnn.sha256}
+    record(IN_COLOUR, STEPS | learned, found)
 
 
 if __name__ == "__main__":

@@ -153,9 +153,9 @@ def main() -> None:
     record(RECORD, {"steps": STEPS, "null_steps": NULL_STEPS}, joined(parts))
 
 
-def record(path: Path, steps: Mapping[str, int], found: Mapping[str, Any]) -> None:
-    """Write what was found to a record, and print its tables."""
-    whole = {"git": git_state(), "settings": {**steps, **settings()}, **found}
+def record(path: Path, learned: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Write what was found, and how it was learned, to a record, and print its tables."""
+    whole = {"git": git_state(), "settings": {**learned, **settings()}, **found}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(whole, indent=1).encode() + b"\n")
     for line in (*rows_of(found)[1], *use_of(found)[1]):
