@@ -113,6 +113,16 @@ def test_they_are_as_deep_as_wanted() -> None:
     assert made.features(images(5, 3, 8, 8)).shape == (5, 2 * (8 + 24 + 48))
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_they_are_trained_in_bfloat16_if_wanted(
+    monkeypatch: pytest.MonkeyPatch, mixed: bool
+) -> None:
+    asked = []
+    monkeypatch.setattr(judges, "fit", lambda *_, mixed, **__: asked.append(mixed))
+    train_judges(dataset_of(1, 4, 6), JudgeConfig(networks=2, mixed=mixed))
+    assert asked == [mixed, mixed]
+
+
 def test_they_are_shown_images_mirrored_and_shifted_if_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

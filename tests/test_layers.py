@@ -174,6 +174,28 @@ def test_operations_of_a_joint_step_are_those_counted(
     assert joint_estimate(site, x[:2], config, fixed).flop == pytest.approx(counter.total, rel=0.04)
 
 
+def test_labels_that_are_asked_for_take_memory_and_leave_the_network_alone() -> None:
+    """As much, whether or not the network's own weights want gradients; in training mode, too."""
+    x, taken = images(10), []
+    for frozen in (True, False):
+        network = make("residual").train(not frozen).requires_grad_(not frozen)
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        site = Site(network, "block.conv1", x[:2])
+        without, asked = (
+            joint_estimate(
+                site,
+                x[:2],
+                joint_config(SMALL, NaturalConfig(pairs=3, channels=8, grid=3, labels=labels)),
+            ).memory
+            for labels in (0.0, 1.0)
+        )
+        taken.append(asked - without)
+        assert network.training != frozen
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert taken[0] == pytest.approx(taken[1])
+    assert taken[0] > 0
+
+
 def test_memory_is_that_of_its_parts() -> None:
     x = images(10)
     site = Site(make("plain").requires_grad_(False), "conv2", x[:2])

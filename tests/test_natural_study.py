@@ -34,7 +34,7 @@ from filtergan.measures.transformers import (
 )
 from filtergan.natural import joint
 from filtergan.natural.natural_gan import NULL, NaturalGAN
-from filtergan.report import scrubber
+from filtergan.report import page, scrubber
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import read_events
 from filtergan.study.materials import Materials
@@ -319,6 +319,12 @@ def test_it_may_begin_with_the_spectrum(both: Path) -> None:
         drawn.append(begun.draw(torch.tensor([[0.0] * begun.latent, [1.0] * begun.latent])))
     assert torch.equal(drawn[0][0], drawn[1][0])
     assert not torch.allclose(drawn[0][1], drawn[1][1])
+
+
+@pytest.mark.parametrize("labels", [0.0, 2.0])
+def test_the_page_says_where_labels_were_asked_for(labels: float) -> None:
+    said = page._natural(micro(recipe=("natural",), natural={"labels": labels}))["natural"]
+    assert ("is no evidence" in said) == (labels > 0)
 
 
 def test_without_the_papers_site_it_cannot() -> None:

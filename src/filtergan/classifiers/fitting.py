@@ -1,7 +1,7 @@
 """The studied network: its training and use."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -142,7 +142,7 @@ def fit(
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
     shuffled = minibatches(len(pairs), batch, epochs, seed)
-    reduced = bfloat16(device, mixed)
+    reduced = bfloat16(device) if mixed else nullcontext()
     with mode(network, training=True), own_randomness(seed), torch.enable_grad():
         _freeze_others(network, trained)
         for step, index in enumerate(shuffled, start=1):
@@ -150,7 +150,9 @@ def fit(
             x = prepare(shown.to(device))
             with reduced:
                 logits = output_of(network, x)
-            loss = F.cross_entropy(logits.float(), wanted.to(device))
+            if mixed:
+                logits = logits.float()
+            loss = F.cross_entropy(logits, wanted.to(device))
             require_finite(loss, step, steps)
             loss.backward(inputs=trained)
             optimizer.step()
@@ -215,14 +217,14 @@ def mode(network: nn.Module, training: bool) -> Iterator[None]:
             module.training = flag
 
 
-def bfloat16(device: torch.device | str, wanted: bool = True) -> torch.autocast:
-    """A context that computes in bfloat16, if wanted, where that is more than converting to it."""
+def bfloat16(device: torch.device | str) -> torch.autocast:
+    """A context that computes in bfloat16 where that is more than converting to it."""
     kind = torch.device(device).type
     if kind == "cuda":
-        native = torch.cuda.is_bf16_supported()
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(kind, torch.bfloat16, enabled=wanted and native)
+    return torch.autocast(kind, torch.bfloat16, enabled=native)
 
 
 def _freeze_others(network: nn.Module, trained: list[nn.Parameter]) -> None:

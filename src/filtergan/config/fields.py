@@ -111,7 +111,8 @@ class JudgeConfig(Frozen):
     width: Count = 1
     """Their channels, times those that are enough for digits."""
     depth: Count = 1
-    """Convolutions, or residual blocks, for one that is enough for digits."""
+    """Convolutions, or residual blocks, for one that is enough for digits; the third make has no
+    more."""
     mixed: bool = False
     """Train them in bfloat16 where a card or the processor computes in it."""
     flip: bool = False

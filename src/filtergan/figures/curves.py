@@ -20,6 +20,7 @@ PANELS = {
     "profile residual": ("residual",),
     "norms of W": ("spread", "distance"),
     "learning rate": ("learning_rate",),
+    "change of labels, nats": ("labels",),
 }
 """Panels of the curves: label of the axis, and how the names of its values begin or end."""
 

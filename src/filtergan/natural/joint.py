@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from filtergan.errors import UserError
 from filtergan.game.objectives import generator_loss, information_loss
 from filtergan.game.players import Player, Players, adam
 from filtergan.game.training import Game, Log, play_to_the_end
@@ -101,12 +102,7 @@ class JointGame(Game):
         size = size_loss(change.unflatten(0, (len(distance), -1)).mean(1), distance, natural.size)
         total = natural.compensation * compensation + natural.information * reading
         total = total + natural.size_weight * size
-        asked = {}
-        if natural.labels:  # two passes through the whole network
-            asked["labels"] = self._change_of_labels(x, x_k)
-            total = total + natural.labels * asked["labels"]
-        losses = asked | {
-            "total": total,
+        losses = {
             "compensation": compensation,
             "before": before.mean(),
             "after": after.mean(),
@@ -114,12 +110,20 @@ class JointGame(Game):
             "change": change.mean(),
             "size": size,
         }
-        return losses, moved, h
+        if natural.labels:  # two passes through the whole network
+            losses["labels"] = self._change_of_labels(x, x_k)
+            total = total + natural.labels * losses["labels"]
+        return losses | {"total": total}, moved, h
 
     def _change_of_labels(self, x: Tensor, x_k: Tensor) -> Tensor:
         """How far the network's own answers, by its real filters, move from x to x'."""
         with torch.no_grad():
             before = self.gan.site.output(x)
+        if before.ndim != 2 or before.shape[1] < 2:
+            raise UserError(
+                f"This network's output for an image has the shape {tuple(before.shape[1:])}, "
+                "where natural.labels wants two classes or more; set it to 0."
+            )
         return labels_loss(before, self.gan.site.output(x_k))
 
     def _play_on(self, pairs: Pairs, total: Tensor, moved: Tensor, h: Tensor) -> dict[str, Tensor]:
@@ -167,7 +171,7 @@ def train_jointly(
     Raises:
         Diverged: A loss is not finite, or a weight where the state is to be kept.
         LostProcess: Another process of the run has ended.
-        UserError: The checkpoint is damaged.
+        UserError: The checkpoint is damaged, or labels are asked for of a network that gives none.
 
     Examples:
         >>> import torch

@@ -20,6 +20,7 @@ from filtergan.game.cost import (
 from filtergan.machine.storage import MIB
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.sites.site import Site
+from filtergan.sites.wrappers import untouched
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def joint_estimate(
     kept = saved(gan.reader, torch.empty(n, *x.shape[1:], device="meta"), images)
     kept += saved(gan.transformer, images, z_k, z_k) + saved(gan.generator, z)
     if natural.labels:
-        kept += n * saved(site.classifier or site.network, x) // len(x)
+        with untouched(site.network):
+            asked = x.detach().clone().requires_grad_()
+            kept += n * saved(site.classifier or site.network, asked) // len(x)
     kept += 0 if fixed else 3 * saved(gan.discriminator, responses)
     # Weights, gradients, Adam's two states, averages; filters with gradients; what is seen.
     numbers = 5 * weights + 3 * draws + n * (4 * response[0].numel() + 3 * inputs[0].numel())
