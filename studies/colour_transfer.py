@@ -33,6 +33,7 @@ def main() -> None:
     site = fg.Site(run.network, LAYER, run.dataset.test.images)
     config = shortened(fg.cifar10(), STEPS)
     found = from_to(Kept(given.work), run.dataset, CLASSES, site, config)
+    assert run.record.cnn is not None  # its network was read
     learned = {"natural": config.natural.model_dump(mode="json"), "network": run.record.cnn.sha256}
     record(IN_COLOUR, STEPS | learned, found)
 
