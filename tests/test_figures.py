@@ -199,6 +199,21 @@ def test_curves_have_one_axis_per_unit_and_skip_what_is_no_curve():
     opened(figure)
 
 
+def test_curves_of_the_joint_training_show_what_is_undone():
+    logged = {"compensation": -0.5, "before": 0.2, "after": 0.1, "change": 0.15, "reading": 0.05}
+    figure = figures.curves_figure(
+        [event(s, labels=0.02, **logged) for s in (1, 2)], "train-gan conv4"
+    )
+    shown = {a.get_title(): len(a.lines) for a in figure.axes if a.get_visible()}
+    assert shown == {
+        "change of labels, nats": 1,
+        "log compensation": 1,
+        "change of response": 2,
+        "change of image, norms": 1,
+        "error of reader (chance: 1)": 2,  # and chance
+    }
+
+
 def test_curves_of_nothing():
     assert "nothing was logged" in texts(figures.curves_figure([], "train-cnn"))
 

@@ -111,7 +111,8 @@ def digits() -> StudyConfig:
 def cifar10() -> StudyConfig:
     """Colour: an early, a middle and a late layer of a good network on CIFAR-10.
 
-    On two cores that compute in bfloat16 the network takes twenty minutes, all of it three hours.
+    On two cores that compute in bfloat16 the network takes twenty minutes, all of it about
+    three hours.
 
     Examples:
         >>> import filtergan as fg

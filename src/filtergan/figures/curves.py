@@ -20,6 +20,10 @@ PANELS = {
     "profile residual": ("residual",),
     "norms of W": ("spread", "distance"),
     "learning rate": ("learning_rate",),
+    "log compensation": ("compensation",),
+    "change of response": ("before", "after"),
+    "change of image, norms": ("change",),
+    "error of reader (chance: 1)": ("reading",),
     "change of labels, nats": ("labels",),
 }
 """Panels of the curves: label of the axis, and how the names of its values begin or end."""
