@@ -200,10 +200,9 @@ def test_curves_have_one_axis_per_unit_and_skip_what_is_no_curve():
 
 
 def test_curves_of_the_joint_training_show_what_is_undone():
-    logged = {"compensation": -0.5, "before": 0.2, "after": 0.1, "change": 0.15, "reading": 0.05}
-    figure = figures.curves_figure(
-        [event(s, labels=0.02, **logged) for s in (1, 2)], "train-gan conv4"
-    )
+    names = ("labels", "compensation", "before", "after", "change", "reading")
+    events = [event(step, **dict.fromkeys(names, 0.1)) for step in (1, 2)]
+    figure = figures.curves_figure(events, "train-gan conv4")
     shown = {a.get_title(): len(a.lines) for a in figure.axes if a.get_visible()}
     assert shown == {
         "change of labels, nats": 1,
