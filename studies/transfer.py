@@ -53,7 +53,7 @@ LIKENESS = RECORD.parents[1] / "likeness" / "record.json"
 LATE, EARLY = "conv4@bn5/natural", "conv2@activation/natural"
 LOW, HIGH, DIGITS, MNIST = "MNIST's 0 to 4", "MNIST's 5 to 9", "scikit-learn's digits", "MNIST"
 CLASSES = {LOW: range(5), HIGH: range(5, 10)}
-STEPS, NULL_STEPS = 800, 300  # of the joint trainings on some classes, and of their null's
+STEPS = {"steps": 800, "null_steps": 300}  # of the joint trainings on some classes
 IMAGES, POINTS = 256, 4  # test images, as many as in results/likeness, and points of each
 
 
@@ -150,7 +150,7 @@ def main() -> None:
     runs = [first, *(fg.open_run(path, data=first.dataset) for path in given.runs[1:])]
     kept = Kept(given.work)
     parts = [across_classes(first, kept), to_digits(first, kept), across_seeds(runs, kept)]
-    record(RECORD, {"steps": STEPS, "null_steps": NULL_STEPS}, joined(parts))
+    record(RECORD, STEPS, joined(parts))
 
 
 def record(path: Path, learned: Mapping[str, Any], found: Mapping[str, Any]) -> None:
@@ -176,8 +176,7 @@ def settings() -> dict[str, Any]:
 
 def across_classes(run: OpenedRun, kept: Kept) -> dict[str, Any]:
     """From five of MNIST's digits to the other five, at a network that knows all ten."""
-    short = {"steps": STEPS, "null_steps": NULL_STEPS}
-    return from_to(kept, run.dataset, CLASSES, run.gan(LATE).site, shortened(run.config, short))
+    return from_to(kept, run.dataset, CLASSES, run.gan(LATE).site, shortened(run.config, STEPS))
 
 
 def shortened(config: StudyConfig, steps: Mapping[str, int]) -> StudyConfig:

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -305,12 +305,13 @@ class Vgg(nn.Module):
 
     @staticmethod
     def _block(before: int, after: int, depth: int) -> nn.Module:
-        first, *later = (
-            (nn.Conv2d(n, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
-            for n in (before, *[after] * (depth - 1))
-        )
-        pool = nn.MaxPool2d(2, ceil_mode=True)  # here at half the cost of its usual place
-        return nn.Sequential(first[0], pool, *first[1:], *chain.from_iterable(later))
+        layers: list[nn.Module] = []
+        for width in (before, *[after] * (depth - 1)):
+            layers += [nn.Conv2d(width, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
+            layers.append(nn.ReLU())
+        # Behind the first convolution it costs half of what it would in its usual place.
+        layers.insert(1, nn.MaxPool2d(2, ceil_mode=True))
+        return nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the values [n, WIDTH] that the head reads."""

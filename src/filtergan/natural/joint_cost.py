@@ -106,7 +106,7 @@ def joint_estimate(
     if natural.labels:
         with untouched(site.network):
             asked = x.detach().clone().requires_grad_()
-            kept += n * saved(site.classifier or site.network, asked) // len(x)
+            kept += n * saved(gan.whole_network, asked) // len(x)
     kept += 0 if fixed else 3 * saved(gan.discriminator, responses)
     # Weights, gradients, Adam's two states, averages; filters with gradients; what is seen.
     numbers = 5 * weights + 3 * draws + n * (4 * response[0].numel() + 3 * inputs[0].numel())
