@@ -49,6 +49,15 @@ def test_gain_and_offset_are_what_they_say():
     torch.testing.assert_close(got[:, 1], x[:, 1] + 0.25)
 
 
+def test_brightness_and_ground_are_gain_and_offset_equal_in_all_channels():
+    shape, x = (3, 10, 8), torch.rand(2, 3, 10, 8)
+    light = FieldSpace(shape, ("brightness", "ground"), grid=3)
+    of_channels = FieldSpace(shape, ("gain", "offset"), grid=3)
+    coefficients = smooth(2, *light.size)
+    same = coefficients.repeat_interleave(3, dim=1)
+    torch.testing.assert_close(light.apply(x, coefficients), of_channels.apply(x, same))
+
+
 def test_blur_takes_the_finest_pattern_and_its_negative_adds_to_it():
     space = FieldSpace((1, 28, 28), ("blur",), grid=2)
     board = (torch.arange(28)[:, None] + torch.arange(28)) % 2

@@ -35,6 +35,7 @@ AGREES = 1e-3
         (1, 20, movable.PAPER, {"fields": ("gain", "offset")}, Domain()),
         (3, 32, movable.RESIDUAL, {"grid": 7}, Domain((0.4, 0.5, 0.3), (0.2, 0.3, 0.25))),
         (3, 9, movable.PAPER, {"fields": ("offset", "blur", "flow"), "grid": 3}, Domain()),
+        (3, 8, movable.PAPER, {"fields": ("flow", "brightness", "ground")}, Domain()),
     ],
 )
 def test_node_moves_and_sees_as_torch_does(

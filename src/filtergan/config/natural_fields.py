@@ -34,7 +34,9 @@ class NaturalConfig(Frozen):
     pair_images: Count = 8
     """Images that share a pair, and so its filters: much faster than filters for every image."""
     fields: Annotated[tuple[FieldKind, ...], Field(min_length=1)] = ("flow", "gain", "blur")
-    """Fields that the transformer changes images by."""
+    """Fields that the transformer changes images by: where they move, gain and offset of every
+    channel (of colour images that is tint too, which labels may hang on) or, for light alone,
+    brightness and ground, and blur."""
     grid: Annotated[int, Field(ge=2)] = 7
     """Coefficients of a field along each axis."""
     channels: Count = 32

@@ -70,7 +70,8 @@ def fields_figure(
             ends = f"±{limit:.2g}"
         words = f"{NAMED.get(kind, kind)}\n{ends}"
         axes.set_title(fitted(words, 6.5, tile + 0.1), fontsize=6.5, pad=2)
-    coloured = "; of each channel, grey: none" if len(source) == 3 else ""
+    of_channels = any(field.shape[1] == 3 for field in fields.values())
+    coloured = "; of each channel, grey: none" if of_channels else ""
     says = f"at {signed(offset)} standard deviations of z; red: more, blue: less{coloured}"
     figure.supxlabel(fitted(says, 6.5), fontsize=6.5, color=GREY)
     return whole

@@ -1,4 +1,4 @@
-"""Fields that change images smoothly: a flow, gain, blur and offset at every pixel.
+"""Fields that change images smoothly: a flow, gains, blur and offsets at every pixel.
 
 Fields are given by coefficients on a coarse grid, in units in which 1 is a clear but moderate
 change, and spread over the pixels by cubic interpolation. What is linear in the coefficients is
@@ -31,9 +31,10 @@ class FieldSpace:
 
     Attributes:
         shape: Channels, height and width of an image.
-        kinds: Of fields: `flow` (two of them: right and down), log `gain` (one a channel), `blur`
-            (the share of the blurred image that takes the image's place; below 0 it sharpens) and
-            `offset` (one a channel).
+        kinds: Of fields: `flow` (two of them: right and down), log `gain` (one a channel) or
+            `brightness` (one for all channels, so that no tint comes of it), `blur` (the share of
+            the blurred image that takes the image's place; below 0 it sharpens), and `offset` (one
+            a channel) or `ground` (one for all).
         grid: Coefficients along each axis of a field.
     """
 
@@ -47,8 +48,10 @@ class FieldSpace:
         of_kind: Mapping[FieldKind, int] = {
             "flow": 2,
             "gain": self.shape[0],
+            "brightness": 1,
             "blur": 1,
             "offset": self.shape[0],
+            "ground": 1,
         }
         return {kind: of_kind[kind] for kind in self.kinds}
 
@@ -103,10 +106,10 @@ class FieldSpace:
             places = flow, torch.zeros_like(flow)
             moved, still = (displace(x, place, between="bicubic") for place in places)
             x = x + (moved - still)
-        if "gain" in fields:
-            x = x * fields["gain"].clamp(max=3).exp()
-        if "offset" in fields:
-            x = x + fields["offset"]
+        for gain in _those(fields, "gain", "brightness"):
+            x = x * gain.clamp(max=3).exp()
+        for offset in _those(fields, "offset", "ground"):
+            x = x + offset
         return x.clamp(0, 1)
 
     def tangents(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "d n c h w"]:
@@ -125,11 +128,16 @@ class FieldSpace:
             slopes = right[..., 2:] - right[..., :-2], down[..., 2:, :] - down[..., :-2, :]
             flows = fields["flow"].split(1, dim=1)
             parts += [SLOPE * f[:, None] * slope for f, slope in zip(flows, slopes, strict=True)]
-        if "gain" in fields:
-            parts.append(fields["gain"][:, None] * x)
-        if "offset" in fields:
-            parts.append(fields["offset"][:, None].expand(-1, len(x), -1, -1, -1))
+        parts += [gain[:, None] * x for gain in _those(fields, "gain", "brightness")]
+        parts += [
+            offset[:, None].expand(-1, *x.shape) for offset in _those(fields, "offset", "ground")
+        ]
         return torch.stack(parts).sum(0)
+
+
+def _those(fields: Mapping[FieldKind, Tensor], *kinds: FieldKind) -> list[Tensor]:
+    """The fields of these kinds, of which there may be none."""
+    return [fields[kind] for kind in kinds if kind in fields]
 
 
 def exponential(velocity: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n 2 h w"]:

@@ -7,7 +7,9 @@ COLOURS = (
 """Okabe and Ito's colours, which colour-blind readers can tell apart, a violet for the yellow."""
 SIGNS = {
     "gain": ("amplified", "dimmed"),
+    "brightness": ("amplified", "dimmed"),
     "blur": ("blurred", "sharpened"),
     "offset": ("lighter", "darker"),
+    "ground": ("lighter", "darker"),
 }
 """What a field does to the image where it is above 0, drawn orange, and below, drawn blue."""

@@ -9,7 +9,7 @@ const CUBIC = -0.75; // torch's bicubic interpolation
 class FieldSpace {
   constructor({ shape, kinds, grid }) {
     Object.assign(this, { shape, kinds, grid });
-    const many = { flow: 2, gain: shape[0], blur: 1, offset: shape[0] };
+    const many = { flow: 2, gain: shape[0], brightness: 1, blur: 1, offset: shape[0], ground: 1 };
     this.channels = Object.fromEntries(kinds.map((kind) => [kind, many[kind]]));
     this.pixel = Math.max(shape[1], shape[2]) / PIXEL;
     this.spreading = [1, 2].map((axis) => spreading(shape[axis], grid));
@@ -45,8 +45,12 @@ class FieldSpace {
       x = all(x, (v, i) => v + fields.blur.data[i % places] * (blurred[i] - v));
     }
     if (fields.flow) x = displace(x, exponential(fields.flow), "zeros", "bicubic");
-    if (fields.gain) x = all(x, (v, i) => v * Math.exp(Math.min(fields.gain.data[i], 3)));
-    if (fields.offset) x = all(x, (v, i) => v + fields.offset.data[i]);
+    for (const { data } of [fields.gain, fields.brightness].filter(Boolean)) {
+      x = all(x, (v, i) => v * Math.exp(Math.min(data[i % data.length], 3)));
+    }
+    for (const { data } of [fields.offset, fields.ground].filter(Boolean)) {
+      x = all(x, (v, i) => v + data[i % data.length]);
+    }
     return all(x, (v) => Math.min(Math.max(v, 0), 1));
   }
 }
