@@ -110,7 +110,7 @@ def test_they_are_as_deep_as_wanted() -> None:
     ]
     assert counts == [[3, 1 + 2 * 2 + 1, 2], [9, 1 + 2 * 6 + 1, 2]]
     made = train_judges(data, JudgeConfig(epochs=1, batch=10, depth=2))
-    assert made.features(images(5, 3, 8, 8)).shape == (5, 2 * (8 + 24 + 48))
+    assert made.features(images(5, 3, 8, 8)).shape == (5, 2 * 2 * (8 + 24 + 48))  # every map
 
 
 @pytest.mark.parametrize("mixed", [False, True])

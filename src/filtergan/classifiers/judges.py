@@ -25,7 +25,7 @@ from filtergan.machine.storage import Rows, Subset, cache_folder
 
 SEED = 0
 """Of all judges: they belong to the dataset, not to a study, so that seeds compare."""
-VERSION = 2
+VERSION = 3
 """Of the architectures and their training; a change makes every kept judge another."""
 LARGEST = 64
 """Larger images are averaged down by the least whole factor to so many pixels a side."""
@@ -134,7 +134,8 @@ def get_judges(dataset: Dataset, config: JudgeConfig, device: torch.device | str
     """The judges of a dataset: from the cache if they are there and whole, else trained and kept.
 
     Two processes may do this at once: each trains its own, which are the same, and whichever file
-    is written last stays.
+    is written last stays. Those just trained are read back: they are to be, to the last bit, what
+    the next study finds, and in all processes of a study the same.
 
     Args:
         dataset: Its training images teach them, its test images examine them.
@@ -151,13 +152,13 @@ def get_judges(dataset: Dataset, config: JudgeConfig, device: torch.device | str
         lead(lambda: _make_folder(path))  # before the work is done
         judges = train_judges(dataset, config, device)
         judges.save(path)
+        return Judges.load(path, dataset, config, device)
     except UserError as error:
         if not isinstance(error.__cause__, OSError):
             raise
         raise UserError(
             f"{error} Or keep the judges elsewhere: name a folder in FILTERGAN_CACHE.", exit_code=1
         ) from error
-    return judges
 
 
 def _make_folder(path: Path) -> None:
@@ -318,11 +319,12 @@ class Vgg(nn.Module):
         return self.flat(self.blocks(self.standard(images)).flatten(1)).relu()
 
     def statistics(self, images: Tensor) -> Tensor:
-        """Return mean and standard deviation over places of every block's maps."""
+        """Return mean and standard deviation over places of every map that a ReLU gives."""
         x, found = self.standard(images), []
-        for block in self.blocks:
-            x = block(x)
-            found.append(torch.cat([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=1))
+        for layer in (layer for block in self.blocks.children() for layer in block.children()):
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(torch.cat([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=1))
         return torch.cat(found, dim=1)
 
 

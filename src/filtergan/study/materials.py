@@ -20,7 +20,7 @@ from filtergan.game.gan import FilterGAN
 from filtergan.images.dataset import load_dataset
 from filtergan.images.domain import Domain, to_float
 from filtergan.images.splits import Dataset, Split
-from filtergan.machine import distributed, runtime
+from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors, load_weights
 from filtergan.machine.wording import count_of
 from filtergan.natural.natural_gan import NaturalGAN
@@ -61,10 +61,7 @@ class Materials:
         Raises:
             UserError: The cache folder cannot be written (exit code 1).
         """
-        judges = get_judges(self.dataset, self.config.judges, self.device)
-        for network in judges.networks:
-            distributed.agree(network)
-        return judges
+        return get_judges(self.dataset, self.config.judges, self.device)
 
     def check(self) -> None:
         """Meet every mistake in the choice of images, network and sites before work begins.
