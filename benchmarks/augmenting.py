@@ -7,8 +7,9 @@ from timing import Times
 
 from filtergan.augmentation.augment import InvarianceAugment
 from filtergan.classifiers.networks import PaperCNN
+from filtergan.config.fields import joint_config
 from filtergan.config.presets import preset
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.sites.site import Site
 
 BATCH = 512

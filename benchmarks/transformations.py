@@ -14,10 +14,11 @@ from torch import Tensor
 from filtergan.ceilings.ceiling import ceilings_of
 from filtergan.ceilings.spectrum import spectrum_of
 from filtergan.config.ceiling_fields import CeilingConfig
+from filtergan.config.fields import joint_config
 from filtergan.config.presets import preset
 from filtergan.machine.provenance import peak_memory_mib
 from filtergan.natural.joint import JointGame, train_jointly
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.recovering import Transformation
 from filtergan.sites.site import Site
 from filtergan.walks.walk import walk_grid

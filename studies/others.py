@@ -33,7 +33,7 @@ from filtergan.images.splits import Dataset
 from filtergan.machine import runtime
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state
-from filtergan.measures.gates import findings, gates
+from filtergan.measures.gates import beats_null, findings, gates
 from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval
 from filtergan.runs.record import NOT_MEASURED, CeilingRecord, Found, MeasureRecord
@@ -263,10 +263,8 @@ def rows_of(found: dict[str, Any]) -> Rows:
 
 def verdict(found: Found) -> str:
     """What speaks against an invariance, of what was measured; the null is beaten by intervals."""
-    low, high = found["compensation"].ci95[0], found["compensation_null"].ci95[1]
-    beaten = low is not None and high is not None and low > high
     tests = [test for test in (*gates(found), *findings(found)) if test.passed is not None]
-    against = [] if beaten else ["no better than its null"]
+    against = [] if beats_null(found) else ["no better than its null"]
     against += [test.failure for test in tests if not test.passed and test.name != "inversion"]
     return "; ".join(against) or "nothing speaks against it"
 

@@ -53,7 +53,7 @@ def main(folder: Path) -> None:
     import planted
 
     from filtergan import study
-    from filtergan.config.fields import parse
+    from filtergan.config.parsing import parse
     from filtergan.config.presets import tiny
     from filtergan.families.catalogue import explained, references
     from filtergan.families.references import reference

@@ -77,7 +77,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from commands import quickly
 
     from filtergan import study
-    from filtergan.config.fields import dump
+    from filtergan.config.parsing import dump
 
     folder = tmp_path_factory.mktemp("begun")
     (folder / "config.yaml").write_text(dump(CONFIG))

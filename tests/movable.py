@@ -15,13 +15,13 @@ from records import begun
 from torch import Tensor, nn
 
 from filtergan.classifiers import networks
-from filtergan.config.fields import CnnConfig, GanConfig, StudyConfig
+from filtergan.config.fields import CnnConfig, GanConfig, StudyConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.site_names import SiteName
 from filtergan.images.domain import Domain
 from filtergan.images.splits import Dataset, Split
 from filtergan.measures.registry import result
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.report import scrubber, write_report
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import DatasetRecord

@@ -10,7 +10,7 @@ from strokes import draw
 from torch import Tensor, nn
 
 from filtergan.classifiers.fitting import predict
-from filtergan.config.fields import GanConfig, Shown, TraversalConfig
+from filtergan.config.fields import GanConfig, Shown, TraversalConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.game.ablated import gan_type
 from filtergan.game.training import Game
@@ -18,7 +18,7 @@ from filtergan.machine import distributed
 from filtergan.machine.files import load_tensors, save_tensors
 from filtergan.measures.explained import explained_all
 from filtergan.natural.joint import JointGame
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.pooling.retraining import draw_accuracy
 from filtergan.sites.site import Site
 from filtergan.walks.points import points_around

@@ -16,11 +16,8 @@ from filtergan import cli, study
 from filtergan.ablations import outcome
 from filtergan.ablations import queue as ablation
 from filtergan.ablations.variants import VARIANTS, varied
-from filtergan.config.fields import (
-    MeasureConfig,
-    StudyConfig,
-    dump,
-)
+from filtergan.config.fields import MeasureConfig, StudyConfig
+from filtergan.config.parsing import dump
 from filtergan.config.presets import preset
 from filtergan.errors import UserError
 from filtergan.game.training import Diverged

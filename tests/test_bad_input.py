@@ -16,7 +16,7 @@ from commands import record_of, told
 from PIL import Image
 from safetensors.torch import save_file
 
-from filtergan.config.fields import dump
+from filtergan.config.parsing import dump
 
 pytestmark = pytest.mark.usefixtures("unpainted")
 
@@ -138,7 +138,7 @@ BAD = {
     "zero pooled": ("--measure.pooled 0", "measure.pooled"),
     "negative lambda": ("--gan.information -1", "gan.information"),
     "lambda no number": ("--gan.information nan", "gan.information"),
-    "latent out of range": ("--traversal.dims 0,3", "latent dimension 3 is out of range; z has 3"),
+    "latent out of range": ("--traversal.dims 0,3", "z of conv2@activation has 3"),
     "latent negative": ("--traversal.dims=-1,0", "traversal.dims"),
     "zero latents": ("--gan.latent 0", "gan.latent"),
     "even grid": ("--traversal.grid 4", "grid must be odd"),

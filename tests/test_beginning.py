@@ -5,10 +5,11 @@ import torch
 from torch import Tensor, nn
 
 import filtergan as fg
+from filtergan.config.fields import joint_config
 from filtergan.errors import UserError
 from filtergan.machine.storage import rows_of
 from filtergan.natural.beginning import begin_with_spectrum
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.terms import STEP
 
 GAIN = fg.NaturalConfig(start="spectrum", latent=(1,), fields=("gain",), grid=2, size=0.2, steps=2)

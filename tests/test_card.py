@@ -10,7 +10,8 @@ from huggingface_hub import ModelCard
 from shareable import GAN, IMAGES, PLAIN, SHARED, gan_of, names_in, network_of, own_network
 
 import filtergan as fg
-from filtergan.config.fields import JointConfig, parse
+from filtergan.config.fields import JointConfig
+from filtergan.config.parsing import parse
 from filtergan.game import card as cards
 from filtergan.game.ablated import FiltersShown
 from filtergan.report.account import account_of

@@ -16,7 +16,8 @@ from records import begun
 import filtergan
 from filtergan import cli
 from filtergan.cli import arguments as known
-from filtergan.config.fields import StudyConfig, dump, load
+from filtergan.config.fields import StudyConfig
+from filtergan.config.parsing import dump, load
 from filtergan.config.presets import preset
 from filtergan.errors import UserError
 from filtergan.machine.outlook import Part

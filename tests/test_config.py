@@ -8,16 +8,9 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from filtergan.config.fields import (
-    DatasetConfig,
-    GanConfig,
-    StudyConfig,
-    TraversalConfig,
-    dump,
-    load,
-    parse,
-)
+from filtergan.config.fields import DatasetConfig, GanConfig, StudyConfig, TraversalConfig
 from filtergan.config.older import renewed
+from filtergan.config.parsing import dump, load, parse
 from filtergan.config.presets import PRESETS, preset, tiny
 from filtergan.errors import UserError
 

@@ -23,10 +23,8 @@ from lines import without_the_way
 
 from filtergan import cli, study
 from filtergan.cli import launcher
-from filtergan.config.fields import (
-    StudyConfig,
-    dump,
-)
+from filtergan.config.fields import StudyConfig
+from filtergan.config.parsing import dump
 from filtergan.errors import UserError
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors

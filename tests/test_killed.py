@@ -18,7 +18,7 @@ from commands import record_of
 from lines import without_the_way
 
 from filtergan import study
-from filtergan.config.fields import dump
+from filtergan.config.parsing import dump
 from filtergan.machine.files import PART, load_tensors
 from filtergan.runs.events import read_events
 

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from filtergan import cli
-from filtergan.config.fields import GanConfig, StudyConfig
+from filtergan.config.fields import GanConfig, StudyConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.game import cost
 from filtergan.game.cost import Cost, Rate, convolution_flop, estimate, flop, saved
@@ -23,7 +23,7 @@ from filtergan.game.training import Game
 from filtergan.machine.storage import MIB
 from filtergan.natural.joint import JointGame
 from filtergan.natural.joint_cost import joint_estimate
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.sites.site import Site
 from filtergan.study.layers import layers
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from filtergan import study
 from filtergan.config.ceiling_fields import CeilingConfig
-from filtergan.config.fields import GanConfig
+from filtergan.config.fields import GanConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
 from filtergan.figures.ignored import Asked, ignored_figure
@@ -29,7 +29,7 @@ from filtergan.likeness.likeness_sheets import over_pairs, sheets
 from filtergan.likeness.likening import liken
 from filtergan.likeness.spanned import shares_of
 from filtergan.likeness.trained import Pixels, Trained
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.runs.record import MeasureRecord
 from filtergan.sites.site import Site
 

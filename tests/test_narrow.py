@@ -12,7 +12,8 @@ from filtergan import compare
 from filtergan.cli import output
 from filtergan.cli.arguments import commands_of, parser
 from filtergan.cli.helping import Wrapped
-from filtergan.config.fields import StudyConfig, parse
+from filtergan.config.fields import StudyConfig
+from filtergan.config.parsing import parse
 from filtergan.config.site_names import SiteName
 from filtergan.figures.style import MINUS
 from filtergan.machine.sheets import Sheet

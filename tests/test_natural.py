@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from known_effects import planted, smooth_images
 from torch import Tensor, nn
 
-from filtergan.config.fields import JointConfig
+from filtergan.config.fields import JointConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
 from filtergan.game.gan import FilterGAN
 from filtergan.images.image_fields import FieldSpace
 from filtergan.machine.files import load_tensors
 from filtergan.natural.joint import JointGame, train_jointly
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.random_directions import random_directions
 from filtergan.natural.recovering import FieldSearch, Transformation
 from filtergan.natural.terms import (

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import filtergan as fg
 from filtergan import study
-from filtergan.config.fields import parse
+from filtergan.config.parsing import parse
 from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.machine.files import sha256

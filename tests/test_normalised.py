@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import filtergan as fg
 from filtergan import cli
-from filtergan.config.fields import dump
+from filtergan.config.parsing import dump
 from filtergan.machine.files import load_tensors
 from filtergan.measures.accuracies import reordered_accuracy
 

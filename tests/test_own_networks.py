@@ -10,7 +10,7 @@ from configs import micro
 from safetensors.torch import save_file
 from torch import nn
 
-from filtergan.config.fields import dump
+from filtergan.config.parsing import dump
 from filtergan.machine.files import load_tensors, sha256
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials

@@ -6,10 +6,10 @@ from pathlib import Path
 import movable
 from test_headline import walked
 
-from filtergan.config.fields import StudyConfig
+from filtergan.config.fields import JointConfig, StudyConfig
 from filtergan.config.presets import preset
 from filtergan.config.site_names import NATURAL, SiteName
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.report import scrubber, write_report
 from filtergan.report.page import MOST
 from filtergan.runs.directory import RunDirectory
@@ -25,9 +25,10 @@ def carry(config: StudyConfig, folder: Path) -> None:
     data = movable.images(1, 28)
     classifier = movable.network(config.cnn, data)
     gans: dict[SiteName, NaturalGAN] = {}
-    for place, name in enumerate(config.sites_of(NATURAL)):
+    for name in config.sites_of(NATURAL):
         site = Site(classifier, name.layer, data.test.pixels(slice(2)), name.point)
-        joint = joint_config(config.gan, config.natural, place)
+        joint = config.game_of(name)
+        assert isinstance(joint, JointConfig)
         made = NaturalGAN.new(site, site.input(data.test.pixels(slice(9))), joint, 5)
         gans[name] = movable.as_if_trained(made)
     scrubber.make(folder, data, classifier, gans)

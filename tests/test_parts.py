@@ -7,7 +7,7 @@ from commands import command, record_of
 from configs import micro
 
 from filtergan import study
-from filtergan.config.fields import dump
+from filtergan.config.parsing import dump
 from filtergan.errors import UserError
 from filtergan.machine.files import sha256
 from filtergan.runs.directory import RunDirectory

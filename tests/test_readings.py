@@ -14,7 +14,8 @@ from filtergan import cli, study
 from filtergan.ablations import outcome
 from filtergan.ablations.variants import varied
 from filtergan.classifiers.networks import PaperCNN, ResNet
-from filtergan.config.fields import CnnConfig, StudyConfig, dump
+from filtergan.config.fields import CnnConfig, StudyConfig
+from filtergan.config.parsing import dump
 from filtergan.errors import UserError
 from filtergan.machine import runtime
 from filtergan.runs.record import MeasureRecord, Record, SiteRecord

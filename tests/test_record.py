@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from filtergan.config.fields import StudyConfig, TraversalConfig, dump, load
+from filtergan.config.fields import StudyConfig, TraversalConfig
+from filtergan.config.parsing import dump, load
 from filtergan.config.presets import tiny
 from filtergan.errors import UserError
 from filtergan.machine import files, provenance

@@ -12,7 +12,7 @@ from accidents import CONFIG, contents, weights
 from commands import record_of, told
 
 from filtergan import cli
-from filtergan.config.fields import load
+from filtergan.config.parsing import load
 from filtergan.machine.files import PART, load_tensors
 
 pytestmark = pytest.mark.usefixtures("unpainted")

@@ -8,8 +8,9 @@ from commands import PIXEL
 from records import begun, put
 from test_report import check, site_measures
 
-from filtergan.config.fields import DatasetConfig, StudyConfig, parse
+from filtergan.config.fields import DatasetConfig, StudyConfig
 from filtergan.config.older import renewed
+from filtergan.config.parsing import parse
 from filtergan.figures.style import DASH, MINUS
 from filtergan.measures.morphometry import MORPHOMETRY
 from filtergan.measures.registry import lookup, result

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from filtergan import cli, compare, study
-from filtergan.config.fields import CnnConfig, JudgeConfig, StudyConfig, dump, load
+from filtergan.config.fields import CnnConfig, JudgeConfig, StudyConfig
+from filtergan.config.parsing import dump, load
 from filtergan.config.site_names import RECIPES, SiteName
 from filtergan.errors import UserError
 from filtergan.runs.directory import RunDirectory

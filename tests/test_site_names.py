@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import begun
 
-from filtergan.config.fields import StudyConfig, dump, load, parse
+from filtergan.config.fields import StudyConfig
+from filtergan.config.parsing import dump, load, parse
 from filtergan.config.site_names import (
     RECIPES,
     Recipe,

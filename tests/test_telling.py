@@ -13,7 +13,8 @@ from commands import quickly
 from PIL import Image
 
 from filtergan import study
-from filtergan.config.fields import StudyConfig, parse
+from filtergan.config.fields import StudyConfig
+from filtergan.config.parsing import parse
 from filtergan.config.presets import tiny
 from filtergan.machine import distributed, telling
 from filtergan.study.expected import expected as parts_of

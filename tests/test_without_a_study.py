@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import filtergan as fg
+from filtergan.config.fields import joint_config
 from filtergan.errors import UserError
 from filtergan.game.sharing import NEEDED
 from filtergan.machine.runtime import sample
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
+from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.random_directions import random_directions
 from filtergan.natural.recovering import FieldSearch
 from filtergan.traversals.assessment import Points

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from filtergan.measures.table import Measures
     from filtergan.natural.joint import train_jointly
     from filtergan.natural.learning import learn
-    from filtergan.natural.natural_gan import NaturalGAN, joint_config
+    from filtergan.natural.natural_gan import NaturalGAN
     from filtergan.natural.random_directions import random_directions
     from filtergan.natural.recovering import FieldSearch, Transformation
     from filtergan.pooling.pool import FilterPool2d
@@ -68,7 +68,10 @@ _PLACES = {
     "ceilings.question": ("Answers", "ask"),
     "ceilings.spectrum": ("Spectrum", "spectrum_of"),
     "classifiers.fitting": ("fit", "predict"),
-    "config.fields": ("CnnConfig", "GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
+    "config.fields": (
+        *("CnnConfig", "GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
+        "joint_config",
+    ),
     "images.dataset": ("load_dataset",),
     "images.domain": ("Domain",),
     "game.discriminator": ("Discriminator",),
@@ -83,7 +86,7 @@ _PLACES = {
     "traversals.assessment": ("measure",),
     "traversals.traversal": ("Traversal", "traverse"),
     "natural.joint": ("train_jointly",),
-    "natural.natural_gan": ("NaturalGAN", "joint_config"),
+    "natural.natural_gan": ("NaturalGAN",),
     "natural.random_directions": ("random_directions",),
     "natural.recovering": ("FieldSearch", "Transformation"),
     "pooling.pool": ("FilterPool2d",),

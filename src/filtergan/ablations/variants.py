@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from filtergan.config.fields import StudyConfig, parse
+from filtergan.config.fields import StudyConfig
+from filtergan.config.parsing import parse
 from filtergan.config.site_names import split
 
 

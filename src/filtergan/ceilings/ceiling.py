@@ -16,7 +16,6 @@ from torch import Tensor
 from filtergan.ceilings.tabled import Tabled, cells
 from filtergan.ceilings.undoing import CHUNK, PLAIN, left, responses, undo
 from filtergan.config.ceiling_fields import CeilingConfig
-from filtergan.errors import UserError
 from filtergan.families.catalogue import FAMILIES, to_ask
 from filtergan.families.family import Family, Fixed
 from filtergan.images.domain import as_pixels
@@ -25,7 +24,7 @@ from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.measures.ratios import ratio_interval
 from filtergan.measures.statistics import interval
 from filtergan.runs.record import CeilingRecord, MeasureRecord
-from filtergan.sites.site import Site
+from filtergan.sites.site import Site, require_images
 from filtergan.walks.inverter import compensation
 
 MEMORY = 2**28  # bytes of the site inputs of the training images; fewer images where more are due
@@ -257,19 +256,6 @@ class Asked:
         ratio, (low, high) = ratio_interval(after, direct)
         null = 1 - float(null_after.sum() / (DRAWS * direct.sum()))
         return measured(1 - ratio, (1 - high, 1 - low), len(after), null)
-
-
-def require_images(site: Site) -> None:
-    """Refuse convolutions of signals and volumes.
-
-    Raises:
-        UserError: It is one.
-    """
-    if site.filters.ndim != 4:
-        raise UserError(
-            f"{site.layer!r} is a convolution of {site.filters.ndim - 2} dimensions; what filters "
-            "can undo is asked of networks of images, whose convolutions have two."
-        )
 
 
 @torch.no_grad()

@@ -18,7 +18,6 @@ from filtergan.ceilings.ceiling import (
     RESAMPLES,
     chosen_of,
     measured,
-    require_images,
     some_of,
 )
 from filtergan.ceilings.undoing import CHUNK, PLAIN
@@ -31,6 +30,7 @@ from filtergan.measures.statistics import interval
 from filtergan.natural.natural_gan import NaturalGAN, null_of
 from filtergan.natural.terms import squared_norm
 from filtergan.runs.record import MeasureRecord
+from filtergan.sites.site import require_images
 from filtergan.walks.inverter import compensation
 from filtergan.walks.lbfgs import minimise
 

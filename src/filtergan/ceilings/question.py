@@ -25,7 +25,6 @@ from filtergan.ceilings.ceiling import RESAMPLES, Asked, Ceiling, as_large, chos
 from filtergan.ceilings.tabled import Tabled, cells
 from filtergan.ceilings.undoing import CHUNK, PLAIN, left
 from filtergan.config.ceiling_fields import CeilingConfig
-from filtergan.errors import UserError
 from filtergan.families.family import Family, Fixed
 from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike
@@ -34,6 +33,7 @@ from filtergan.measures.ratios import jackknife_reach
 from filtergan.measures.statistics import interval
 from filtergan.runs.record import MeasureRecord
 from filtergan.sites.site import Site
+from filtergan.sites.wrappers import require_logits
 
 ARRIVED = 0.01
 """Change of the response over that of the image, both relative, that a family must make; with less,
@@ -226,13 +226,7 @@ class Questions:
             UserError: As for `ask`.
         """
         asked = Asked.of(site, train, test, config, seed)
-        plain = _logits(site, asked.test, None)
-        if plain.ndim != 2 or plain.shape[1] < 2:
-            raise UserError(
-                f"What the network ignores is asked of its logits [n, classes]; it puts out "
-                f"{list(plain.shape)}."
-            )
-        return cls(asked, plain, config)
+        return cls(asked, _logits(site, asked.test, None), config)
 
     def answer(self, family: str, one: Fixed) -> Answer:
         """What becomes of one change of images."""
@@ -311,4 +305,6 @@ def _centred(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _logits(site: Site, x: Tensor, filters: Tensor | None) -> Tensor:
-    return torch.cat([site.output(part, filters=filters) for part in x.split(CHUNK)])
+    return torch.cat(
+        [require_logits(site.output(part, filters=filters)) for part in x.split(CHUNK)]
+    )

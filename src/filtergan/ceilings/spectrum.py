@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.ceilings.ceiling import Asked, Ceiling, require_images, some_of
+from filtergan.ceilings.ceiling import Asked, Ceiling, some_of
 from filtergan.ceilings.tabled import cells, keep, kept
 from filtergan.ceilings.undoing import PLAIN
 from filtergan.config.ceiling_fields import CeilingConfig
@@ -21,7 +21,7 @@ from filtergan.figures import directions_figure
 from filtergan.images.image_fields import FieldSpace
 from filtergan.machine.storage import RowsLike
 from filtergan.machine.wording import as_html
-from filtergan.sites.site import Site
+from filtergan.sites.site import Site, require_images
 from filtergan.spectra.leading import FITTED, JUDGED, Directions, leading, mostly
 
 if TYPE_CHECKING:  # takes a second to import

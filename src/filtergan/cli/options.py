@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from filtergan.config.bases import Main
-from filtergan.config.fields import StudyConfig, load, parse
+from filtergan.config.fields import StudyConfig
+from filtergan.config.parsing import load, parse
 from filtergan.config.presets import PRESETS, preset
 from filtergan.errors import UserError
 from filtergan.plot.gallery import FORMATS

@@ -224,7 +224,7 @@ def put_plan(config: Any, out: Path, parts: Sequence[Any] | str, as_json: bool) 
         parts: Its long works; or why they are not known.
         as_json: Whether as a document.
     """
-    from filtergan.config.fields import dump
+    from filtergan.config.parsing import dump
     from filtergan.machine.wording import duration
 
     known = [] if isinstance(parts, str) else parts

@@ -4,17 +4,13 @@ What the paper leaves open is a field here, and its docstring says what was chos
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, model_validator
 
 from filtergan.config.bases import Frozen, Main
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.natural_fields import NaturalConfig
-from filtergan.config.older import REMOVED, RENAMED, renewed
 from filtergan.config.site_names import NATURAL, PAPER, PLAIN, Recipe, SiteName, named
 from filtergan.config.traversal_fields import TraversalConfig
 from filtergan.config.values import (
@@ -182,6 +178,27 @@ class JointConfig(GanConfig):
     natural: NaturalConfig
 
 
+def joint_config(gan: GanConfig, natural: NaturalConfig, place: int = 0) -> JointConfig:
+    """The config of a generator by the natural recipe, given that of the paper's.
+
+    Args:
+        gan: Of the paper's.
+        natural: Of the recipe.
+        place: Of the site among those of the recipe, where each has a dimension of z of its own.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> config = fg.joint_config(fg.GanConfig(), fg.NaturalConfig(latent=(4,)))
+        >>> config.latent, config.head
+        (4, 'directed')
+    """
+    values = gan.model_dump() | {"natural": natural}
+    if natural.start != "paper":
+        latent = natural.latent[place % len(natural.latent)]
+        values |= {"start": "real", "head": "directed", "latent": latent}
+    return JointConfig.model_validate(values)
+
+
 class MeasureConfig(Frozen):
     """The assessment of a trained generator.
 
@@ -283,12 +300,6 @@ class StudyConfig(Frozen):
     def _check(self) -> "StudyConfig":
         if self.weights is not None and self.model is None:
             raise ValueError("weights need a model: name its factory with --model")
-        dims = self.traversal.dims
-        if dims is not None and max(dims) >= self.gan.latent:
-            raise ValueError(
-                f"traversal.dims: latent dimension {max(dims)} is out of range; "
-                f"z has {self.gan.latent}, numbered from 0"
-            )
         try:
             sites = self.sites
         except UserError as error:
@@ -305,6 +316,14 @@ class StudyConfig(Frozen):
             )
         if len(set(sites)) != len(sites):
             raise ValueError("layer: each layer is named once at a reading")
+        last = max(self.traversal.dims or (0, 1))
+        for site in sites:
+            if last >= (latent := self.game_of(site).latent):
+                raise ValueError(
+                    "traversal.dims: a grid moves two latents, and "
+                    f"latent dimension {last} is out of range; "
+                    f"z of {site} has {latent}, numbered from 0"
+                )
         return self
 
     @property
@@ -328,6 +347,19 @@ class StudyConfig(Frozen):
         """
         return tuple(site for site in self.sites if site.recipe == recipe)
 
+    def game_of(self, site: SiteName) -> GanConfig:
+        """How the generator of one of the sites is made: as the paper's, or a `JointConfig`.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> config = fg.digits()
+            >>> [config.game_of(site).latent for site in config.sites]
+            [4, 8, 8]
+        """
+        if site.recipe == PAPER:
+            return self.gan
+        return joint_config(self.gan, self.natural, self.sites_of(NATURAL).index(site))
+
     def at(self, sites: Sequence[SiteName]) -> "StudyConfig":
         """The same study of these sites, named as briefly as its readings and recipes allow.
 
@@ -344,56 +376,3 @@ class StudyConfig(Frozen):
                 return brief
         whole = tuple(f"{site.under(PAPER)}/{site.recipe}" for site in sites)
         return self.model_copy(update={"layer": whole})
-
-
-def parse(values: dict[str, Any], source: str) -> StudyConfig:
-    """Validate plain values as a config.
-
-    Args:
-        values: Nested mapping of field names to values.
-        source: Where they come from, for the error.
-
-    Raises:
-        UserError: A field is unknown or its value makes no sense; names each.
-    """
-    try:
-        return StudyConfig.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(map(_fault, error.errors()))
-        raise UserError(f"The config from {source} is not valid: {faults}.") from error
-
-
-def _fault(error: ErrorDetails) -> str:
-    name = ".".join(map(str, error["loc"]))
-    if name in REMOVED:
-        return f"{name} is no setting any more, since it measured no benefit; leave it out"
-    if name in RENAMED:
-        return f"{name} is called {RENAMED[name]} now"
-    given = "" if isinstance(error["input"], dict | BaseModel) else f" (given: {error['input']!r})"
-    return (name and f"{name}: ") + error["msg"].removeprefix("Value error, ") + given
-
-
-def load(path: Path, *, earlier: bool = False) -> StudyConfig:
-    """Read a config.yaml.
-
-    Args:
-        path: The file.
-        earlier: Whether an earlier version may have written it, whose settings may be gone now.
-
-    Raises:
-        UserError: The file is missing, is no YAML mapping, or is not valid.
-    """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"The config {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"The config {path} is not valid YAML; mend or replace it.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"The config {path} holds no settings; expected `field: value` lines.")
-    return parse(renewed(values) if earlier else values, str(path))
-
-
-def dump(config: StudyConfig) -> str:
-    """The config as YAML text that `load` reads back."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from filtergan.config.bases import Frozen, Main
-from filtergan.config.values import Count, FieldKind, NonNegative, Positive
+from filtergan.config.values import SPECIAL, Count, FieldKind, NonNegative, Positive
 
 
 class NaturalConfig(Frozen):
@@ -84,4 +84,9 @@ class NaturalConfig(Frozen):
     def _check(self) -> "NaturalConfig":
         if len(set(self.fields)) != len(self.fields):
             raise ValueError("fields names each kind once")
+        for special, general in SPECIAL.items():
+            if {special, general} <= set(self.fields):
+                raise ValueError(
+                    f"fields: {special} is {general} that is the same in all channels; name one"
+                )
         return self

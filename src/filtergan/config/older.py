@@ -19,7 +19,7 @@ def renewed(values: Mapping[str, Any]) -> dict[str, Any]:
     """A config that an earlier version wrote, as one of now.
 
     Settings that are gone are left out where they had the value that stands for what is done now;
-    with another value they stay, and `fields.parse` will name them. Those that have another name
+    with another value they stay, and `parsing.parse` will name them. Those that have another name
     now get it. The one reading becomes the first of several.
 
     Args:

@@ -26,7 +26,7 @@ class TraversalConfig(Frozen):
     """Largest offset along each latent dimension, in standard deviations of z."""
     dims: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     """The two latent dimensions of a grid; by default two drawn at random per image (the paper)."""
-    measured_images: Count = 256
+    measured_images: Annotated[int, Field(ge=2)] = 256
     """Test images from which the traversal's numbers come."""
     measured_points: Annotated[int, Field(ge=2)] = 8
     """Points per measured image: independent draws z_k around its z."""

@@ -12,6 +12,8 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box"]
 FieldKind = Literal["flow", "gain", "brightness", "blur", "offset", "ground"]
+SPECIAL: dict[FieldKind, FieldKind] = {"brightness": "gain", "ground": "offset"}
+"""Kinds of fields that are a special case of another: the same in all channels."""
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 

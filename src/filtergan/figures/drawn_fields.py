@@ -25,7 +25,7 @@ from filtergan.images.palette import GREY, INK
 NAMES = 0.25  # inches left of the rows, for the latents
 ARROWS = 9  # along a side
 FAINT = 0.25  # of an image's contrast below arrows
-NAMED = {"gain": "log gain"}
+NAMED = {"gain": "log gain", "brightness": "log brightness"}
 
 
 @styled

@@ -9,6 +9,15 @@ LABELS_KEPT = 0.95
 IMAGE_CHANGE = 0.15  # norms of x
 
 
+def beats_null(found: Found) -> bool:
+    """Whether more is undone than by the null, by intervals, and more than by doing nothing.
+
+    Nothing is the bar where a null does worse than that, as one does whose training went wrong.
+    """
+    low, high = ends_of(found, "compensation")[0], ends_of(found, "compensation_null")[1]
+    return low is not None and high is not None and low > max(high, 0.0)
+
+
 def gates(found: Found) -> list[CheckRecord]:
     """The three tests without which a traversal is shown as failed, never as a finding.
 
@@ -27,10 +36,9 @@ def gates(found: Found) -> list[CheckRecord]:
     low, high = ends_of(found, "compensation")[0], ends_of(found, "compensation_null")[1]
     inverted, failure = None, "inversion no better than chance"
     if share is not None and low is not None and high is not None:
-        # A null may do worse than nothing, if its training went wrong; nothing is then the bar.
-        bar = max(high, 0.0)
-        inverted = share >= INVERTED and low > bar
-        if low > bar:
+        beaten = beats_null(found)
+        inverted = share >= INVERTED and beaten
+        if beaten:
             failure = "inversion fails at too many points"
         elif low > high:
             failure = "inversion no better than leaving images as they are"

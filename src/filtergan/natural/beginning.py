@@ -8,6 +8,7 @@ from filtergan.machine import runtime
 from filtergan.machine.storage import Rows
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.terms import STEP
+from filtergan.sites.site import require_images
 from filtergan.spectra.leading import FITTED, JUDGED, SIZE, leading
 
 
@@ -25,6 +26,7 @@ def begin_with_spectrum(gan: NaturalGAN, images: Rows, seed: int) -> None:
         UserError: The site has no spectrum, or fewer directions than there are latents.
     """
     natural = gan.config.natural
+    require_images(gan.site)
     chosen = runtime.sample(len(images), FITTED + 2 * JUDGED, seed, "spectrum")
     x = as_pixels(images[chosen]).to(gan.site.filters.device)
     fitted, held = x.tensor_split(2)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from filtergan.errors import UserError
 from filtergan.game.objectives import generator_loss, information_loss
 from filtergan.game.players import Player, Players, adam
 from filtergan.game.training import Game, Log, play_to_the_end
@@ -24,7 +23,7 @@ from filtergan.natural.terms import (
     size_loss,
     squared_norm,
 )
-from filtergan.sites.wrappers import untouched
+from filtergan.sites.wrappers import require_logits, untouched
 
 
 class JointGame(Game):
@@ -118,12 +117,7 @@ class JointGame(Game):
     def _change_of_labels(self, x: Tensor, x_k: Tensor) -> Tensor:
         """How far the network's own answers, by its real filters, move from x to x'."""
         with torch.no_grad():
-            before = self.gan.site.output(x)
-        if before.ndim != 2 or before.shape[1] < 2:
-            raise UserError(
-                f"This network's output for an image has the shape {tuple(before.shape[1:])}, "
-                "where natural.labels wants two classes or more; set it to 0."
-            )
+            before = require_logits(self.gan.site.output(x))
         return labels_loss(before, self.gan.site.output(x_k))
 
     def _play_on(self, pairs: Pairs, total: Tensor, moved: Tensor, h: Tensor) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """A generator of one's own in one call: the joint training, and that of its null."""
 
-from filtergan.config.fields import GanConfig
+from filtergan.config.fields import GanConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
 from filtergan.images.domain import as_pixels
@@ -8,12 +8,13 @@ from filtergan.machine import telling
 from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.natural.beginning import begin_with_spectrum
 from filtergan.natural.joint import train_jointly
-from filtergan.natural.natural_gan import NaturalGAN, joint_config
-from filtergan.natural.random_directions import PAIRS, random_directions
+from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.random_directions import random_directions, require_enough
 from filtergan.natural.runaway import runaway
 from filtergan.sites.site import Site
 
-FIRST = 256  # training images from which scales are taken
+FIRST = 256
+"""Training images from which scales are taken."""
 
 
 def learn(
@@ -59,8 +60,7 @@ def learn(
     rows = rows_of(images)
     if config.start == "paper":
         raise UserError("`learn` begins with the real filters; leave config.start as it is.")
-    if len(rows) < PAIRS:
-        raise UserError(f"There are {len(rows)} training images; give at least {PAIRS}.")
+    require_enough(len(rows))
     first = as_pixels(rows[:FIRST]).to(site.filters.device)
     gan = NaturalGAN.new(site, site.input(first), joint_config(game, config), seed)
     if config.start == "spectrum":

@@ -215,24 +215,3 @@ def space_of(site: Site, config: NaturalConfig) -> FieldSpace:
         )
     c, h, w = site.image_shape
     return FieldSpace((c, h, w), config.fields, config.grid)
-
-
-def joint_config(gan: GanConfig, natural: NaturalConfig, place: int = 0) -> JointConfig:
-    """The config of a generator by the natural recipe, given that of the paper's.
-
-    Args:
-        gan: Of the paper's.
-        natural: Of the recipe.
-        place: Of the site among those of the recipe, where each has a dimension of z of its own.
-
-    Examples:
-        >>> import filtergan as fg
-        >>> config = fg.joint_config(fg.GanConfig(), fg.NaturalConfig(latent=(4,)))
-        >>> config.latent, config.head
-        (4, 'directed')
-    """
-    values = gan.model_dump() | {"natural": natural}
-    if natural.start != "paper":
-        latent = natural.latent[place % len(natural.latent)]
-        values |= {"start": "real", "head": "directed", "latent": latent}
-    return JointConfig.model_validate(values)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.errors import UserError
 from filtergan.game.generator import Generator
 from filtergan.machine.runtime import derive_seed
 from filtergan.machine.runtime import generator as random_generator
@@ -12,6 +13,18 @@ from filtergan.natural.terms import squared_norm
 
 HALVINGS = 20  # of the interval in which the length of the directions is sought
 PAIRS = 32  # of latents, each seen on some images, on which changes of response are compared
+
+
+def require_enough(images: int) -> None:
+    """See that there are training images enough for the null.
+
+    Raises:
+        UserError: There are fewer than `PAIRS`.
+    """
+    if images < PAIRS:
+        raise UserError(
+            f"There are {images} training images; give the natural recipe at least {PAIRS}."
+        )
 
 
 def random_directions(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: int) -> NaturalGAN:

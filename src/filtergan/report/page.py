@@ -5,7 +5,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from filtergan.config.fields import CnnConfig, StudyConfig, dump
+from filtergan.config.fields import CnnConfig, StudyConfig
+from filtergan.config.parsing import dump
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.wording import count_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from filtergan.config.fields import load
+from filtergan.config.parsing import load
 from filtergan.config.site_names import SiteName, folder_of
 from filtergan.errors import UserError
 from filtergan.machine.files import PART, writing

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from filtergan.config.fields import StudyConfig, dump, load, parse
+from filtergan.config.fields import StudyConfig
 from filtergan.config.older import renewed
+from filtergan.config.parsing import dump, load, parse
 from filtergan.config.site_names import folder_of
 from filtergan.errors import UserError
 from filtergan.machine.distributed import apart, first, lead, size

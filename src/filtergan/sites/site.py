@@ -374,3 +374,16 @@ class Site:
             stack.callback(hook.remove)
             self._passed(images)
         return seen[0] if len(seen) == 1 else None
+
+
+def require_images(site: Site) -> None:
+    """Refuse convolutions of signals and volumes.
+
+    Raises:
+        UserError: It is one.
+    """
+    if site.filters.ndim != 4:
+        raise UserError(
+            f"{site.layer!r} is a convolution of {site.filters.ndim - 2} dimensions; what filters "
+            "can undo is asked of networks of images, whose convolutions have two."
+        )

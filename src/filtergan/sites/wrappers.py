@@ -197,3 +197,18 @@ def _is_exported(network: Any) -> bool:
     graphs = [graph for m in modules if isinstance(graph := getattr(m, "graph", None), fx.Graph)]
     operators = (isinstance(n.target, torch._ops.OpOverload) for g in graphs for n in g.nodes)
     return any(operators) and not any(isinstance(m, nn.modules.conv._ConvNd) for m in modules)
+
+
+def require_logits(output: object) -> Tensor:
+    """What a network puts out for images, if that is a logit for each of two classes or more.
+
+    Raises:
+        UserError: It is something else.
+    """
+    if isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] > 1:
+        return output
+    given = list(output.shape[1:]) if isinstance(output, Tensor) else type(output).__name__
+    raise UserError(
+        f"The network puts out {given} for an image, not a logit for each of two classes or more, "
+        "so there are no labels to be kept; give it a head of classes."
+    )

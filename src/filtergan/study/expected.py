@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from filtergan.ceilings.ceiling import CHUNK, DRAWS, HALVINGS, chosen_of
 from filtergan.classifiers.fitting import steps_of
 from filtergan.classifiers.judges import judges_file, untrained
-from filtergan.config.fields import StudyConfig
+from filtergan.config.fields import JointConfig, StudyConfig
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.errors import UserError
 from filtergan.families.catalogue import references
@@ -22,7 +22,6 @@ from filtergan.images.sources import at_hand
 from filtergan.machine import runtime
 from filtergan.machine.outlook import Part
 from filtergan.natural.joint_cost import joint_estimate
-from filtergan.natural.natural_gan import joint_config
 from filtergan.pooling.retraining import retraining
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
@@ -171,8 +170,9 @@ def _games(materials: Materials, config: StudyConfig, rate: Rate) -> _Works:
 
 
 def _joint(materials: Materials, config: StudyConfig, rate: Rate) -> _Works:
-    for place, name in enumerate(config.sites_of(NATURAL)):
-        chosen = joint_config(config.gan, config.natural, place)
+    for name in config.sites_of(NATURAL):
+        chosen = config.game_of(name)
+        assert isinstance(chosen, JointConfig)
         for fixed, steps, what in (
             (False, config.natural.steps, "generator"),
             (True, config.natural.null_steps, "transformer of the null"),
@@ -193,10 +193,7 @@ def _judges(materials: Materials, config: StudyConfig, rate: Rate) -> _Works:
 def _traversals(materials: Materials, config: StudyConfig, rate: Rate) -> _Works:
     measured = min(config.traversal.measured_images, len(materials.dataset.test))
     for name in config.sites:
-        latent = config.gan.latent
-        if name.recipe == NATURAL:
-            place = config.sites_of(NATURAL).index(name)
-            latent = joint_config(config.gan, config.natural, place).latent
+        latent = config.game_of(name).latent
         work = evaluations(config, name, latent, measured, config.traversal.images)
         batches = max(1, work // config.traversal.batch)
         each = _passes(materials, name).response
@@ -207,12 +204,13 @@ def _traversals(materials: Materials, config: StudyConfig, rate: Rate) -> _Works
 def _measures(materials: Materials, config: StudyConfig, rate: Rate) -> _Works:
     data, chosen = materials.dataset, config.measure
     shown = min(chosen.draw_images, len(data.test))
-    drawn = chosen.draws + max(RANDOM_SETS, *chosen.pooled_sizes)
+    drawn = chosen.draws + max((RANDOM_SETS, *chosen.pooled_sizes))
     walked, measured = config.traversal, min(config.traversal.measured_images, len(data.test))
-    # Its points, the references and the null beside them, and its axes.
-    images = measured * (walked.measured_points + (1 + len(references(data.shape[0]))) * COMPARED)
-    images += min(walked.axis_images, measured) * (config.gan.latent + walked.combinations)
+    # Points, and the references and the null beside them.
+    points = measured * (walked.measured_points + (1 + len(references(data.shape[0]))) * COMPARED)
     for name in config.sites:
+        axes = config.game_of(name).latent + walked.combinations
+        images = points + min(walked.axis_images, measured) * axes
         each = _passes(materials, name).later
         retrained = min(chosen.retrain_limit, len(data.train))
         work = 4 * retraining(materials.site(name), retrained, len(data.test), chosen)

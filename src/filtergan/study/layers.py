@@ -9,14 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from filtergan.config.fields import StudyConfig
+from filtergan.config.fields import StudyConfig, joint_config
 from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.game.cost import Cost, Rate, calibrated, estimate
 from filtergan.machine.sheets import Sheet
 from filtergan.machine.wording import count_of
 from filtergan.natural.joint_cost import joint_estimate
-from filtergan.natural.natural_gan import joint_config
 from filtergan.sites.convolution import Convolution, convolutions
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import unwrapped

@@ -24,6 +24,7 @@ from filtergan.machine import runtime
 from filtergan.machine.files import load_tensors, load_weights
 from filtergan.machine.wording import count_of
 from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.random_directions import require_enough
 from filtergan.runs.directory import RunDirectory
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
@@ -81,6 +82,8 @@ class Materials:
             config.recipe,
         )
         self.config = config.at(sites)
+        if self.config.sites_of(NATURAL):
+            require_enough(len(self.dataset.train))
         given, wanted = len(config.natural.latent), len(self.config.sites_of(NATURAL))
         if given not in (1, wanted) and wanted:
             raise UserError(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
-from filtergan.config.fields import StudyConfig, parse
+from filtergan.config.fields import StudyConfig
+from filtergan.config.parsing import parse
+from filtergan.config.site_names import NATURAL, PAPER
 from filtergan.errors import UserError
 from filtergan.game.training import Diverged
 from filtergan.machine import distributed, runtime, telling
@@ -123,10 +125,16 @@ def run_stage(
 
 def _begin(config: StudyConfig) -> Materials:
     """Join the other processes, if any; set threads; and say what the stages work on."""
-    if distributed.wanted() > config.gan.batch:
+    wanted = distributed.wanted()
+    if wanted > config.gan.batch and config.sites_of(PAPER):
         raise UserError(
-            f"{distributed.wanted()} processes cannot share minibatches of {config.gan.batch} "
-            "images; start fewer, or give a larger --gan.batch."
+            f"{wanted} processes cannot share minibatches of {config.gan.batch} images; "
+            "start fewer, or give a larger --gan.batch."
+        )
+    if wanted > config.natural.pairs and config.sites_of(NATURAL):
+        raise UserError(
+            f"{wanted} processes cannot share the {config.natural.pairs} pairs of latents of a "
+            "minibatch; start fewer, or give a larger --natural.pairs."
         )
     runtime.join(config.device, config.precision)
     runtime.set_threads(config.threads)

@@ -23,6 +23,7 @@ from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.measures.traversals import image_change, labels_kept
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.recovering import EVALUATIONS, FieldSearch, Transformation
+from filtergan.sites.wrappers import require_logits
 from filtergan.walks.inverter import Inversion, Inverter, compensation
 from filtergan.walks.points import grid_dimensions, latent_grids
 from filtergan.walks.walk import walk_grid
@@ -304,13 +305,7 @@ def labelling(gan: FilterGAN, x: Float[Tensor, "n c h w"]) -> nn.Module:
     Raises:
         UserError: It puts out no logits.
     """
-    logits = gan.site.output(x[:1])
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        given = list(logits.shape[1:]) if isinstance(logits, Tensor) else type(logits).__name__
-        raise UserError(
-            f"The network puts out {given} for an image, not a logit for each class, so there are "
-            "no labels to be kept; give it a head of classes."
-        )
+    require_logits(gan.site.output(x[:1]))
     return gan.whole_network
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from filtergan.config.fields import GanConfig
+from filtergan.config.fields import GanConfig, JointConfig
 from filtergan.config.site_names import SiteName
 from filtergan.figures import filters_figure
 from filtergan.game.gan import FilterGAN
@@ -54,7 +54,7 @@ def measure_filters(
     """
     draws = gan.draw(gan.latents(run.config.measure.draws, seed, "draws"))
     found = _variety(run, gan, draws, seed)
-    if not not_measured(run.config.gan):
+    if not not_measured(gan.config):
         found |= _latents(run, materials, gan, seed)
     found |= _accuracy(run, materials, name, gan, draws, seed)
     found |= _retrained(run, materials, name, gan, draws, seed)
@@ -70,7 +70,7 @@ def measure_filters(
 
 def not_measured(config: GanConfig) -> dict[str, str]:
     """What does not apply to the draws of such a game, and why."""
-    if config.information:
+    if config.information or isinstance(config, JointConfig):  # there Q looks on at any weight
         return {}
     return {"latent_r2_*, information_nats": "lambda is 0, so the game trained no Q to recover z"}
 
@@ -142,7 +142,7 @@ def _accuracy(
     images, labels = Subset(test.images, chosen), test.labels[chosen]
     rng = runtime.generator(seed, "random filters")
     sizes = tuple(k for k in config.pooled_sizes if k <= len(draws))
-    random = random_filters(site.filters.cpu(), max(RANDOM_SETS, *sizes), rng).to(draws)
+    random = random_filters(site.filters.cpu(), max((RANDOM_SETS, *sizes)), rng).to(draws)
     total = (len(draws) + len(random)) * len(images)
     with telling.progress(total, f"single draws of {name}", "images") as advance:
         ours, null = (

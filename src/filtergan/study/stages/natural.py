@@ -2,12 +2,14 @@
 
 import torch
 
+from filtergan.config.fields import JointConfig
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.machine import runtime, telling
 from filtergan.machine.storage import rows_of
 from filtergan.natural.beginning import begin_with_spectrum
 from filtergan.natural.joint import train_jointly
-from filtergan.natural.natural_gan import NULL, NaturalGAN, joint_config
+from filtergan.natural.learning import FIRST
+from filtergan.natural.natural_gan import NULL, NaturalGAN
 from filtergan.natural.random_directions import random_directions
 from filtergan.natural.runaway import runaway
 from filtergan.runs.directory import RunDirectory
@@ -15,7 +17,6 @@ from filtergan.study.following import followed, keep
 from filtergan.study.materials import Materials
 
 STAGE = "natural"
-FIRST = 256  # training images from which scales are taken
 
 
 def run(run: RunDirectory, materials: Materials) -> None:
@@ -42,9 +43,9 @@ def _begun(
 ) -> NaturalGAN:
     """What the training begins with: the real filters, a spectrum, or the paper's generator."""
     site, config = materials.site(name), run.config
-    inputs, place = site.input(first), config.sites_of(NATURAL).index(name)
-    chosen = joint_config(config.gan, config.natural, place)
-    gan = NaturalGAN.new(site, inputs, chosen, seed)
+    chosen = config.game_of(name)
+    assert isinstance(chosen, JointConfig)
+    gan = NaturalGAN.new(site, site.input(first), chosen, seed)
     if config.natural.start == "spectrum":
         begin_with_spectrum(gan, rows_of(materials.dataset.train.images), seed)
     if config.natural.start == "paper":
