@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from color_mnist import CODE, ColourCNN, Digits, accuracy, background_of, palette, trained
 from fiber_measures import Value, errors_of, jackknifed, mean_of
-from fiber_samples import FIELDS, SPACE, codes_of, of_fields, random_fields
+from fiber_samples import SPACE, codes_of, of_fields, random_fields
 from jaxtyping import Float
 from torch import Tensor
 
@@ -119,7 +119,7 @@ def learned(
     if not folder.exists():
         config = fg.NaturalConfig(
             latent=(6,),
-            fields=FIELDS,
+            fields=SPACE.kinds,
             size=0.15,
             channels=16,
             steps=options.steps,

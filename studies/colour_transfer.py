@@ -11,7 +11,7 @@ FOLDER; the same command goes on.
 import argparse
 from pathlib import Path
 
-from transfer import Kept, from_to, record, shortened
+from transfer import Kept, from_to, network_of, record, shortened
 from transfer_tables import IN_COLOUR
 
 import filtergan as fg
@@ -32,9 +32,8 @@ def main() -> None:
     run = fg.open_run(given.run, data=given.data)
     site = fg.Site(run.network, LAYER, run.dataset.test.images)
     config = shortened(fg.cifar10(), STEPS)
-    found = from_to(Kept(given.work), run.dataset, CLASSES, site, config)
-    assert run.record.cnn is not None  # its network was read
-    learned = {"natural": config.natural.model_dump(mode="json"), "network": run.record.cnn.sha256}
+    learned = {"natural": config.natural.model_dump(mode="json"), "network": network_of(run)}
+    found = from_to(Kept(given.work, learned), run.dataset, CLASSES, site, config)
     record(IN_COLOUR, STEPS | learned, found)
 
 

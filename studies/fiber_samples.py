@@ -10,13 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 import filtergan as fg
-from filtergan.images.image_fields import FieldSpace
+from filtergan.images.image_fields import APART, FieldSpace
 from filtergan.machine import runtime
 from filtergan.walks.lbfgs import minimise
 from filtergan.walks.search import smoothed
 
-FIELDS = ("flow", "gain", "blur", "offset")
-SPACE = FieldSpace((3, 28, 28), FIELDS)
+SPACE = FieldSpace((3, 28, 28), APART)
 FLOWS = FieldSpace((3, 28, 28), ("flow",))
 MOVED, PAINTED = 0.3, 0.2
 """Standard deviations of random starts: of flows, in pixels, at each place of the grid; and of the

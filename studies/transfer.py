@@ -100,11 +100,14 @@ class Kept:
 
     Args:
         folder: Where they lie.
+        learned: How, and of which networks: parts that were made otherwise are refused.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, learned: Mapping[str, Any]) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        if self.values("learned", lambda: learned) != json_safe(learned):
+            raise SystemExit(f"{folder} holds parts that were learned otherwise; name another.")
 
     def values(self, name: str, make: Callable[[], Any]) -> Any:
         """Plain values."""
@@ -148,9 +151,15 @@ def main() -> None:
     given = parser.parse_args()
     first = fg.open_run(given.runs[0], data=given.data)
     runs = [first, *(fg.open_run(path, data=first.dataset) for path in given.runs[1:])]
-    kept = Kept(given.work)
+    kept = Kept(given.work, STEPS | {"networks": [network_of(run) for run in runs]})
     parts = [across_classes(first, kept), to_digits(first, kept), across_seeds(runs, kept)]
     record(RECORD, STEPS, joined(parts))
+
+
+def network_of(run: OpenedRun) -> str:
+    """The hash of a run's network."""
+    assert run.record.cnn is not None  # it was read
+    return run.record.cnn.sha256
 
 
 def record(path: Path, learned: Mapping[str, Any], found: Mapping[str, Any]) -> None:

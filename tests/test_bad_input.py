@@ -139,6 +139,10 @@ BAD = {
     "negative lambda": ("--gan.information -1", "gan.information"),
     "lambda no number": ("--gan.information nan", "gan.information"),
     "latent out of range": ("--traversal.dims 0,3", "z of conv2@activation has 3"),
+    "images too few for the null": (
+        "--recipe natural --dataset.train-limit 20",
+        "There are 20 training images; give the natural recipe at least 32",
+    ),
     "latent negative": ("--traversal.dims=-1,0", "traversal.dims"),
     "zero latents": ("--gan.latent 0", "gan.latent"),
     "even grid": ("--traversal.grid 4", "grid must be odd"),

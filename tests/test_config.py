@@ -113,6 +113,14 @@ def test_unknown_preset() -> None:
         ({"cnn": {"channels": [8, 0]}}, "cnn.channels.1"),
         ({"traversal": {"grid": 6}}, "grid must be odd"),
         ({"traversal": {"dims": [0, 8]}}, "latent dimension 8 is out of range"),
+        (
+            {"recipe": "natural", "natural": {"latent": [4, 9]}, "traversal": {"dims": [0, 5]}},
+            "z of conv4@activation/natural has 4",
+        ),
+        ({"gan": {"latent": 1}}, "a grid moves two latents"),
+        ({"recipe": ["natural"], "natural": {"latent": [1]}}, "a grid moves two latents"),
+        ({"natural": {"fields": ["gain", "brightness"]}}, "brightness is gain.*the same"),
+        ({"traversal": {"measured_images": 1}}, "traversal.measured_images"),
         ({"traversal": {"dims": [2, 2]}}, "two different"),
         ({"traversal": {"dims": [1]}}, "two different"),
         ({"traversal": {"dims": [-1, 1]}}, "traversal.dims"),
@@ -130,6 +138,13 @@ def test_nonsense_is_named(values: dict[str, Any], words: str) -> None:
     assert caught.value.exit_code == 2
     assert "the test" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_grid_goes_along_the_latents_of_its_own_generator() -> None:
+    values = {"recipe": ["natural"], "natural": {"latent": [12]}, "traversal": {"dims": [0, 9]}}
+    assert {
+        parse(values, "the test").game_of(site).latent for site in parse(values, "it").sites
+    } == {12}
 
 
 def test_all_faults_are_named_at_once() -> None:

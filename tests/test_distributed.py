@@ -344,6 +344,11 @@ def test_no_thread_outlives_the_command(
         (["--precision", "8-bit"], {}, "precision: Input should be '32-true' or 'bf16-mixed'"),
         (["--processes", "3"], {"WORLD_SIZE": "2"}, "torchrun has started 2 processes on each"),
         ([], {"WORLD_SIZE": "40"}, "40 processes cannot share minibatches of 16 images"),
+        (
+            ["--recipe", "natural"],
+            {"WORLD_SIZE": "40"},
+            "40 processes cannot share the 16 pairs of latents",
+        ),
     ],
 )
 def test_mistakes(

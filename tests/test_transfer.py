@@ -84,7 +84,7 @@ def test_from_some_classes_to_others(
     assert (config.natural.steps, config.natural.null_steps) == (2, 1)
     data = movable.images(1, 8, 120)
     classes = {"low": range(1), "high": range(1, 3)}
-    found = transfer.from_to(transfer.Kept(tmp_path), data, classes, gan.site, config)
+    found = transfer.from_to(transfer.Kept(tmp_path, {}), data, classes, gan.site, config)
     rows = [(one["learned_on"], one["used_for"], one["own"]) for one in found["rows"]]
     assert rows == [("low", "high", False), ("high", "high", True)]
     assert {"none", "affine", *(one["key"] for one in found["rows"])} < found["use"]["high"].keys()
@@ -95,7 +95,7 @@ def test_from_some_classes_to_others(
 
 
 def test_parts_are_made_once(tmp_path: Path) -> None:
-    kept, made = transfer.Kept(tmp_path), []
+    kept, made = transfer.Kept(tmp_path, {"steps": 3}), []
     for _ in range(2):
         assert kept.values("a part", lambda: made.append(1) or {"n": len(made)}) == {"n": 1}
     first, again = (
@@ -103,6 +103,13 @@ def test_parts_are_made_once(tmp_path: Path) -> None:
     )
     x = DATA.test.pixels()
     assert torch.equal(first(x), again(x))
+
+
+def test_parts_made_otherwise_are_refused(tmp_path: Path) -> None:
+    transfer.Kept(tmp_path, {"steps": 3})
+    transfer.Kept(tmp_path, {"steps": 3})
+    with pytest.raises(SystemExit, match="learned otherwise"):
+        transfer.Kept(tmp_path, {"steps": 4})
 
 
 def test_gains_are_in_pairs() -> None:

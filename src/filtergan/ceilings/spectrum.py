@@ -18,7 +18,7 @@ from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.config.values import FieldKind
 from filtergan.families.family import Fixed
 from filtergan.figures import directions_figure
-from filtergan.images.image_fields import FieldSpace
+from filtergan.images.image_fields import APART, FieldSpace
 from filtergan.machine.storage import RowsLike
 from filtergan.machine.wording import as_html
 from filtergan.sites.site import Site, require_images
@@ -29,8 +29,6 @@ if TYPE_CHECKING:  # takes a second to import
 
 WALKED = 5  # steps of a direction that are shown
 FIELDS = "fields"  # what a direction is called as a change of images
-APART: tuple[FieldKind, ...] = ("flow", "gain", "blur", "offset")
-"""Kinds of fields of which the others are no special case."""
 OWN = ("shares", "nulls", "fields", "filters")  # tensors with a row for each direction
 
 

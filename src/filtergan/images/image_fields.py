@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.config.values import FieldKind
+from filtergan.config.values import SPECIAL, FieldKind
 from filtergan.families.transformations import displace
 
 KINDS: tuple[FieldKind, ...] = get_args(FieldKind)
+APART = tuple(kind for kind in KINDS if kind not in SPECIAL)
+"""Of which none is a special case of another: what they can do together, all can."""
 SQUARINGS = 4  # of an exponential: from a sixteenth of the flow
 SLOPE = 0.75  # of torch's bicubic interpolation at a pixel, over the step between its neighbours
 PIXEL = 28  # sides of an image on which a flow of 1 is a pixel
