@@ -93,7 +93,9 @@ def test_committed_sentences_are_those_of_their_numbers(study):
                     explained={name: known(share) for name, share in latent.explained.items()},
                     labels_kept=known(latent.labels_kept),
                     compensation=known(latent.compensation),
-                    compensation_null=known(site.measures["compensation"].null),
+                    compensation_null=known(
+                        latent.compensation_null or site.measures["compensation"].null
+                    ),
                     failures=failures(site.measures),
                     ceiling=ceiling_of(latent.explained, site.ceilings),
                 )

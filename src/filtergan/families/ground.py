@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.families.brightness import BRIGHTNESS
 from filtergan.families.family import Family, Fixed
 from filtergan.families.transformations import photometric
 
@@ -12,4 +13,9 @@ def lifted(x: Float[Tensor, "n c h w"], share: Float[Tensor, " n"]) -> Float[Ten
     return photometric(x, 1 - share, share)
 
 
-GROUND = Family(name="ground", words="grey ground", fixed=(Fixed("ground +0.15", lifted, 0.15),))
+GROUND = Family(
+    name="ground",
+    words="grey ground",
+    within=BRIGHTNESS,
+    fixed=(Fixed("ground +0.15", lifted, 0.15),),
+)

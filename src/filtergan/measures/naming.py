@@ -18,8 +18,9 @@ LEAST_SHIFT = 0.2
 MOST_SHIFTS = 3
 """Shifts named in one sentence."""
 
-LEAST_SPLINE = 0.1
-"""What a smooth warp must explain beyond simpler families for a change to count as bending."""
+LEAST_BEYOND = 0.1
+"""What a family must explain beyond the simpler ones that it includes to be named itself: a smooth
+warp, for a change to count as bending, or a map of colours, for it to be more than of light."""
 
 MOST = 0.5
 """Share of a change that a family explains at least where the change is mostly of that family."""
@@ -225,7 +226,7 @@ def _families(explained: dict[str, float]) -> str:
     shown = [*low_level[:1], *(["affine"] if "affine" in known else [])]
     small = max((known[family] for family in shown), default=0.0)
     # A warp is told by what the spline explains beyond the small families.
-    if known.get("spline", 0.0) >= small + LEAST_SPLINE:
+    if known.get("spline", 0.0) >= small + LEAST_BEYOND:
         shown.append("spline")
     return ", ".join(
         f"{max(0, round(100 * known[family]))} % {family.replace('_', ' + ')}" for family in shown

@@ -14,7 +14,7 @@ from filtergan.measures.gates import (
     is_invariance,
     value_of,
 )
-from filtergan.measures.naming import LEAST_SPLINE, named_shifts
+from filtergan.measures.naming import LEAST_BEYOND, named_shifts
 from filtergan.measures.verdicts import told_of
 from filtergan.report.text import brief, listed, sentence
 from filtergan.runs.record import (
@@ -59,7 +59,7 @@ ASKED = {
     "height": ("size",),
     "thickness of strokes": ("width",),
     "slant": ("slant",),
-    "brightness": ("brightness",),
+    "brightness": ("brightness", "ground"),
     "colour": ("colour",),
     "shift, turn and stretch": ("shift", "rotation", "slant", "size"),
     "bending": ("warp",),
@@ -208,14 +208,17 @@ def _undone(ceiling: MeasureRecord) -> bool:
 def _families(found: Found) -> dict[str, str]:
     """Families that explain a part worth naming of the change, with their words.
 
-    Bending is what a smooth warp explains beyond brightness and affine maps together.
+    Bending is what a smooth warp explains beyond brightness and affine maps together, and colour
+    what a map of colours explains beyond light, which is one of them.
     """
     shares = {name: value_of(found, f"explained_{name}") or 0.0 for name in KINDS}
     low_level = next((name for name in LOW_LEVEL if shares[name]), LOW_LEVEL[0])
+    if low_level == "colour" and shares["colour"] < shares["photometric"] + LEAST_BEYOND:
+        low_level = "photometric"
     simple = {name: shares[name] for name in (low_level, "affine")}
     shown = [name for name, share in simple.items() if share >= LEAST_SHARE]
     together = value_of(found, "explained_photometric_affine") or 0.0
-    if shares["spline"] >= max(together, *simple.values()) + LEAST_SPLINE:
+    if shares["spline"] >= max(together, *simple.values()) + LEAST_BEYOND:
         shown.append("spline")
     return {name: KINDS[name] for name in shown}
 

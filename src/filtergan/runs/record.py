@@ -130,6 +130,8 @@ class LatentRecord(_Fixed):
         labels_kept: Share of images whose label independent judges keep.
         image_change: Median, in norms of the image.
         compensation: Mean.
+        compensation_null: Mean of the null's, as far along its own axes where a transformer walks
+            them; else at random points as far away.
     """
 
     name: str
@@ -141,6 +143,7 @@ class LatentRecord(_Fixed):
     labels_kept: Number
     image_change: Number
     compensation: Number
+    compensation_null: Number = None
 
 
 class CeilingRecord(_Fixed):

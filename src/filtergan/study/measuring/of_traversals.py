@@ -280,7 +280,8 @@ class TraversalMeasures:
         points = self.images.points(self.tensors["axes_images"])
         self.points["axes"] = points
         n, latents = len(sign), axes.shape[1]
-        null = float(self.tensors["null_compensation"].float().nanmean())
+        of_null = self.tensors.get("null_axes_compensation", self.tensors["null_compensation"])
+        null = float(of_null.float().nanmean())
         ceilings = self.run.site(self.gan.name).ceilings
         said = []
         for a, axis in enumerate(axes):
@@ -312,6 +313,7 @@ class TraversalMeasures:
                     labels_kept=evidence.labels_kept,
                     image_change=float(points["image_change"][:, a].nanmedian()),
                     compensation=evidence.compensation,
+                    compensation_null=null,
                 )
             )
         return said

@@ -228,7 +228,8 @@ class _NaturalWalks(_Walks):
 
     def _along(self, index: Tensor, z: Tensor, points: Tensor) -> Tensors:
         null = self.walk("null_axes", index, z, points, null=True)
-        return super()._along(index, z, points) | {"null_axes_images": null["null_axes_images"]}
+        kept = ("null_axes_images", "null_axes_compensation")
+        return super()._along(index, z, points) | {name: null[name] for name in kept}
 
     def _again(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
         found, x = Tensors(), self.test.pixels(index).to(self.materials.device)
