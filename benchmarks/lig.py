@@ -110,8 +110,7 @@ def learned(
     height, width = images.shape[2:]
     sides = (torch.linspace(-1, 1, length) for length in (width, height))
     places = torch.stack(torch.meshgrid(*sides, indexing="xy"), dim=-1).to(images)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
+    with runtime.own_randomness(seed), torch.enable_grad():
         weights = place_weights(network, images[: 4 * BATCH], places)
         fields = Fields(count).to(images.device)
         optimizer = torch.optim.Adam(fields.parameters(), lr=RATE)

@@ -163,8 +163,7 @@ def trained(
     kept: Path,
 ) -> ColourCNN:
     """A network trained on coloured digits, or the one that is kept."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(runtime.derive_seed(seed, "weights"))
+    with runtime.own_randomness(runtime.derive_seed(seed, "weights")):
         network = ColourCNN(drops)
     if kept.exists():
         network.load_state_dict(load_tensors(kept))

@@ -15,6 +15,7 @@ from filtergan.benchmark.standings import paired_interval
 from filtergan.benchmark.subject import Subject
 from filtergan.benchmark.trials import Trial, correct, packed, trained, unpacked
 from filtergan.images.splits import Dataset
+from filtergan.machine import runtime
 
 LABELLED, STEPS, SEEDS = 100, 200, range(5)
 FRESH = fg.CnnConfig(channels=(16, 32, 32), pool_after=(1, 2))
@@ -61,6 +62,5 @@ def compared(right: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 
 def fresh(cnn: fg.CnnConfig, data: Dataset, seed: int) -> nn.Module:
     """A network of the paper's make, of weights that a seed gives."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with runtime.own_randomness(seed):
         return fg.PaperCNN(cnn, data.shape, len(data.classes))

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import torch
 from torch import Tensor
 from undone import MEDIAN, ROWS
 
@@ -34,6 +33,7 @@ from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.objectives import discriminator_loss, generator_loss
 from filtergan.game.players import Player, Players, adam
+from filtergan.machine import runtime
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state, machine
 from filtergan.natural.joint import JointGame
@@ -76,8 +76,7 @@ class Natural(JointGame):
         players = super()._seated()
         if self.fixed:
             return players
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with runtime.own_randomness(self.seed):
             shape = self.gan.transformer.space.shape
             critic = Discriminator(shape, latent=1, spectral=True)
         self.critic = critic.to(self.gan.site.filters.device)

@@ -152,3 +152,19 @@ def test_one_set_equals_the_same_set_for_each_sample() -> None:
 def test_as_many_sets_as_samples() -> None:
     with pytest.raises(Exception, match=r"equally many|type-check"):
         convolve(torch.randn(3, 1, 4, 4), torch.randn(2, 1, 1, 3, 3))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_of_products_in_bfloat16(backend: Backend) -> None:
+    """Taken outside of autocast, as the game takes them."""
+    inputs, filters = torch.randn(2, 4, 6, 6), torch.randn(2, 3, 4, 3, 3)
+
+    def gradients(mixed: bool) -> list[Tensor]:
+        leaves = inputs.clone().requires_grad_(), filters.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            out = convolve(*leaves, None, Geometry(padding=(1, 1, 1, 1)), backend)
+        return list(torch.autograd.grad(out.float().square().sum(), leaves))
+
+    for got, want in zip(gradients(mixed=True), gradients(mixed=False), strict=True):
+        assert got.dtype == torch.float32
+        assert float((got - want).norm() / want.norm()) < 0.02

@@ -114,6 +114,8 @@ def test_images_without_strokes_are_told_by_families(site):
     for family, share in {"colour": 0.5, "photometric": 0.3, "affine": 0.25, "spline": 0.7}.items():
         measures[f"explained_{family}"] = result(f"explained_{family}", share, None, 10)
     assert kinds(site) == ["colour", "shift, turn and stretch", "bending"]
+    measures["explained_photometric"] = result("explained_photometric", 0.45, None, 10)
+    assert kinds(site)[0] == "brightness"  # which a map of colours includes
 
 
 @pytest.mark.parametrize(

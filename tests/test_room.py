@@ -63,6 +63,20 @@ def test_uploads_are_taken_as_long_as_there_is_room(tmp_path: Path) -> None:
     assert [upload(count) for count in (601, 600)] == [413, 200]
 
 
+def test_what_is_no_form_is_cut_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before anything has read all of it into memory."""
+    monkeypatch.setattr(room, "MOST_OF_OTHERS", 100)
+    met: list[str] = []
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        met.append((await receive())["type"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    for count in (100, 101):
+        asyncio.run(posted(room.Bounded(app, tmp_path), "/gradio_api/queue/join", bytes(count)))
+    assert met == ["http.request", "http.disconnect"]
+
+
 def test_uploads_at_once_share_the_room(tmp_path: Path) -> None:
     """Where each alone would have fitted."""
 

@@ -117,6 +117,12 @@ def test_rows_are_written_one_by_one_and_are_zero_before() -> None:
     assert torch.equal(kept[:], values)
 
 
+def test_fractions_of_numpy_become_those_of_networks() -> None:
+    array = np.random.default_rng(0).random((3, 1, 2, 2))
+    assert storage.rows_of(array).dtype == torch.float32
+    assert storage.rows_of((255 * array).astype(np.uint8)).dtype == torch.uint8
+
+
 def test_rows_out_of_range() -> None:
     kept = DiskTensor((3, 2), torch.float32, "These")
     for wrong in (3, -4):

@@ -124,7 +124,7 @@ def test_it_takes_what_people_have(site: fg.Site, images: Tensor, given: Any) ->
 
 
 def test_what_cannot_be_learned_from_is_refused(site: fg.Site, images: Tensor) -> None:
-    with pytest.raises(UserError, match="There are 31 training images; give the natural recipe at least 32"):
+    with pytest.raises(UserError, match="31 training images; give the natural recipe at least 32"):
         fg.learn(site, images[:31], NATURAL, game=GAME)
     with pytest.raises(UserError, match=r"fg\.Domain\(mean, std\)"):
         fg.learn(site, (images - 0.5) / 0.2, NATURAL, game=GAME)

@@ -76,7 +76,7 @@ def sheets(found: Mapping[str, Any]) -> list[Sheet]:
 
 def verdicts(variant: Mapping[str, Any]) -> str:
     """How many seeds came to which verdict, as `2 converged, 1 diverged`."""
-    counted = Counter(variant["verdicts"].values())
+    counted = Counter(verdict or "not assessed" for verdict in variant["verdicts"].values())
     return ", ".join(f"{count} {verdict}" for verdict, count in counted.items())
 
 

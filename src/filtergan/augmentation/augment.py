@@ -12,7 +12,7 @@ from torch.utils.data import get_worker_info
 from filtergan.errors import UserError
 from filtergan.images.domain import as_pixels
 from filtergan.machine.runtime import derive_seed
-from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.natural_gan import NaturalGAN, require_natural
 
 BEYOND = 0.25
 """How far pixels may lie beyond 0 and 1: further than bicubic interpolation puts them, less far
@@ -68,7 +68,7 @@ class InvarianceAugment(nn.Module):
         super().__init__()
         if not 0 <= strength < math.inf:
             raise UserError(f"The strength is {strength:g}; give a number from 0 on.")
-        own = range(gan.config.latent)
+        own = range(require_natural(gan).latent)
         chosen = own if latents is None else latents
         unknown = [str(j) for j in chosen if j not in own]
         if unknown or not len(chosen):

@@ -59,8 +59,7 @@ def widths(
     others = {"params": list(network.parameters()), "lr": subject.config.rate}
     optimizer = torch.optim.AdamW([others, own], weight_decay=subject.config.weight_decay)
     order = runtime.generator(seed, "augerino")
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
+    with runtime.own_randomness(seed), torch.enable_grad():
         for _ in range(steps):
             index = torch.randperm(len(images), generator=order)[:BATCH].to(subject.device)
             found = F.softplus(raw)

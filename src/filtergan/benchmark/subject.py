@@ -92,8 +92,7 @@ class Subject:
             UserError: A layer has weights, but no way to draw them anew.
         """
         network = copy.deepcopy(self.network).cpu().requires_grad_(True)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with runtime.own_randomness(seed):
             _draw_anew(network)
         return network
 

@@ -165,8 +165,7 @@ def _logits(
     copies = getattr(transform, "copies", 0)
     if not copies:
         return predict(network, images, device=device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with runtime.own_randomness(seed):
         return sum(
             predict(network, images, device=device, prepare=lambda x: transform(to_float(x)))
             .log_softmax(1)

@@ -11,13 +11,13 @@ from filtergan.classifiers.fitting import (
     bfloat16,
     minibatches,
     mode,
-    own_randomness,
     require_finite,
     steps_of,
 )
 from filtergan.classifiers.networks import WHITENED, WhitenedCNN
 from filtergan.config.fields import CnnConfig
 from filtergan.images.domain import to_float
+from filtergan.machine import runtime
 from filtergan.machine.storage import RowsLike, rows_of
 
 SEEN = 5000  # images whose patches are whitened
@@ -72,7 +72,7 @@ def fit_fast(
     mirrored = torch.rand(len(rows), generator=rng) < 0.5
     shuffled = minibatches(len(rows), batch, config.epochs, seed)
     reduced = bfloat16(device)
-    with mode(network, training=True), own_randomness(seed), torch.enable_grad():
+    with mode(network, training=True), runtime.own_randomness(seed), torch.enable_grad():
         for step, index in enumerate(shuffled, start=1):
             epoch = (step - 1) * config.epochs // steps
             bias.requires_grad_(epoch < SETTLED)

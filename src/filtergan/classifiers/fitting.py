@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from filtergan.errors import UserError
 from filtergan.images.domain import to_float
+from filtergan.machine import runtime
 from filtergan.machine.distributed import spread
 from filtergan.machine.storage import RowsLike, batches, pairs_of, rows_of
 from filtergan.sites.wrappers import output_of
@@ -143,7 +144,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
     shuffled = minibatches(len(pairs), batch, epochs, seed)
     reduced = bfloat16(device) if mixed else nullcontext()
-    with mode(network, training=True), own_randomness(seed), torch.enable_grad():
+    with mode(network, training=True), runtime.own_randomness(seed), torch.enable_grad():
         _freeze_others(network, trained)
         for step, index in enumerate(shuffled, start=1):
             shown, wanted = pairs[index]
@@ -234,12 +235,3 @@ def _freeze_others(network: nn.Module, trained: list[nn.Parameter]) -> None:
         own = list(module.parameters(recurse=False))
         if own and not any(id(p) in known for p in own):
             module.training = False
-
-
-@contextmanager
-def own_randomness(seed: int) -> Iterator[None]:
-    """Seed torch for what is random inside a network (dropout), and restore its state."""
-    cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=cards):
-        torch.manual_seed(seed)
-        yield

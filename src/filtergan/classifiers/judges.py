@@ -249,8 +249,7 @@ def _whiten(values: Float[Tensor, "n d"]) -> dict[str, Tensor]:
 def _make(i: int, dataset: Dataset, config: JudgeConfig) -> nn.Module:
     """The i-th judge, its weights drawn from a seed of its own."""
     body = BODIES[i % len(BODIES)]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(runtime.derive_seed(SEED, "judge weights", i))
+    with runtime.own_randomness(runtime.derive_seed(SEED, "judge weights", i)):
         head = nn.Linear(WIDTH, len(dataset.classes))
         made = body(*dataset.shape, config.width, config.depth)
         network = nn.Sequential(OrderedDict(body=made, head=head))

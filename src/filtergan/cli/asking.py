@@ -6,7 +6,7 @@ from typing import Any
 
 from filtergan.cli.helping import Wrapped
 from filtergan.cli.options import add_file, add_output
-from filtergan.config.site_names import SiteName, named
+from filtergan.config.site_names import PAPER, SiteName, named
 from filtergan.errors import UserError
 
 ASK = """
@@ -131,6 +131,8 @@ def asked_sites(
         layers: Names, some with a reading of their own; None: the run's.
         readings: Of the others; None: the run's.
     """
+    if layers is None and readings is None:
+        return tuple(dict.fromkeys(site.under(PAPER) for site in sites))
     layers = layers or list(dict.fromkeys(site.layer for site in sites))
     readings = readings or list(dict.fromkeys(site.point for site in sites))
     return named(layers, readings)

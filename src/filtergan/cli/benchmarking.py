@@ -91,6 +91,7 @@ def benchmark(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         return output.put_trials(costs.expected(subject, wanted), wanted, arguments.json)
     path = run.path / "augment.json" if arguments.out is None else Path(arguments.out)
+    output.require_writable(path)
     settings = contest.settings_of(subject, run.dataset.fingerprint, wanted, budget)
     record = contest.opened(path, settings, str(subject.device))
     try:

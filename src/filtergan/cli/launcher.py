@@ -38,7 +38,7 @@ def several(processes: int | None, nodes: int | None) -> bool:
             raise UserError(f"{option} is {given}; give 1 or more.")
     if "RANK" not in os.environ:
         return (processes or 1) * (nodes or 1) > 1
-    here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    here, all_of_them = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ["WORLD_SIZE"])
     if (processes or here, nodes or all_of_them // here) != (here, all_of_them // here):
         raise UserError(
             f"torchrun has started {count_of(here, 'process')} on each of "

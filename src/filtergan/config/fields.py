@@ -284,8 +284,9 @@ class StudyConfig(Frozen):
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0: as many as there are cores. The processes of a machine divide them."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Of the game's passes through generator, site and discriminator: 32 bits, or bfloat16 where
-    autocast allows it. Losses, weights, inversions and measures have 32 bits in any case."""
+    """Of the game's passes through generator, site and discriminator (by the natural recipe, of the
+    discriminator alone): 32 bits, or bfloat16 where autocast allows it. Losses, weights,
+    inversions and measures have 32 bits in any case."""
     dataset: DatasetConfig = DatasetConfig()
     cnn: CnnConfig = CnnConfig()
     ceilings: CeilingConfig = CeilingConfig()

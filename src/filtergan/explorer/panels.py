@@ -16,6 +16,8 @@ from filtergan.explorer import rasters
 from filtergan.explorer.looks import Grid, Look, Opinion
 from filtergan.explorer.rasters import Picture
 from filtergan.images.palette import SIGNS
+from filtergan.measures.verdicts import told_of
+from filtergan.report.text import latent_shape
 from filtergan.runs.record import SiteRecord
 from filtergan.study.site_traversals import Traversals
 
@@ -210,10 +212,14 @@ def heading(site: str, record: SiteRecord, moves: bool) -> str:
     """What the study says of a site, before anybody believes a picture."""
     lines = []
     failed = [check.failure for check in record.gates if check.passed is False]
+    if record.verdict not in ("converged", None):
+        failed.append(f"the generator {told_of(record.verdict)}")
     if not record.gates:
         lines.append("The study has not tested this site's traversals.")
     elif failed:
         lines.append(f"Do not take it for an invariance: {'; '.join(failed)}.")
+    elif untested := [check.name for check in record.gates if check.passed is None]:
+        lines.append(f"It fails none of the study's gates; not tested: {', '.join(untested)}.")
     else:
         lines.append("It fails none of the study's gates.")
     if not moves:
@@ -229,5 +235,5 @@ def heading(site: str, record: SiteRecord, moves: bool) -> str:
 def latents(record: SiteRecord) -> str:
     """What each latent does, in the study's words."""
     names = [one for one in record.latents if re.fullmatch(r"z\d+", one.name)]
-    rows = [f"<li>{escape(one.sentence.partition(';')[0])}</li>" for one in names]
+    rows = [f"<li>{escape(f'{one.name}: {latent_shape(one, record)}')}</li>" for one in names]
     return f'<ul class="fg-latents">{"".join(rows)}</ul>' if rows else ""

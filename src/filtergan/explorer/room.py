@@ -13,6 +13,8 @@ MOST_OF_A_FORM = MOST_BYTES + 2**16
 UPLOAD = "/gradio_api/upload"
 OTHERS = {"/login": 2**20, "/gradio_api/component_server": 2**20}
 """Where else the page sends forms, with a password and what is drawn on the paper: their bytes."""
+MOST_OF_OTHERS = 2**20
+"""Bytes of any other request, which says what was touched; all of it is read into memory."""
 FULL = (
     f"There is no room for it: the page holds up to {MOST_TOGETHER // 2**20} MiB of files, which "
     "go after an hour or two."
@@ -41,6 +43,8 @@ def check(folder: Path) -> None:
 class Bounded:
     """Refuses forms for which there is no room, or which the page does not send.
 
+    Other requests are cut off where they are longer than any that the page sends.
+
     Gradio writes whatever a form holds to disk, so a form says its length, and is refused before
     anything of it is written.
 
@@ -57,7 +61,7 @@ class Bounded:
         """Pass a request on, or refuse it."""
         headers = dict(scope.get("headers", ()))
         if not headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
-            return await self._app(scope, receive, send)
+            return await self._app(scope, _no_more_than(MOST_OF_OTHERS, receive), send)
         path, length = scope["path"].rstrip("/"), headers.get(b"content-length", b"")
         upload = path == UPLOAD
         room = min(MOST_OF_A_FORM, left(self._folder) - self._coming)
@@ -72,6 +76,19 @@ class Bounded:
                 await self._app(scope, _first(content, receive), send)
         finally:
             self._coming -= coming
+
+
+def _no_more_than(most: int, receive: Any) -> Any:
+    """What receives a request up to so many bytes; of one that has more, that its visitor left."""
+    come = 0
+
+    async def received() -> Any:
+        nonlocal come
+        message = await receive()
+        come += len(message.get("body", b""))
+        return message if come <= most else {"type": "http.disconnect"}
+
+    return received
 
 
 async def _read(receive: Any) -> bytes | None:

@@ -14,6 +14,7 @@ from filtergan.config.fields import GanConfig
 from filtergan.game.gan import FilterGAN
 from filtergan.game.players import players_of
 from filtergan.game.training import Game
+from filtergan.machine import runtime
 from filtergan.machine.storage import MIB
 from filtergan.sites.site import Site
 
@@ -158,8 +159,7 @@ def _played(
     """Seconds of a step at a site of that size, and its cost by arithmetic."""
     sizes = {"batch": channels, "latent": 8, "hidden": 2 * channels}
     small = config.model_copy(update=sizes | {"discriminator_channels": 2 * channels})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with runtime.own_randomness(0):
         network = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()).to(device)
         images = torch.rand(channels, channels, side, side).to(device)
     site = Site(network.requires_grad_(False), "0", images[:2])

@@ -1,8 +1,6 @@
 """The public object: a site, its generator and its discriminator."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -87,7 +85,7 @@ class FilterGAN(Shared):
         with torch.no_grad():
             real = cls.real(site, inputs).cpu()
         start = site.filters if config.start == "real" else None
-        with _seeded(seed):
+        with runtime.own_randomness(seed):
             gan = cls.built(site, config, tuple(real.shape[1:]), start)
         gan.discriminator.standardise(real)
         return gan._to(inputs.device)
@@ -367,7 +365,7 @@ class FilterGAN(Shared):
             )
         site = Site.of_shape(network, said.layer, said.image, said.point)
         site.backend = said.convolution
-        with _seeded(0):  # of weights that are replaced
+        with runtime.own_randomness(0):  # of weights that are replaced
             gan = cls.built(site, said.config, said.response)
         for name, part in gan._parts():
             path = said.checked(folder / f"{name}.safetensors")
@@ -381,11 +379,3 @@ class FilterGAN(Shared):
         for _, part in self._parts():
             part.to(device)
         return self
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Torch's global generator seeded, and put back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

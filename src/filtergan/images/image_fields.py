@@ -20,7 +20,7 @@ from filtergan.config.values import SPECIAL, FieldKind
 from filtergan.families.transformations import displace
 
 KINDS: tuple[FieldKind, ...] = get_args(FieldKind)
-APART = tuple(kind for kind in KINDS if kind not in SPECIAL)
+APART: tuple[FieldKind, ...] = tuple(kind for kind in KINDS if kind not in SPECIAL)
 """Of which none is a special case of another: what they can do together, all can."""
 SQUARINGS = 4  # of an exponential: from a sixteenth of the flow
 SLOPE = 0.75  # of torch's bicubic interpolation at a pixel, over the step between its neighbours

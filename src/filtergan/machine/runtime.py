@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
@@ -83,7 +84,7 @@ def keep_memory(block: int = 0) -> None:
 
 
 def join(device_name: str, precision: str) -> None:
-    """Join the other processes of this run, if there are any, and set the precision.
+    """Join the other processes of this run, if there are any, and set the card and the precision.
 
     Args:
         device_name: The device of the config.
@@ -92,7 +93,24 @@ def join(device_name: str, precision: str) -> None:
     Raises:
         UserError: There is no such device, or there are fewer cards than processes.
     """
-    distributed.start(device(device_name).type, precision)
+    chosen = device(device_name)
+    distributed.start(chosen.type, precision)
+    if chosen.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # 32 bits are 32 bits, in convolutions too
+        if chosen.index is not None:  # whose memory is told, and whose times
+            torch.cuda.set_device(chosen)
+
+
+@contextmanager
+def own_randomness(seed: int) -> Iterator[None]:
+    """Seed torch's own generators, of weights and of dropout, and put them back afterwards.
+
+    Those of the cards too, which `torch.manual_seed` seeds as well.
+    """
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=cards):
+        torch.manual_seed(seed)
+        yield
 
 
 def derive_seed(seed: int, *parts: str | int) -> int:

@@ -128,7 +128,7 @@ def rows_of(given: RowsLike) -> Rows:
     if isinstance(given, data.DataLoader):
         given = given.dataset
     if isinstance(given, np.ndarray):
-        return torch.from_numpy(given)
+        return _of_array(given)
     if isinstance(given, data.TensorDataset):
         return given.tensors[0]
     if isinstance(given, Rows):
@@ -270,7 +270,7 @@ class Items:
     def _tensor(self, item: Any) -> Tensor:
         item = item[0] if isinstance(item, tuple | list) else item
         if isinstance(item, np.ndarray):
-            return torch.from_numpy(item)
+            return _of_array(item)
         if not isinstance(item, Tensor):
             raise UserError(
                 f"The items of the {type(self._dataset).__name__} are no tensors but "
@@ -366,3 +366,9 @@ class DiskTensor:
 
 def _bytes(tensor: Tensor) -> memoryview:
     return tensor.flatten().view(torch.uint8).numpy().data
+
+
+def _of_array(array: np.ndarray) -> Tensor:
+    """As a tensor; NumPy's fractions have 64 bits unless told otherwise, and networks' 32."""
+    found = torch.from_numpy(array)
+    return found.to(torch.get_default_dtype()) if found.is_floating_point() else found

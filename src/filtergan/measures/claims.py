@@ -171,7 +171,7 @@ def decided(
     failed = [c.told for c in conditions if c.met is False and not short]
     open_ = [c.told for c in conditions if c.met is None]
     word: Literal["supported", "not supported", "undecided"] = (
-        "not supported" if failed else "undecided" if open_ else "supported"
+        "not supported" if failed else "undecided" if open_ or short else "supported"
     )
     reason = "; ".join(failed or open_ or [c.told for c in conditions])
     return ClaimRecord(

@@ -172,8 +172,7 @@ def two_sample(
     def prepare(x: Tensor) -> Tensor:
         return (x.float() - mean.to(x.device)) / sd.to(x.device)
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(runtime.derive_seed(seed, "two-sample weights"))
+    with runtime.own_randomness(runtime.derive_seed(seed, "two-sample weights")):
         network = _classifier(samples.shape[1:])
     fit(
         network,

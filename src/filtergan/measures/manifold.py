@@ -134,7 +134,7 @@ def manifold_percentile(
         labels: True classes of the images x they were recovered from.
         train: Features of training images.
         train_labels: Their classes.
-        held: Features of test images that were not measured.
+        held: Features of test images.
         held_labels: Their classes.
 
     Returns:

@@ -128,4 +128,4 @@ def summary(
 
 def centre(name: str, values: Float[Tensor, "n p"]) -> float:
     """Mean or median of a measure, as its definition says."""
-    return float(values.nanmean() if lookup(name).centre == "mean" else values.nanmedian())
+    return float(values.nanmean() if lookup(name).centre == "mean" else values.nanquantile(0.5))

@@ -82,6 +82,9 @@ class NaturalGAN(FilterGAN):
     ) -> "NaturalGAN":
         """Build one from shapes, as `FilterGAN.built` does.
 
+        Raises:
+            UserError: The config is that of a generator without a transformer.
+
         Examples:
             >>> import filtergan as fg
             >>> site = fg.NaturalGAN.load("digits-conv2").site
@@ -89,7 +92,11 @@ class NaturalGAN(FilterGAN):
             >>> fg.NaturalGAN.built(site, config, response=(8, 8, 8)).latent
             4
         """
-        assert isinstance(config, JointConfig)
+        if not isinstance(config, JointConfig):
+            raise UserError(
+                "This generator was made by the paper's recipe and has no transformer; load it "
+                "with FilterGAN."
+            )
         plain, natural = FilterGAN.built(site, config, response, start), config.natural
         space = space_of(site, natural)
         transformer = Transformer(space, config.latent, natural.channels)
@@ -188,12 +195,27 @@ def _ours(gan: FilterGAN) -> NaturalGAN:
     return gan
 
 
-def null_of(gan: NaturalGAN) -> NaturalGAN:
+def require_natural(gan: FilterGAN) -> NaturalGAN:
+    """A generator that has a transformer.
+
+    Raises:
+        UserError: It has none.
+    """
+    if isinstance(gan, NaturalGAN):
+        return gan
+    raise UserError(
+        f"The generator of {gan.name} has no transformer, which `learn` and the natural recipe "
+        "train with it."
+    )
+
+
+def null_of(gan: FilterGAN) -> NaturalGAN:
     """Its null.
 
     Raises:
         UserError: It has none.
     """
+    gan = require_natural(gan)
     if gan.null is None:
         raise UserError(
             f"The generator of {gan.name} has no null beside which its numbers could be read; "

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from filtergan.errors import UserError
 from filtergan.game.generator import Generator
-from filtergan.machine.runtime import derive_seed
+from filtergan.machine.runtime import derive_seed, own_randomness
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.terms import squared_norm
@@ -51,8 +51,7 @@ def random_directions(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: i
     site, latent = gan.site, gan.latent
     config = gan.config.model_copy(update={"head": "directed"})
     mean = gan.draw(gan.latents(256, seed, "null mean")).mean(0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "null weights"))
+    with own_randomness(derive_seed(seed, "null weights")):
         null = NaturalGAN.built(site, config, gan.discriminator.shape, mean)
     null.discriminator = gan.discriminator  # which does not play here
     null.transformer.to(images.device)

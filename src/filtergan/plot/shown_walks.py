@@ -11,6 +11,7 @@ from filtergan.figures import Figure, fields_figure, walk_figure, walk_frames
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.plot.asked import Run, asked_width, chosen, grids_of, opened
 from filtergan.plot.walked import along, largest, over_plane
+from filtergan.report.text import latent_shape, listed
 from filtergan.study.opened import OpenedRun
 
 FRAMES = 25  # of an animation, where a transformer makes them: a quarter of a deviation each
@@ -194,6 +195,11 @@ def frames(
     shown = grids.index if image is None else [image]
     if image is None and name.recipe != NATURAL:
         shown = [one for one, dims in zip(shown, grids.dims, strict=True) if latents[0] in dims]
+        if not shown:
+            raise UserError(
+                f"No grid of {name} goes along z{latents[0]}; they go along "
+                f"{listed([f'z{j}' for j in sorted({j for dims in grids.dims for j in dims})])}."
+            )
     walks = [along(run, grids, one, latents, FRAMES) for one in shown]
     with asked_width(width):
         found = walk_frames(
@@ -209,6 +215,5 @@ def frames(
 
 def _told(run: OpenedRun, name: str) -> dict[str, str]:
     """What the measures say that each latent does; nothing of shares and of labels."""
-    entries = run.record.sites[name].latents
-    said = {one.name: one.sentence.removeprefix(f"{one.name}: ") for one in entries}
-    return {latent: sentence.partition(";")[0] for latent, sentence in said.items()}
+    site = run.record.sites[name]
+    return {one.name: latent_shape(one, site) for one in site.latents}

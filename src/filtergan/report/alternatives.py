@@ -2,6 +2,7 @@
 
 from filtergan.config.site_names import SiteName
 from filtergan.measures.gates import failures, value_of
+from filtergan.report.bounds import by_compensation
 from filtergan.report.text import brief, latent_says, listed
 from filtergan.runs.record import CeilingRecord, Found, NetworkRecord, SiteRecord
 
@@ -24,7 +25,8 @@ def alternatives(name: str, site: SiteRecord) -> dict[str, str]:
     """
     found, layer = site.measures, SiteName.parse(name).layer
     failed = failures(found)
-    doubts = [f"Not to be believed: {'; '.join(failed)}."] if failed else []
+    said = [f"Not to be believed: {'; '.join(failed)}."] if failed else []
+    said += [f"{entry.name}: {latent_says(entry, site)}." for entry in site.latents]
     return {
         "filters": f"Filters of {layer} in rows, the real one beside those of several draws."
         + _told(found, " Between two draws they differ by {} of their norm.", "filter_spread")
@@ -42,7 +44,7 @@ def alternatives(name: str, site: SiteRecord) -> dict[str, str]:
         f"the filters, {_shares(site.references.get('null', {}))}.",
         "labels": f"Labels kept: by the network {_path(found, 'labels_kept_at_')}; by the judges "
         f"{_path(found, 'labels_kept_judges_at_')}.",
-        "latents": " ".join([*doubts, *(f"{e.name}: {latent_says(e)}." for e in site.latents)]),
+        "latents": " ".join(said),
         "accuracies": "Test accuracies."
         + _told(found, " The real network: {}.", "real_accuracy")
         + _told(found, " Single draws: {}.", "single_draw_accuracy")
@@ -100,8 +102,7 @@ def _path(found: Found, prefix: str) -> str:
 
 def _ends(ceilings: dict[str, CeilingRecord]) -> str:
     """The family that is undone most, and that undone least."""
-    order = sorted(ceilings.items(), key=lambda c: c[1].compensation.value or 0.0)
-    return ", ".join(
-        f"{which} {family} ({brief(one.compensation.value)})"
-        for which, (family, one) in (("most", order[-1]), ("least", order[0]))
-    )
+    order = by_compensation(ceilings)
+    ends = zip(("most", "least"), (*order[-1:], *order[:-1][:1]), strict=False)
+    told = (f"{which} {key} ({brief(ceilings[key].compensation.value)})" for which, key in ends)
+    return ", ".join(told) or "nothing was measured"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from filtergan.ceilings.latent_steps import LatentStep
-from filtergan.ceilings.question import ASKABLE, IGNORED, Answer
+from filtergan.ceilings.question import ARRIVED, ASKABLE, IGNORED, Answer
 from filtergan.config.site_names import SiteName
 from filtergan.machine.sheets import Sheet
 from filtergan.measures.gates import LABELS_KEPT
@@ -76,7 +76,8 @@ def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
         "Ceiling: compensation of the filters that undo the change best; it must exceed "
         f"{ASKABLE:g}. Passed on: how much of what these filters change reaches the logits, over "
         f"the same of changes exchanged among the filters; below {IGNORED:g} it is ignored, if at "
-        f"least {LABELS_KEPT:g} of the labels are kept. Nulls: "
+        f"least {LABELS_KEPT:g} of the labels are kept. So it is, whatever the ceiling, where less "
+        f"than {ARRIVED:g} of the change arrives at the layer. Nulls: "
         "random filters (ceiling), exchanged ones (labels; of what is passed on, the largest).",
         words=(1,),
     )

@@ -112,7 +112,7 @@ def claims(record: Record) -> dict[str, Any] | None:
     """The paper's two sentences with verdict and conditions; None: not decided yet.
 
     Returns:
-        `claims`, empty where there is but one site, and `why`, which says so.
+        `claims`, empty where no recipe has two sites, and `why`, which says so.
     """
     found = decided(record)
     if found is None:
@@ -120,8 +120,8 @@ def claims(record: Record) -> dict[str, Any] | None:
     if not found:
         return {
             "claims": [],
-            "why": "The paper compares two layers; this study has one site, so neither of its two "
-            "claims can be decided.",
+            "why": "The paper compares two layers; no recipe of this study has two sites, so "
+            "neither of its two claims can be decided.",
         }
     return {"claims": [_claim(claim, record.sites) for claim in found.values()], "why": ""}
 
@@ -190,7 +190,7 @@ def latents(site: SiteRecord) -> dict[str, Any] | None:
     if figure is None:
         return None
     return {
-        "sentences": [{"name": entry.name, "says": latent_says(entry)} for entry in entries],
+        "sentences": [{"name": entry.name, "says": latent_says(entry, site)} for entry in entries],
         "figure": data_url(png(figure)),
         "images": entries[0].images,
     }

@@ -220,6 +220,9 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         f"({updates}, λ = {gan.information:g}), so that the responses there would "
         f"pass for real ones. {start}"
     )
+    searched = f", searched by {count_of(traversal.evaluations, 'step')} of L-BFGS"
+    if config.sites_of(NATURAL):
+        searched = f"{searched} at sites of the paper's recipe" if config.sites_of(PAPER) else ""
     return {
         "train-cnn": f"{network}; it stays frozen in all that follows.",
         **_ceilings(config, record),
@@ -229,13 +232,14 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         "traverse": f"Traversals: {count_of(traversal.images, 'test image')}, each as a grid of "
         f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "
         f"{count_of(traversal.measured_images, 'image')} at "
-        f"{count_of(traversal.measured_points, 'point')} each, recovered by "
-        f"{count_of(traversal.evaluations, 'step')} of L-BFGS.",
+        f"{count_of(traversal.measured_points, 'point')} each{searched}.",
         "measure": f"Assessment: {count_of(measure.draws, 'single draw')} with nothing re-trained; "
         f"{count_of(measure.pooled, 'draw')} pooled with the later layers re-trained for "
         f"{count_of(measure.retrain_epochs, 'epoch')}, beside controls re-trained "
         "alike. Intervals are 95 %; images are resampled whole, and draws where a number is a mean "
-        "over draws.",
+        "over draws. Those of traversals hold for the filters that were drawn, of which "
+        f"{count_of(traversal.group, 'image')} share each set: other draws, and other seeds, may "
+        "differ by more.",
     }
 
 

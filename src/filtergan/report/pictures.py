@@ -19,6 +19,8 @@ from filtergan.runs.record import SiteRecord
 
 QUALITY = 75
 """Of figures as WebP, a quarter of a PNG's bytes: the page is to be sent. The folder keeps PNG."""
+LONGEST = 16383
+"""Pixels a side that WebP can have."""
 SEEN = 0.1
 """A difference of pixels that an eye sees at once."""
 
@@ -34,8 +36,9 @@ def inline(folder: Path, name: str | None) -> str | None:
 
 def data_url(content: bytes) -> str:
     """A PNG as an address that holds its content, as WebP."""
-    small = io.BytesIO()
-    Image.open(io.BytesIO(content)).convert("RGB").save(small, "WEBP", quality=QUALITY, method=2)
+    small, picture = io.BytesIO(), Image.open(io.BytesIO(content)).convert("RGB")
+    picture.thumbnail((LONGEST, LONGEST))  # of very many images
+    picture.save(small, "WEBP", quality=QUALITY, method=2)
     return _address("webp", small.getvalue())
 
 

@@ -5,7 +5,7 @@ that file and the record, and needs neither data nor network again.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from filtergan.images.shown import one_of_each_class
 from filtergan.images.splits import Dataset
 from filtergan.machine.files import write_atomic
 from filtergan.machine.runtime import generator as random_generator
-from filtergan.measures.gates import failures
+from filtergan.measures.gates import failures, findings, gates
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.transformer import Transformer
 from filtergan.report.operations import Unknown, operations_of, program, steps_of
 from filtergan.report.packing import fewest_bits, text, weights_of
-from filtergan.report.text import latent_says
+from filtergan.report.text import latent_shape
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Record, SiteRecord
 from filtergan.sites.wrappers import Classifier
@@ -68,9 +68,13 @@ def make(
     write_atomic(path / FILE, json.dumps(found, separators=(",", ":")).encode())
 
 
-def made(path: Path) -> bool:
-    """Whether a run directory has a scrubber.json that this version reads."""
-    return _read(path) is not None
+def made(path: Path, sites: Iterable[SiteName]) -> bool:
+    """Whether a run directory has a scrubber.json of these sites that this version reads."""
+    found = _read(path)
+    if found is None:
+        return False
+    known = {*(site["prose"] for site in found["sites"]), *found["left_out"]}
+    return known == {name.prose for name in sites}
 
 
 def parts(run: RunDirectory) -> Iterator[dict[str, Any] | None]:
@@ -94,12 +98,10 @@ def _part(found: dict[str, Any], record: Record) -> dict[str, Any]:
     sites = []
     for place, site in enumerate(found["sites"]):
         known = record.sites.get(site["name"], SiteRecord())
-        # Of the change of shape alone.
-        said = {entry.name: latent_says(entry).split(";")[0] for entry in known.latents}
+        said = {entry.name: latent_shape(entry, known) for entry in known.latents}
         names = [f"z{j}" for j in range(site["transformer"]["latent"])]
         site["latents"] = [said.get(name, "") for name in names]
-        doubts = failures(known.measures)
-        sites.append({"place": place, "prose": site["prose"], "doubts": doubts})
+        sites.append({"place": place, "prose": site["prose"], "doubts": _doubts(known)})
     # In a script element, only its end could be mistaken.
     data = Markup(json.dumps(found, separators=(",", ":")).replace("<", "\\u003c"))
     return {
@@ -110,6 +112,17 @@ def _part(found: dict[str, Any], record: Record) -> dict[str, Any]:
         "paper": round(280 * h / w),
         "signs": SIGNS,
     }
+
+
+def _doubts(site: SiteRecord) -> str | None:
+    """What speaks against taking what is seen for an invariance, in a sentence; None: nothing."""
+    checks = [*gates(site.measures), *findings(site.measures)]
+    against = [check.failure for check in checks if check.passed is False]
+    against += [f"not tested: {check.name}" for check in checks if check.passed is None]
+    if not against:
+        return None
+    believed = "No invariance is shown" if not failures(site.measures) else "Not to be believed"
+    return f"{believed}: {'; '.join(against)}."
 
 
 def _read(path: Path) -> dict[str, Any] | None:

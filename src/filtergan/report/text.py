@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from filtergan.figures.style import DASH, MINUS
 from filtergan.machine import wording
-from filtergan.runs.record import LatentRecord, MeasureRecord
+from filtergan.measures.gates import failures
+from filtergan.runs.record import LatentRecord, MeasureRecord, SiteRecord
 
 
 def number(value: float | int | None) -> str:
@@ -49,10 +50,23 @@ def sentence(text: str | None) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def latent_says(entry: LatentRecord) -> str:
-    """What is said of a latent, less its name and the gates failed, which are said once for all."""
+def latent_says(entry: LatentRecord, site: SiteRecord) -> str:
+    """What is said of a latent, less its name and the gates that its site fails.
+
+    These are said once for all; doubts of the latent's own stay.
+    """
     said = entry.sentence.removeprefix(f"{entry.name}:").strip()
-    return re.sub(r"^not to be believed \(.*?\): ", "", said)
+    doubts = re.match(r"not to be believed \((.*?)\): ", said)
+    if doubts is None:
+        return said
+    own = [one for one in doubts[1].split("; ") if one not in failures(site.measures)]
+    beginning = f"not to be believed ({'; '.join(own)}): " if own else ""
+    return beginning + said[doubts.end() :]
+
+
+def latent_shape(entry: LatentRecord, site: SiteRecord) -> str:
+    """The beginning of that: how the images change, without shares and labels."""
+    return latent_says(entry, site).partition(";")[0]
 
 
 def plain(entry: BaseModel | None) -> dict[str, str]:

@@ -190,7 +190,8 @@ class _Unfolded(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (inputs, filters), (gradient,) = ctx.saved_tensors, gradients
+        inputs, filters = ctx.saved_tensors
+        gradient = gradients[0].to(filters.dtype)  # autocast's product may have been in bfloat16
         stride, padding, dilation = ctx.geometry
         of_inputs = of_filters = None
         if ctx.needs_input_grad[0]:
@@ -208,7 +209,9 @@ class _Unfolded(torch.autograd.Function):
             if torch.is_grad_enabled():  # to be differentiated again, by the inputs too
                 unfolded = _patches(inputs, filters.shape[3:], stride, padding, dilation)
                 patches = unfolded.flatten(1, 3).flatten(2)
-            of_filters = (gradient.flatten(2) @ patches.mT).reshape(filters.shape)
+            of_filters = (gradient.flatten(2) @ patches.to(gradient.dtype).mT).reshape(
+                filters.shape
+            )
         return of_inputs, of_filters, None, None, None
 
 

@@ -73,6 +73,8 @@ class Materials:
             UserError: The first one found.
         """
         self.check_network()
+        if len(self.dataset.test) < 2:
+            raise UserError("There is one test image, and measures compare some; give two or more.")
         config = self.config
         sites, self.left_out = select(
             config.layer,
@@ -187,8 +189,7 @@ def make_network(
     if config.model is not None:
         network = load_model(config.model, config.weights, folder)
     else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(runtime.derive_seed(config.seed, "cnn weights"))
+        with runtime.own_randomness(runtime.derive_seed(config.seed, "cnn weights")):
             network = networks.make(config.cnn, shape, len(classes))
     whole = Classifier(network, domain, classes).to(device).eval()
     # Not the user's: a `view` in its forward would not take what is laid out so.

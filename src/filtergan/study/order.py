@@ -73,8 +73,12 @@ def run(
         telling.say(_goes_on(directory, names))
     outlook = Outlook([p for p in expected(materials, run=directory) if p.stage in names])
     with telling.expecting(outlook):
+        anew = False
         for place, name in enumerate(names, start=1):
-            if not directory.stage_done(name):
+            # The page may have been asked for in between, and does not know what comes now.
+            stale = anew and STAGES[name].reads_only
+            if stale or not directory.stage_done(name):
+                anew = True
                 _perform(name, directory, materials, f"stage {place} of {len(names)}, {name}")
                 continue
             outlook.leave(name, directory.record.stages[name].seconds)

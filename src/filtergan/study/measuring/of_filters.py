@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from filtergan.config.fields import GanConfig, JointConfig
+from filtergan.config.fields import JointConfig
 from filtergan.config.site_names import SiteName
+from filtergan.errors import UserError
 from filtergan.figures import filters_figure
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime, telling
@@ -29,6 +30,7 @@ from filtergan.measures.latents import (
 )
 from filtergan.measures.registry import result
 from filtergan.measures.statistics import interval, quantiles, two_way_interval
+from filtergan.pooling.pool import FilterPool2d
 from filtergan.pooling.retraining import draw_accuracy, retrain, retraining
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Found, MeasureRecord
@@ -38,6 +40,7 @@ from filtergan.study.plotting import filter_map, keep_figures
 RANDOM_SETS = 10  # sets of random filters behind the null of single draws
 COMPARED = 1000  # real responses, and as many generated ones, that are told apart
 HELD_OUT = 2000  # held-out images, each with a draw of its own, behind R²
+READ, RETRAINED = "latent_r2_*, information_nats", "*_retrained_*"  # measures that may not apply
 
 
 def measure_filters(
@@ -54,10 +57,12 @@ def measure_filters(
     """
     draws = gan.draw(gan.latents(run.config.measure.draws, seed, "draws"))
     found = _variety(run, gan, draws, seed)
-    if not not_measured(gan.config):
+    left_out = not_measured(gan)
+    if READ not in left_out:
         found |= _latents(run, materials, gan, seed)
     found |= _accuracy(run, materials, name, gan, draws, seed)
-    found |= _retrained(run, materials, name, gan, draws, seed)
+    if RETRAINED not in left_out:
+        found |= _retrained(run, materials, name, gan, draws, seed)
     found |= _fidelity(run, materials, gan, seed)
     real, generated = gan.site.filters.cpu(), draws.cpu()
     figures = {
@@ -68,11 +73,18 @@ def measure_filters(
     return found
 
 
-def not_measured(config: GanConfig) -> dict[str, str]:
-    """What does not apply to the draws of such a game, and why."""
-    if config.information or isinstance(config, JointConfig):  # there Q looks on at any weight
-        return {}
-    return {"latent_r2_*, information_nats": "lambda is 0, so the game trained no Q to recover z"}
+def not_measured(gan: FilterGAN) -> dict[str, str]:
+    """What does not apply to the draws of such a generator, and why."""
+    found, site = {}, gan.site
+    # By the natural recipe Q looks on, whatever its weight.
+    if not (gan.config.information or isinstance(gan.config, JointConfig)):
+        found[READ] = "lambda is 0, so the game trained no Q to recover z"
+    if site.suffix is None:
+        try:
+            FilterPool2d.into(site, site.filters[None])
+        except UserError as error:
+            found[RETRAINED] = str(error)
+    return found
 
 
 def _variety(run: RunDirectory, gan: FilterGAN, draws: Tensor, seed: int) -> Found:

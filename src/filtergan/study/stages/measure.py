@@ -66,7 +66,7 @@ def _traversals(
         entry.references = others
         entry.gates = [*gates.gates(found), *gates.findings(found)]
         entry.latents = measures.names(failed)
-        entry.not_measured = images.not_measured | not_measured(gan.config)
+        entry.not_measured = images.not_measured | not_measured(gan)
     save_tensors(folder / "evidence.safetensors", _flat(measures))
     entry.files["evidence"] = f"{folder.name}/evidence.safetensors"
     plot_traversals(run, name, tensors, test, failed)

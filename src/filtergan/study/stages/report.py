@@ -10,13 +10,13 @@ from filtergan.study.materials import Materials
 
 
 def run(run: RunDirectory, materials: Materials) -> None:
-    """Write report.html, and scrubber.json where transformers are trained and it is not there."""
+    """Write report.html, and scrubber.json where it is not there for all trained transformers."""
     distributed.lead(lambda: _write(run, materials))
 
 
 def _write(run: RunDirectory, materials: Materials) -> None:
     trained = [n for n in run.config.sites_of(NATURAL) if run.site_done("natural", n)]
-    if trained and not scrubber.made(run.path):
+    if trained and not scrubber.made(run.path, trained):
         try:
             materials.load_trained(run)
             studied = run.record.dataset
