@@ -230,5 +230,5 @@ def test_a_generator_trained_too_briefly_decides_nothing() -> None:
     assert "the generator at conv4@activation was trained too briefly to say" in claim.reason
     found = believable()
     assert set(decided(site("conv2", 0.8, 0.9, TOO_SHORT, **found), late).values()) == {"undecided"}
-    ready = site("conv4", 0.3, 0.9, **believable(), locality_r2_k1=entry(0.3, 0.28, 0.32))
+    ready = site("conv4", 0.3, 0.9, "converged", **found, locality_r2_k1=entry(0.3, 0.28, 0.32))
     assert "supported" not in decided(site("conv2", 0.8, 0.9, TOO_SHORT, **found), ready).values()

@@ -47,8 +47,8 @@ MEASURES = (
         None,
         1.0,
         "higher",
-        "random changes of the filters of the same norm, inverted alike from the same starts (where "
-        "pixels are searched, without the one half way)",
+        "random changes of the filters of the same norm, inverted alike from the same starts (of "
+        "searches for pixels without the one half way)",
         "share",
         "intraclass correlation ICC(1): Shrout and Fleiss 1979",
     ),
