@@ -10,6 +10,8 @@ from configs import micro
 
 import filtergan as fg
 from filtergan import study
+from filtergan.cli.asking import asked_sites
+from filtergan.config.site_names import SiteName
 from filtergan.study.measuring.of_families import spectrum_at
 
 FEW = ("--directions", "2", "--grid", "2")
@@ -67,3 +69,10 @@ def test_mistakes(
     run: Path, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], words: str
 ) -> None:
     assert words in told(capsys, "spectrum", run, *asked)
+
+
+def test_those_asked_are_a_run_s_sites_unless_others_are_named() -> None:
+    """And not every layer at every reading."""
+    sites = tuple(map(SiteName.parse, ("a@activation", "b@c/natural", "b@c")))
+    assert asked_sites(sites, None, None) == ("a@activation", "b@c")
+    assert asked_sites(sites, ["a"], None) == ("a@activation", "a@c")

@@ -2,6 +2,7 @@
 
 import html
 import io
+import json
 import re
 from pathlib import Path
 
@@ -65,6 +66,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, unpainted: None) -> Path:
     path = tmp_path_factory.mktemp("forgetting") / "run"
     study.run(micro(layer=("conv2", "conv1", "conv2/natural")), path)
     return path
+
+
+def test_a_page_asked_for_in_between_is_written_again(tmp_path: Path, unpainted: None) -> None:
+    config, path = micro(layer=("conv2/natural",)), tmp_path / "run"
+    study.run(config, path, until="ceilings")
+    study.run_stage("report", path)
+    early = (path / "report.html").read_text()
+    study.run(config, path, resume=True)
+    assert json.loads((path / "scrubber.json").read_text())["sites"]
+    assert "Move an image yourself" not in early
+    assert "Move an image yourself" in (path / "report.html").read_text()
 
 
 def test_no_claim_stands_without_its_gates(finished: Path) -> None:

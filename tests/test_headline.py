@@ -232,6 +232,11 @@ def test_alternative_texts_tell_the_numbers(site):
         site.latents[place] = entry.model_copy(update={"sentence": said})
     doubted = alternatives(CONV4, site)["latents"]
     assert doubted == f"Not to be believed: not repeatable. {told['latents']}"
+    own = "compensation 0.05, no more than the 0.07 of random filter changes"
+    last = site.latents[-1]
+    said = last.sentence.replace("(not repeatable)", f"(not repeatable; {own})")
+    site.latents[-1] = last.model_copy(update={"sentence": said})
+    assert f"{last.name}: not to be believed ({own}): " in alternatives(CONV4, site)["latents"]
     site.measures, site.references, site.latents = {}, {}, []
     assert not re.search("None|nan", " ".join(alternatives(CONV4, site).values()))
     assert "an unknown part" in of_network(None)

@@ -360,6 +360,10 @@ def test_mistakes_are_told_in_sentences(
         ),
         (("map", "--format", "gif"), "Only a walk can move; map is written as pdf, svg, png."),
         (("walk", "--format", "gif", "--latents", "0", "1"), "along one latent; name one."),
+        (
+            ("walk", "--site", LATE, "--format", "gif", "--latents", "9"),
+            f"No grid of {LATE} goes along z9",
+        ),
         (("map", "--image", "1"), "The figure map takes no --image."),
         (("map", "--out", "map.jpg"), "map.jpg ends in none of .pdf, .svg, .png"),
         (("map", "--out", "map.pdf", "--format", "svg"), "map.pdf does not end in .svg"),

@@ -23,6 +23,7 @@ from filtergan.sites.site import Site
 from filtergan.sites.tracing import behind
 from filtergan.study.layers import layers
 from filtergan.study.materials import Materials
+from filtergan.study.measuring.of_filters import RETRAINED, not_measured
 from filtergan.study.selection import in_order
 
 DEEP = CnnConfig(channels=(6, 6, 6, 6, 6), pool_after=(1,), epochs=1, batch=25)
@@ -115,6 +116,16 @@ def test_an_unreachable_module_names_the_readings_that_are_there() -> None:
         Site(paper(), "conv4", images(2), "conv3")
     with pytest.raises(UserError, match=r"read it at conv, activation\.$"):
         Site(make("untraceable"), "conv1", images(2), "+1")
+
+
+def test_what_cannot_be_pooled_is_studied_without_that() -> None:
+    """Two ways meet behind the site, and a module is read that lies beyond it."""
+    for layer, point, why in (("stage2.0.conv1", "stage2.0.bn2", "beyond"), ("conv", "conv", "")):
+        site = Site(residual(), layer, images(2), point)
+        gan = fg.FilterGAN.new(site, site.input(images(4)), fg.GanConfig(latent=2), seed=0)
+        told = not_measured(gan).get(RETRAINED, "")
+        assert bool(told) == bool(why)
+        assert why in told
 
 
 def test_all_readings_that_are_named_can_be_reached() -> None:
