@@ -15,6 +15,7 @@ from transfer import Kept, from_to, network_of, record, shortened
 from transfer_tables import IN_COLOUR
 
 import filtergan as fg
+from filtergan.images.image_fields import APART
 
 LAYER = "group1.conv2"
 LOW, HIGH = "CIFAR-10's airplane to deer", "CIFAR-10's dog to truck"
@@ -31,7 +32,7 @@ def main() -> None:
     given = parser.parse_args()
     run = fg.open_run(given.run, data=given.data)
     site = fg.Site(run.network, LAYER, run.dataset.test.images)
-    config = shortened(fg.cifar10(), STEPS)
+    config = shortened(fg.cifar10(), STEPS | {"fields": APART})  # tint too
     learned = {"natural": config.natural.model_dump(mode="json"), "network": network_of(run)}
     found = from_to(Kept(given.work, learned), run.dataset, CLASSES, site, config)
     record(IN_COLOUR, STEPS | learned, found)

@@ -188,9 +188,9 @@ def across_classes(run: OpenedRun, kept: Kept) -> dict[str, Any]:
     return from_to(kept, run.dataset, CLASSES, run.gan(LATE).site, shortened(run.config, STEPS))
 
 
-def shortened(config: StudyConfig, steps: Mapping[str, int]) -> StudyConfig:
-    """With these steps of the joint training and of its null's."""
-    return config.model_copy(update={"natural": config.natural.model_copy(update=steps)})
+def shortened(config: StudyConfig, natural: Mapping[str, Any]) -> StudyConfig:
+    """With another joint training, such as one of fewer steps."""
+    return config.model_copy(update={"natural": config.natural.model_copy(update=natural)})
 
 
 def from_to(
