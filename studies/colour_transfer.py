@@ -11,7 +11,7 @@ FOLDER; the same command goes on.
 import argparse
 from pathlib import Path
 
-from transfer import Kept, from_to, network_of, record, shortened
+from transfer import Kept, from_to, learned_of, record, shortened
 from transfer_tables import IN_COLOUR
 
 import filtergan as fg
@@ -33,7 +33,7 @@ def main() -> None:
     run = fg.open_run(given.run, data=given.data)
     site = fg.Site(run.network, LAYER, run.dataset.test.images)
     config = shortened(fg.cifar10(), STEPS | {"fields": APART})  # tint too
-    learned = {"natural": config.natural.model_dump(mode="json"), "network": network_of(run)}
+    learned = learned_of(run, config)
     found = from_to(Kept(given.work, learned), run.dataset, CLASSES, site, config)
     record(IN_COLOUR, STEPS | learned, found)
 

@@ -106,7 +106,8 @@ class Kept:
     def __init__(self, folder: Path, learned: Mapping[str, Any]) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        if self.values("learned", lambda: learned) != json_safe(learned):
+        untold = any(folder.iterdir()) and not (folder / "learned.json").exists()
+        if untold or self.values("learned", lambda: learned) != json_safe(learned):
             raise SystemExit(f"{folder} holds parts that were learned otherwise; name another.")
 
     def values(self, name: str, make: Callable[[], Any]) -> Any:
@@ -151,15 +152,16 @@ def main() -> None:
     given = parser.parse_args()
     first = fg.open_run(given.runs[0], data=given.data)
     runs = [first, *(fg.open_run(path, data=first.dataset) for path in given.runs[1:])]
-    kept = Kept(given.work, STEPS | {"networks": [network_of(run) for run in runs]})
+    kept = Kept(given.work, {"steps": STEPS, "runs": [learned_of(run) for run in runs]})
     parts = [across_classes(first, kept), to_digits(first, kept), across_seeds(runs, kept)]
     record(RECORD, STEPS, joined(parts))
 
 
-def network_of(run: OpenedRun) -> str:
-    """The hash of a run's network."""
+def learned_of(run: OpenedRun, config: StudyConfig | None = None) -> dict[str, Any]:
+    """Of which network a generator is learned, and how: as the run's own, or by another config."""
     assert run.record.cnn is not None  # it was read
-    return run.record.cnn.sha256
+    natural = (config or run.config).natural.model_dump(mode="json")
+    return {"natural": natural, "network": run.record.cnn.sha256}
 
 
 def record(path: Path, learned: Mapping[str, Any], found: Mapping[str, Any]) -> None:

@@ -73,6 +73,8 @@ def test_a_page_asked_for_in_between_is_written_again(tmp_path: Path, unpainted:
     study.run(config, path, until="ceilings")
     study.run_stage("report", path)
     early = (path / "report.html").read_text()
+    study.run(config, path, resume=True, until="traverse")
+    assert not (path / "report.html").exists()
     study.run(config, path, resume=True)
     assert json.loads((path / "scrubber.json").read_text())["sites"]
     assert "Move an image yourself" not in early

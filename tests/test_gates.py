@@ -232,3 +232,6 @@ def test_a_generator_trained_too_briefly_decides_nothing() -> None:
     assert set(decided(site("conv2", 0.8, 0.9, TOO_SHORT, **found), late).values()) == {"undecided"}
     ready = site("conv4", 0.3, 0.9, "converged", **found, locality_r2_k1=entry(0.3, 0.28, 0.32))
     assert "supported" not in decided(site("conv2", 0.8, 0.9, TOO_SHORT, **found), ready).values()
+    short = site("conv2", 0.8, 0.9, TOO_SHORT, **found)
+    reason = claims.decide(short, ready, resamples=200, seed=0)["high_level"].reason
+    assert "the generator at conv2@activation was trained too briefly to say" in reason

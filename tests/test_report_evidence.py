@@ -290,7 +290,7 @@ def test_claims_are_printed_with_verdict_and_conditions_before_the_sites(run):
     doubt = "the traversals of conv4 read at activation are not to be believed (not repeatable)"
     assert f'<p class="warning">But {doubt}' in written(run)
     run.record.claims, run.record.sites = {}, {}
-    assert "this study has one site" in written(run)
+    assert "no recipe of this study has two sites" in written(run)
     run.record.claims = None
     assert 'id="claims"' not in written(run)
 

@@ -100,6 +100,13 @@ def test_each_layer_is_chosen_once_and_none_is_lost(layers: list[str]) -> None:
     assert len(chosen) == len(wanted)
 
 
+def test_latents_of_grids_are_checked_where_patterns_are_names() -> None:
+    natural = micro().natural.model_copy(update={"latent": (3, 1)})
+    config = micro(layer=("conv[12]",), recipe=("natural",)).model_copy(update={"natural": natural})
+    with pytest.raises(UserError, match="z of conv2@activation/natural has 1"):
+        Materials(config).check()
+
+
 def test_a_pattern_that_fits_nothing_names_the_convolutions() -> None:
     with pytest.raises(UserError, match=r"'conv\*' fits no layer; .* stem, layer1.0.conv1"):
         layers_of(["stem", "conv*"], NAMES)

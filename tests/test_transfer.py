@@ -110,6 +110,10 @@ def test_parts_made_otherwise_are_refused(tmp_path: Path) -> None:
     transfer.Kept(tmp_path, {"steps": 3})
     with pytest.raises(SystemExit, match="learned otherwise"):
         transfer.Kept(tmp_path, {"steps": 4})
+    (tmp_path / "learned.json").unlink()
+    (tmp_path / "a part.json").touch()  # of nobody knows what
+    with pytest.raises(SystemExit, match="learned otherwise"):
+        transfer.Kept(tmp_path, {"steps": 4})
 
 
 def test_gains_are_in_pairs() -> None:

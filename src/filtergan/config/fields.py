@@ -317,15 +317,30 @@ class StudyConfig(Frozen):
             )
         if len(set(sites)) != len(sites):
             raise ValueError("layer: each layer is named once at a reading")
+        try:
+            self.check_grids()
+        except UserError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+        return self
+
+    def check_grids(self) -> None:
+        """See that z of every site has the latents that grids go along, of those named so far.
+
+        Raises:
+            UserError: It has not.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.tiny().check_grids()
+        """
         last = max(self.traversal.dims or (0, 1))
-        for site in sites:
+        for site in self.sites:
             if last >= (latent := self.game_of(site).latent):
-                raise ValueError(
+                raise UserError(
                     "traversal.dims: a grid moves two latents, and "
                     f"latent dimension {last} is out of range; "
-                    f"z of {site} has {latent}, numbered from 0"
+                    f"z of {site} has {latent}, numbered from 0."
                 )
-        return self
 
     @property
     def sites(self) -> tuple[SiteName, ...]:

@@ -16,7 +16,7 @@ from filtergan.explorer import rasters
 from filtergan.explorer.looks import Grid, Look, Opinion
 from filtergan.explorer.rasters import Picture
 from filtergan.images.palette import SIGNS
-from filtergan.measures.verdicts import told_of
+from filtergan.measures.verdicts import doubts
 from filtergan.report.text import latent_shape
 from filtergan.runs.record import SiteRecord
 from filtergan.study.site_traversals import Traversals
@@ -211,15 +211,11 @@ def _cells(cells: Sequence[str], columns: int, told: str) -> str:
 def heading(site: str, record: SiteRecord, moves: bool) -> str:
     """What the study says of a site, before anybody believes a picture."""
     lines = []
-    failed = [check.failure for check in record.gates if check.passed is False]
-    if record.verdict not in ("converged", None):
-        failed.append(f"the generator {told_of(record.verdict)}")
+    against = doubts(record)
     if not record.gates:
         lines.append("The study has not tested this site's traversals.")
-    elif failed:
-        lines.append(f"Do not take it for an invariance: {'; '.join(failed)}.")
-    elif untested := [check.name for check in record.gates if check.passed is None]:
-        lines.append(f"It fails none of the study's gates; not tested: {', '.join(untested)}.")
+    elif against:
+        lines.append(f"Do not take it for an invariance: {'; '.join(against)}.")
     else:
         lines.append("It fails none of the study's gates.")
     if not moves:

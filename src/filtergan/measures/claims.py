@@ -171,7 +171,7 @@ def decided(
     failed = [c.told for c in conditions if c.met is False and not short]
     open_ = [c.told for c in conditions if c.met is None]
     word: Literal["supported", "not supported", "undecided"] = (
-        "not supported" if failed else "undecided" if open_ or short else "supported"
+        "not supported" if failed else "undecided" if open_ else "supported"
     )
     reason = "; ".join(failed or open_ or [c.told for c in conditions])
     return ClaimRecord(
@@ -271,6 +271,7 @@ def _high_level(early: SiteFound, late: SiteFound, less: Less) -> list[Condition
     )
     conditions = [
         _established(late),
+        *([_established(early)] if early.verdict == TOO_SHORT else []),
         _above(
             f"less of the change is explained by {small} at the later site, at equal image change",
             f"explained at {early.name} less {late.name}",

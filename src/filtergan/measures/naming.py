@@ -20,7 +20,7 @@ MOST_SHIFTS = 3
 
 LEAST_BEYOND = 0.1
 """What a family must explain beyond the simpler ones that it includes to be named itself: a smooth
-warp, for a change to count as bending, or a map of colours, for it to be more than of light."""
+warp, for a change to count as bending, or in a headline a map of colours, which includes light."""
 
 MOST = 0.5
 """Share of a change that a family explains at least where the change is mostly of that family."""

@@ -94,8 +94,8 @@ class NaturalGAN(FilterGAN):
         """
         if not isinstance(config, JointConfig):
             raise UserError(
-                "This generator was made by the paper's recipe and has no transformer; load it "
-                "with FilterGAN."
+                "By this config a generator has no transformer, as by the paper's recipe: load it "
+                "with FilterGAN, or make another config with `joint_config`."
             )
         plain, natural = FilterGAN.built(site, config, response, start), config.natural
         space = space_of(site, natural)

@@ -7,7 +7,7 @@ from filtergan.config.site_names import SiteName
 from filtergan.families.catalogue import explained
 from filtergan.figures import png
 from filtergan.measures.gates import failures, findings, gates, is_invariance
-from filtergan.measures.verdicts import told_of
+from filtergan.measures.verdicts import doubts
 from filtergan.report import plotted
 from filtergan.report.pictures import data_url
 from filtergan.report.text import cell, latent_says, sentence
@@ -53,20 +53,15 @@ def traversals(site: SiteRecord) -> dict[str, Any] | None:
     checks = [*gates(found), *findings(found)]
     if all(check.passed is None for check in checks):
         return None
-    failed = failures(found)
-    faults = [check.failure for check in findings(found) if check.passed is False]
-    if open_ := [check.name for check in checks if check.passed is None]:
-        faults.append(f"not tested: {', '.join(open_)}")
-    if site.verdict not in ("converged", None):
-        faults.append(f"the generator {told_of(site.verdict)}")
-    if failed:
-        title, says = "not to be believed", sentence("; ".join([*failed, *faults]))
-        tone = "open" if site.verdict == TOO_SHORT else "no"
-    elif is_invariance(found) and not faults:
+    against = doubts(site)
+    says = sentence("; ".join(against))
+    if failures(found):
+        title, tone = "not to be believed", "open" if site.verdict == TOO_SHORT else "no"
+    elif against:
+        title, tone = "no invariance was shown", "open"
+    else:
         title, tone = "an invariance is shown", "good"
         says = "By these measures the network ignores these changes of the image."
-    else:
-        title, says, tone = "no invariance was shown", sentence("; ".join(faults)), "open"
     return {
         "title": title,
         "says": says,

@@ -20,7 +20,8 @@ from filtergan.images.shown import one_of_each_class
 from filtergan.images.splits import Dataset
 from filtergan.machine.files import write_atomic
 from filtergan.machine.runtime import generator as random_generator
-from filtergan.measures.gates import failures, findings, gates
+from filtergan.measures.gates import failures
+from filtergan.measures.verdicts import doubts
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.transformer import Transformer
 from filtergan.report.operations import Unknown, operations_of, program, steps_of
@@ -101,7 +102,7 @@ def _part(found: dict[str, Any], record: Record) -> dict[str, Any]:
         said = {entry.name: latent_shape(entry, known) for entry in known.latents}
         names = [f"z{j}" for j in range(site["transformer"]["latent"])]
         site["latents"] = [said.get(name, "") for name in names]
-        sites.append({"place": place, "prose": site["prose"], "doubts": _doubts(known)})
+        sites.append({"place": place, "prose": site["prose"], "doubt": _doubt(known)})
     # In a script element, only its end could be mistaken.
     data = Markup(json.dumps(found, separators=(",", ":")).replace("<", "\\u003c"))
     return {
@@ -114,11 +115,9 @@ def _part(found: dict[str, Any], record: Record) -> dict[str, Any]:
     }
 
 
-def _doubts(site: SiteRecord) -> str | None:
+def _doubt(site: SiteRecord) -> str | None:
     """What speaks against taking what is seen for an invariance, in a sentence; None: nothing."""
-    checks = [*gates(site.measures), *findings(site.measures)]
-    against = [check.failure for check in checks if check.passed is False]
-    against += [f"not tested: {check.name}" for check in checks if check.passed is None]
+    against = doubts(site)
     if not against:
         return None
     believed = "No invariance is shown" if not failures(site.measures) else "Not to be believed"

@@ -25,7 +25,7 @@ from filtergan.natural.joint_cost import joint_estimate
 from filtergan.pooling.retraining import retraining
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
-from filtergan.study.measuring.of_filters import RANDOM_SETS
+from filtergan.study.measuring.of_filters import RANDOM_SETS, unpoolable
 from filtergan.study.measuring.of_traversals import COMPARED
 from filtergan.study.stages import STAGES, stages_of
 from filtergan.study.stages.traverse import evaluations
@@ -217,5 +217,6 @@ def _measures(materials: Materials, config: StudyConfig, rate: Rate) -> _Works:
         some, pixels = MEASURED
         own = images * (some + pixels * data.shape[1] * data.shape[2])
         yield name, f"single draws of {name}", drawn * shown * each / rate.flop
-        yield name, f"re-training after {name}", 3 * work * each / rate.flop
+        if not unpoolable(materials.site(name)):
+            yield name, f"re-training after {name}", 3 * work * each / rate.flop
         yield name, f"images of {name}", own * NOMINAL.flop / rate.flop

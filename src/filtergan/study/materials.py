@@ -1,6 +1,7 @@
 """What the stages work on: device, images, network, judges, sites, trained generators."""
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -73,8 +74,6 @@ class Materials:
             UserError: The first one found.
         """
         self.check_network()
-        if len(self.dataset.test) < 2:
-            raise UserError("There is one test image, and measures compare some; give two or more.")
         config = self.config
         sites, self.left_out = select(
             config.layer,
@@ -84,14 +83,24 @@ class Materials:
             config.recipe,
         )
         self.config = config.at(sites)
-        if self.config.sites_of(NATURAL):
-            require_enough(len(self.dataset.train))
+        self.config.check_grids()
         given, wanted = len(config.natural.latent), len(self.config.sites_of(NATURAL))
         if given not in (1, wanted) and wanted:
             raise UserError(
                 f"natural.latent has {count_of(given, 'number')} for {count_of(wanted, 'site')} of "
                 "the natural recipe; give one for all, or one for each."
             )
+
+    def check_images(self, stages: Sequence[str]) -> None:
+        """See that there are images enough for some stages.
+
+        Raises:
+            UserError: There are not.
+        """
+        if "natural" in stages:
+            require_enough(len(self.dataset.train))
+        if "measure" in stages and len(self.dataset.test) < 2:
+            raise UserError("Measures compare test images; give two or more.")
 
     def check_network(self) -> None:
         """See that the network takes the images, and gives a logit for each class.

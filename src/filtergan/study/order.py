@@ -57,6 +57,10 @@ def run(
     """
     materials = _begin(config)
     materials.check()
+    until = until or list(STAGES)[-1]
+    reached = list(STAGES)[: list(STAGES).index(until) + 1]
+    names = [name for name in stages_of(materials.config) if name in reached]
+    materials.check_images(names)
     directory = RunDirectory.create(Path(out), materials.config, resume=resume, overwrite=overwrite)
     if materials.left_out:
         directory.record.left_out = materials.left_out
@@ -66,19 +70,16 @@ def run(
     for begun in directory.record.stages.values():
         if begun.processes == distributed.size():
             torch.set_num_threads(begun.threads)  # other numbers add up in other orders
-    until = until or list(STAGES)[-1]
-    reached = list(STAGES)[: list(STAGES).index(until) + 1]
-    names = [name for name in stages_of(directory.config) if name in reached]
     if directory.record.stages:
         telling.say(_goes_on(directory, names))
+    if not all(map(directory.stage_done, names)):
+        # A page asked for in between does not know what comes now.
+        pages = [name for name, stage in STAGES.items() if stage.reads_only]
+        directory.forget({n: STAGES[n].owns for n in pages if directory.stage_done(n)})
     outlook = Outlook([p for p in expected(materials, run=directory) if p.stage in names])
     with telling.expecting(outlook):
-        anew = False
         for place, name in enumerate(names, start=1):
-            # The page may have been asked for in between, and does not know what comes now.
-            stale = anew and STAGES[name].reads_only
-            if stale or not directory.stage_done(name):
-                anew = True
+            if not directory.stage_done(name):
                 _perform(name, directory, materials, f"stage {place} of {len(names)}, {name}")
                 continue
             outlook.leave(name, directory.record.stages[name].seconds)
@@ -120,6 +121,7 @@ def run_stage(
     materials = _begin(config)
     if not stage.reads_only:
         materials.check()
+        materials.check_images([name])
         if "train-cnn" in before:
             materials.load_trained(directory)
         directory.forget({other: STAGES[other].owns for other in built_on(name)})

@@ -106,7 +106,7 @@ class Grids:
         return self.tensors[f"grid_{key}"].unflatten(1, (self.side, self.side))
 
     def _median(self, walks: str) -> float:
-        return float(self.tensors[f"{walks}_compensation"].float().nanmedian())
+        return float(self.tensors[f"{walks}_compensation"].float().nanquantile(0.5))
 
 
 def plot_traversals(

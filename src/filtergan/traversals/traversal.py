@@ -203,7 +203,7 @@ class Traversal:
 
     @staticmethod
     def _median(values: Tensor) -> float:
-        return float(values.nanmedian())
+        return float(values.nanquantile(0.5))
 
 
 def traverse(

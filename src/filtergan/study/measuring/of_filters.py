@@ -34,6 +34,7 @@ from filtergan.pooling.pool import FilterPool2d
 from filtergan.pooling.retraining import draw_accuracy, retrain, retraining
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Found, MeasureRecord
+from filtergan.sites.site import Site
 from filtergan.study.materials import Materials
 from filtergan.study.plotting import filter_map, keep_figures
 
@@ -79,12 +80,19 @@ def not_measured(gan: FilterGAN) -> dict[str, str]:
     # By the natural recipe Q looks on, whatever its weight.
     if not (gan.config.information or isinstance(gan.config, JointConfig)):
         found[READ] = "lambda is 0, so the game trained no Q to recover z"
+    if why := unpoolable(site):
+        found[RETRAINED] = why
+    return found
+
+
+def unpoolable(site: Site) -> str | None:
+    """Why what follows a site cannot be re-trained; None: it can."""
     if site.suffix is None:
         try:
             FilterPool2d.into(site, site.filters[None])
         except UserError as error:
-            found[RETRAINED] = str(error)
-    return found
+            return str(error)
+    return None
 
 
 def _variety(run: RunDirectory, gan: FilterGAN, draws: Tensor, seed: int) -> Found:

@@ -311,7 +311,7 @@ class TraversalMeasures:
                     shifts=shifts,
                     explained=explained,
                     labels_kept=evidence.labels_kept,
-                    image_change=float(points["image_change"][:, a].nanmedian()),
+                    image_change=float(points["image_change"][:, a].nanquantile(0.5)),
                     compensation=evidence.compensation,
                     compensation_null=null,
                 )
