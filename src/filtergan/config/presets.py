@@ -145,7 +145,7 @@ def cifar10() -> StudyConfig:
             # Of images without black ground, moderate changes are a smaller share of the norm; what
             # is reached lies a little below what is aimed at.
             size=0.175,
-            labels=20.0,
+            labels=100.0,
             # Light and no tint: labels hang on tints, those of judges more than the network's own.
             fields=("flow", "brightness", "blur", "ground"),
             # Weights of these filters are so small that at MNIST's rate they run away from T, and
