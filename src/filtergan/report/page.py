@@ -139,14 +139,12 @@ def _site(run: RunDirectory, key: str, site: SiteRecord) -> dict[str, Any]:
     """What the page says of one site."""
     name, measures, figures = SiteName.parse(key), site.measures, site.figures
     shown = {
-        key: {"title": title, "how": how, "caption": caption, "image": image, "key": key}
+        key: {"title": title, "how": how, "caption": caption, "image": image}
         for key, (title, how, caption) in CAPTIONS.items()
         if (image := inline(run.path, figures.get(key)))
     }
     return {
-        "name": name,
         "prose": name.prose,
-        "layer": name.layer,
         "finding": headline(key, site),
         "numbers": key_numbers(site),
         "example": example(run.path, site),

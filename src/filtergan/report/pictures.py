@@ -48,12 +48,10 @@ class Example(NamedTuple):
     Attributes:
         panels: Title, data URL and what is seen, of each of the three.
         caption: Which image and filters, how far the change goes, and how it was chosen.
-        width: Of an image, in pixels.
     """
 
     panels: list[tuple[str, str, str]]
     caption: str
-    width: int
 
 
 def example(folder: Path, site: SiteRecord) -> Example | None:
@@ -100,7 +98,7 @@ def example(folder: Path, site: SiteRecord) -> Example | None:
         ("what it becomes", _png(x_k), f"The same image under other filters. {_seen(x_k)} {told}"),
         ("the difference", difference, f"Orange where brighter, blue where darker. {told}"),
     ]
-    return Example(panels, caption, x.shape[1])
+    return Example(panels, caption)
 
 
 _KEPT = (

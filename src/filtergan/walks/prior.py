@@ -10,13 +10,13 @@ from filtergan.images.domain import as_pixels
 from filtergan.machine.storage import RowsLike, rows_of
 
 ALPHA = 6  # exponent of the norm, Mahendran & Vedaldi's
-BETA = 2  # exponent of the total variation, theirs for photographs and for digits alike
 
 
 def squared_gradient(images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
     """Mean over pixels of the squared length of the gradient, summed over channels.
 
-    Of forward differences; there are none beyond the last row and column.
+    Of forward differences; there are none beyond the last row and column. It is their total
+    variation with an exponent of 2.
     """
     down, right = (torch.diff(images, dim=axis).square().sum((1, 2, 3)) for axis in (2, 3))
     return (down + right) / images[0, 0].numel()
