@@ -120,7 +120,7 @@ def test_labels_are_kept_where_they_are_asked_for(site: Site, images: Tensor, fi
 def test_labels_cannot_be_asked_for_where_there_are_none(images: Tensor) -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 1))
     site = Site(network.requires_grad_(False), "0", images)
-    with pytest.raises(UserError, match=r"has the shape \(1,\), where natural.labels wants two"):
+    with pytest.raises(UserError, match=r"puts out \[1\] for an image, not a logit"):
         train_jointly(new(site, images, labels=1.0), images)
 
 

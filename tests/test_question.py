@@ -160,7 +160,7 @@ def test_labels_kept_have_an_interval(answers: dict[str, Answer]) -> None:
 def test_a_network_without_logits_is_refused() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()).eval()
     x = pictures(60, 1, 4, 4)
-    with pytest.raises(UserError, match="asked of its logits"):
+    with pytest.raises(UserError, match="not a logit for each of two classes"):
         ask(Site(network, "0", x[:2], "conv"), x, x, ["brightness"], SHORT)
 
 

@@ -219,13 +219,15 @@ def test_images_in_colour(opened: Open, colour: Path) -> None:
 def test_sites_are_chosen_and_their_doubts_told(opened: Open, tmp_path: Path) -> None:
     page = opened(movable.page(tmp_path / "run", two=True))
     _, gan, x = studied(1, SIDE)
-    doubt = page.locator("[data-doubt]")
+    untested, doubt = (page.locator(f"[data-doubt='{place}']") for place in (0, 1))
+    expect(untested).to_contain_text("No invariance is shown: not tested:")
     expect(doubt).to_be_hidden()
     page.locator(".thumbs label").nth(3).click()
     assert_moved(page, gan, x[3])
     page.get_by_label("Layer and reading").select_option("conv2 read at activation (natural)")
     settle(page)
     expect(doubt).to_contain_text("Not to be believed:")
+    expect(untested).to_be_hidden()
     expect(page.locator(".slider")).to_have_count(1)
     for part, seen in (("plane", False), ("flow", False), ("gain", True), ("offset", True)):
         expect(page.locator(f"[data-part={part}]")).to_be_visible(visible=seen)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         MeasureConfig,
         StudyConfig,
         TraversalConfig,
+        joint_config,
     )
     from filtergan.config.natural_fields import NaturalConfig
     from filtergan.config.presets import cifar10, digits, mnist, tiny

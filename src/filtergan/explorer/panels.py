@@ -16,8 +16,7 @@ from filtergan.explorer import rasters
 from filtergan.explorer.looks import Grid, Look, Opinion
 from filtergan.explorer.rasters import Picture
 from filtergan.images.palette import SIGNS
-from filtergan.measures.verdicts import doubts
-from filtergan.report.text import latent_shape
+from filtergan.measures.doubts import doubts, latent_shape
 from filtergan.runs.record import SiteRecord
 from filtergan.study.site_traversals import Traversals
 

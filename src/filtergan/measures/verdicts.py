@@ -1,8 +1,7 @@
 """What became of a game: whether its generator converged, and the numbers that say so."""
 
 from filtergan.machine.wording import count_of
-from filtergan.measures.gates import findings, gates
-from filtergan.runs.record import TOO_SHORT, Found, SiteRecord, Verdict
+from filtergan.runs.record import TOO_SHORT, Found, Verdict
 
 LEAST_STEPS = 450
 """The steps of the shortest study whose record is kept and says that it converged: results/digits.
@@ -73,14 +72,3 @@ def told_of(verdict: Verdict | None) -> str:
     if verdict == TOO_SHORT:
         return "was trained too briefly to say"
     return verdict or "was not assessed"
-
-
-def doubts(site: SiteRecord) -> list[str]:
-    """What speaks against taking what is seen at a site for an invariance; empty: nothing does."""
-    checks = [*gates(site.measures), *findings(site.measures)]
-    found = [check.failure for check in checks if check.passed is False]
-    if untested := [check.name for check in checks if check.passed is None]:
-        found.append(f"not tested: {', '.join(untested)}")
-    if site.verdict not in ("converged", None):
-        found.append(f"the generator {told_of(site.verdict)}")
-    return found

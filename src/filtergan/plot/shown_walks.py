@@ -8,10 +8,11 @@ import torch
 from filtergan.config.site_names import NATURAL
 from filtergan.errors import UserError
 from filtergan.figures import Figure, fields_figure, walk_figure, walk_frames
+from filtergan.measures.doubts import latent_shape
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.plot.asked import Run, asked_width, chosen, grids_of, opened
 from filtergan.plot.walked import along, largest, over_plane
-from filtergan.report.text import latent_shape, listed
+from filtergan.report.text import listed
 from filtergan.study.opened import OpenedRun
 
 FRAMES = 25  # of an animation, where a transformer makes them: a quarter of a deviation each

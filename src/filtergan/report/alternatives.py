@@ -1,9 +1,10 @@
 """What is seen in the figures, in words made of the record's numbers."""
 
 from filtergan.config.site_names import SiteName
+from filtergan.measures.doubts import latent_says
 from filtergan.measures.gates import failures, value_of
 from filtergan.report.bounds import by_compensation
-from filtergan.report.text import brief, latent_says, listed
+from filtergan.report.text import brief, listed
 from filtergan.runs.record import CeilingRecord, Found, NetworkRecord, SiteRecord
 
 SHARES = {

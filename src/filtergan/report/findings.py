@@ -6,11 +6,11 @@ from typing import Any
 from filtergan.config.site_names import SiteName
 from filtergan.families.catalogue import explained
 from filtergan.figures import png
+from filtergan.measures.doubts import doubts, latent_says
 from filtergan.measures.gates import failures, findings, gates, is_invariance
-from filtergan.measures.verdicts import doubts
 from filtergan.report import plotted
 from filtergan.report.pictures import data_url
-from filtergan.report.text import cell, latent_says, sentence
+from filtergan.report.text import cell, sentence
 from filtergan.runs.record import (
     NOT_MEASURED,
     TOO_SHORT,

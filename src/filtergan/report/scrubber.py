@@ -20,13 +20,12 @@ from filtergan.images.shown import one_of_each_class
 from filtergan.images.splits import Dataset
 from filtergan.machine.files import write_atomic
 from filtergan.machine.runtime import generator as random_generator
+from filtergan.measures.doubts import doubts, latent_shape
 from filtergan.measures.gates import failures
-from filtergan.measures.verdicts import doubts
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.transformer import Transformer
 from filtergan.report.operations import Unknown, operations_of, program, steps_of
 from filtergan.report.packing import fewest_bits, text, weights_of
-from filtergan.report.text import latent_shape
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.record import Record, SiteRecord
 from filtergan.sites.wrappers import Classifier

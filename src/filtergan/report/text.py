@@ -1,14 +1,12 @@
 """Numbers, durations, intervals, lists and sentences, as the report prints them."""
 
-import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel
 
 from filtergan.figures.style import DASH, MINUS
 from filtergan.machine import wording
-from filtergan.measures.gates import failures
-from filtergan.runs.record import LatentRecord, MeasureRecord, SiteRecord
+from filtergan.runs.record import MeasureRecord
 
 
 def number(value: float | int | None) -> str:
@@ -48,25 +46,6 @@ def sentence(text: str | None) -> str:
     if not text:
         return ""
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
-
-
-def latent_says(entry: LatentRecord, site: SiteRecord) -> str:
-    """What is said of a latent, less its name and the gates that its site fails.
-
-    These are said once for all; doubts of the latent's own stay.
-    """
-    said = entry.sentence.removeprefix(f"{entry.name}:").strip()
-    doubts = re.match(r"not to be believed \((.*?)\): ", said)
-    if doubts is None:
-        return said
-    own = [one for one in doubts[1].split("; ") if one not in failures(site.measures)]
-    beginning = f"not to be believed ({'; '.join(own)}): " if own else ""
-    return beginning + said[doubts.end() :]
-
-
-def latent_shape(entry: LatentRecord, site: SiteRecord) -> str:
-    """The beginning of that: how the images change, without shares and labels."""
-    return latent_says(entry, site).partition(";")[0]
 
 
 def plain(entry: BaseModel | None) -> dict[str, str]:
