@@ -24,12 +24,12 @@ def latent_says(entry: LatentRecord, site: SiteRecord) -> str:
     These are said once for all; doubts of the latent's own stay.
     """
     said = entry.sentence.removeprefix(f"{entry.name}:").strip()
-    doubts = re.match(r"not to be believed \((.*?)\): ", said)
-    if doubts is None:
+    doubted = re.match(r"not to be believed \((.*?)\): ", said)
+    if doubted is None:
         return said
-    own = [one for one in doubts[1].split("; ") if one not in failures(site.measures)]
+    own = [one for one in doubted[1].split("; ") if one not in failures(site.measures)]
     beginning = f"not to be believed ({'; '.join(own)}): " if own else ""
-    return beginning + said[doubts.end() :]
+    return beginning + said[doubted.end() :]
 
 
 def latent_shape(entry: LatentRecord, site: SiteRecord) -> str:
