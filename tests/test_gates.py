@@ -100,7 +100,7 @@ def test_pairs_are_matched_within_an_image_each_point_once() -> None:
 def test_no_pairs_leave_the_difference_unknown() -> None:
     far = torch.full((3, 2), 0.1), torch.full((3, 2), 0.5)
     pairs = claims.matched_pairs(*far)
-    value, ends = claims.difference(*far, pairs, resamples=50, seed=0)
+    value, ends = claims.difference(*far, pairs, torch.arange(3), resamples=50, seed=0)
     assert len(pairs) == 0
     assert math.isnan(value)
     assert math.isnan(ends[0])
@@ -138,6 +138,7 @@ def site(
         torch.full(shape, 0.3),
         low_level + noise[0],
         transformed + noise[1],
+        torch.arange(len(noise[1])),
     )
 
 

@@ -76,11 +76,13 @@ class SiteEvidence(SiteFound):
             colour: by a linear map of colours), per point.
         transformed: Share explained by an affine warp, brightness and stroke width (in colour
             without this), per point.
+        groups: Which images share their points; the same at all sites of a study.
     """
 
     change: Float[Tensor, "n p"]
     low_level: Float[Tensor, "n p"]
     transformed: Float[Tensor, "n p"]
+    groups: Int64[Tensor, " n"]
 
 
 def compared(order: Sequence[SiteName]) -> dict[str, tuple[SiteName, SiteName]]:
@@ -124,7 +126,7 @@ def decide(
     """
     pairs = matched_pairs(early.change, late.change)
     low, high = (
-        difference(one, other, pairs, resamples=resamples, seed=seed)
+        difference(one, other, pairs, early.groups, resamples=resamples, seed=seed)
         for one, other in (
             (early.low_level, late.low_level),
             (early.transformed, late.transformed),
@@ -210,16 +212,17 @@ def difference(
     early: Float[Tensor, "n p"],
     late: Float[Tensor, "n q"],
     pairs: Int64[Tensor, "m 3"],
+    groups: Int64[Tensor, " n"],
     *,
     resamples: int,
     seed: int,
 ) -> Less:
-    """Mean over matched pairs of early less late, and its 95 % interval over images."""
+    """Mean over matched pairs of early less late, and its 95 % interval over groups of images."""
     image, i, j = pairs.T
     values = early[image, i] - late[image, j]
     if not len(values):
         return float("nan"), (float("nan"), float("nan"))
-    ends = interval(values, image, resamples=resamples, seed=seed)
+    ends = interval(values, groups[image], resamples=resamples, seed=seed)
     return float(values.nanmean()), ends
 
 

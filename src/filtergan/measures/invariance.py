@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.measures.definition import Measure
-from filtergan.measures.ratios import jackknife_reach
+from filtergan.measures.ratios import jackknife_reach, summed
 from filtergan.measures.statistics import resample
 
 CHUNK = 512  # features held at once in double precision
@@ -42,6 +42,7 @@ def invariance_gain(
     at_x: Float[Tensor, "n 1 d"],
     at_xk: Float[Tensor, "n p d"],
     at_tx: Float[Tensor, "n p d"],
+    clusters: Int64[Tensor, " n"] | None = None,
     *,
     resamples: int,
     seed: int,
@@ -55,17 +56,20 @@ def invariance_gain(
         at_x: Response, as the logits, at x.
         at_xk: The same at the recovered images.
         at_tx: The same at the transformed ones. A point that is NaN in either is left out of both.
+        clusters: Which images belong together. By default each is its own.
         resamples: Number of bootstrap resamples.
         seed: Of the resampling.
 
     Returns:
         The ratio, NaN if the transformation changes nothing; its 95 % interval (bootstrap over
-        images).
+        clusters).
     """
     ours = (at_xk - at_x).cpu().double().square().sum(dim=2)
     known = (at_tx - at_x).cpu().double().square().sum(dim=2)
     missing = ours.isnan() | known.isnan()
-    above, below = (t.masked_fill(missing, 0).sum(dim=1).numpy() for t in (ours, known))
+    parts = (t.masked_fill(missing, 0).sum(dim=1) for t in (ours, known))
+    member = torch.arange(len(missing)) if clusters is None else clusters
+    above, below = (summed(part, member).numpy() for part in parts)
     if below.sum() == 0:
         return math.nan, (math.nan, math.nan)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from filtergan.measures.definition import Measure
@@ -130,7 +130,9 @@ def profile_agreement(
     return {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
 
 
-def independent_changes(change: Float[Tensor, "n p d"]) -> tuple[float, tuple[float, float]]:
+def independent_changes(
+    change: Float[Tensor, "n p d"], clusters: Int64[Tensor, " n"] | None = None
+) -> tuple[float, tuple[float, float]]:
     """Number of independent directions in which one image changes over its draws.
 
     The participation ratio tr(M)^2 / tr(M^2) of the second moment M = E u_k u_k' of an image's
@@ -141,10 +143,11 @@ def independent_changes(change: Float[Tensor, "n p d"]) -> tuple[float, tuple[fl
 
     Args:
         change: x_k - x per image and draw, flattened. Draws of 0 or with NaN have no say.
+        clusters: Which images belong together. By default each is its own.
 
     Returns:
-        The number, at least 1, then its 95 % interval (jackknife over images); NaN if no image has
-        two draws that change it.
+        The number, at least 1, then its 95 % interval (jackknife over clusters); NaN if no image
+        has two draws that change it.
     """
     size = change.norm(dim=2, keepdim=True)
     known = size[..., 0] > 0  # false for NaN
@@ -153,7 +156,7 @@ def independent_changes(change: Float[Tensor, "n p d"]) -> tuple[float, tuple[fl
     pairs = known[:, :, None] & known[:, None, :]
     pairs &= ~torch.eye(change.shape[1], dtype=torch.bool, device=change.device)
     squares = (cosines * pairs).sum(dim=(1, 2)) / pairs.sum(dim=(1, 2))
-    value, (low, high) = ratio_interval(torch.ones_like(squares), squares)
+    value, (low, high) = ratio_interval(torch.ones_like(squares), squares, clusters)
     # No pair of draws can give less than 1; an end may.
     return value, (low if math.isnan(low) else max(1.0, low), high)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from filtergan.errors import UserError
 from filtergan.machine.telling import Tick
 from filtergan.measures.definition import Measure
+from filtergan.measures.ratios import summed
 from filtergan.measures.statistics import resample
 from filtergan.measures.strokes import SCALE, measure_strokes
 
@@ -68,7 +69,7 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Slopes:
-    """How each morphometric follows each latent, with 95 % bootstrap intervals over images.
+    """How each morphometric follows each latent, with 95 % bootstrap intervals over clusters.
 
     Attributes:
         value: Slopes, in `scale` per unit of z.
@@ -180,6 +181,7 @@ def latent_slopes(
     offsets: Float[Tensor, "n p latents"],
     change: Float[Tensor, "n p m"],
     scale: Float[Tensor, " m"],
+    clusters: Int64[Tensor, " n"] | None = None,
     *,
     resamples: int,
     seed: int,
@@ -194,14 +196,16 @@ def latent_slopes(
         change: Morphometrics of x_k less those of x; points with NaN are left out, for that
             morphometric.
         scale: What a change is divided by, such as `within_class_sd`.
-        resamples: Number of bootstrap resamples, of whole images.
+        clusters: Which images belong together. By default each is its own.
+        resamples: Number of bootstrap resamples, of whole clusters.
         seed: Of the resampling.
 
     Returns:
         NaN for a morphometric that has no scale or no point; no interval where fewer than two
-        images have points.
+        clusters have points.
     """
     inputs, latents = offsets.detach().cpu().double(), offsets.shape[2]
+    member = torch.arange(len(inputs)) if clusters is None else clusters.cpu()
     outputs = change.detach().cpu().double() / scale.cpu().double()
     columns = []
     for column in outputs.unbind(dim=2):
@@ -210,7 +214,9 @@ def latent_slopes(
         y = torch.where(defined, column, 0.0)[..., None]
         sums = (kept.mT @ kept, (kept.mT @ y)[..., 0], y.square().sum(dim=(1, 2)))
         used = defined.any(dim=1)
-        columns.append(_regress([part[used] for part in sums], resamples, seed))
+        columns.append(
+            _regress([summed(part[used], member[used]) for part in sums], resamples, seed)
+        )
     value, low, high = torch.stack(columns, dim=-1)
     return Slopes(
         value[:latents], low[:latents], high[:latents], value[latents], low[latents], high[latents]
@@ -220,7 +226,7 @@ def latent_slopes(
 def _regress(
     sums: list[Float[Tensor, "n ..."]], resamples: int, seed: int
 ) -> Float[Tensor, "3 columns"]:
-    """Slopes and R² from each image's sums of squares and products: value, lower and upper end."""
+    """Slopes and R² from each cluster's sums of squares and products: value, then both ends."""
     n, latents = sums[1].shape
     if n == 0:
         return torch.full((3, latents + 1), torch.nan, dtype=torch.float64)

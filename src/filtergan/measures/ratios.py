@@ -2,13 +2,15 @@
 
 import math
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from scipy.special import stdtrit
 from torch import Tensor
 
 
 def ratio_interval(
-    above: Float[Tensor, " n"], below: Float[Tensor, " n"]
+    above: Float[Tensor, " n"],
+    below: Float[Tensor, " n"],
+    clusters: Int64[Tensor, " n"] | None = None,
 ) -> tuple[float, tuple[float, float]]:
     """The ratio of two sums over clusters, and its 95 % jackknife interval.
 
@@ -17,14 +19,17 @@ def ratio_interval(
     freedom gives the reach, as there may be few (Efron and Tibshirani 1993, chapter 11).
 
     Args:
-        above: Share of each independent cluster (an image, a group) in the numerator, not negative.
-        below: Its share in the denominator. A cluster with NaN in either is left out.
+        above: Share of each image (or other part) in the numerator, not negative.
+        below: Its share in the denominator. One with NaN in either is left out.
+        clusters: Which of them belong together. By default each is its own.
 
     Returns:
         The ratio, NaN if the denominator is 0; then the ends, NaN where they are not defined.
     """
     known = ~(above.isnan() | below.isnan())
     one, other = above[known].double(), below[known].double()
+    if clusters is not None:
+        one, other = (summed(part, clusters[known]) for part in (one, other))
     count, total = len(one), other.sum()
     if total <= 0:
         return math.nan, (math.nan, math.nan)
@@ -34,6 +39,18 @@ def ratio_interval(
     without = ((one.sum() - one) / (total - other)).log()
     reach = jackknife_reach(without)
     return value, (value * math.exp(-reach), value * math.exp(reach))
+
+
+def summed(values: Float[Tensor, "n ..."], clusters: Int64[Tensor, " n"]) -> Float[Tensor, "c ..."]:
+    """Sums over what belongs together.
+
+    Args:
+        values: Of each image.
+        clusters: To which each belongs; those that have none leave no gap.
+    """
+    member = clusters.to(values.device).unique(return_inverse=True)[1]
+    sums = values.new_zeros(int(member.max()) + 1 if len(member) else 0, *values.shape[1:])
+    return sums.index_add(0, member, values)
 
 
 def jackknife_reach(without: Float[Tensor, " n"]) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.measures import (
@@ -83,7 +83,7 @@ def result(
         name: A registered measure; gives unit and direction.
         value: The estimate.
         ci95: Its 95 % interval, if it has one.
-        n: Number of independent things behind it (images, or draws).
+        n: Number of independent things behind it (images, groups of them, or draws).
         null: Its value under the null that the registry describes.
         quantiles: Level to value, where the distribution matters.
 
@@ -106,24 +106,27 @@ def summary(
     name: str,
     values: Float[Tensor, "n p"],
     null: float | None = None,
+    clusters: Int64[Tensor, " n"] | None = None,
     *,
     resamples: int,
     seed: int,
 ) -> MeasureRecord:
-    """A measure of every image at every point in the record's form, images as clusters.
+    """A measure of every image at every point in the record's form.
 
     Args:
         name: A registered measure.
         values: One for each image and point; NaN where it is not defined.
         null: Its value under the null.
+        clusters: Which images belong together, as those that share their points do; they are
+            resampled together. By default each is its own.
         resamples: Number of bootstrap resamples.
         seed: Of the resampling.
     """
     (n, p), flat = values.shape, values.flatten()
-    clusters = torch.arange(n).repeat_interleave(p)
+    member = (torch.arange(n) if clusters is None else clusters).repeat_interleave(p)
     statistic = lookup(name).centre
-    ends = interval(flat, clusters, statistic=statistic, resamples=resamples, seed=seed)
-    return result(name, centre(name, values), ends, n, null, quantiles(flat))
+    ends = interval(flat, member, statistic=statistic, resamples=resamples, seed=seed)
+    return result(name, centre(name, values), ends, len(member.unique()), null, quantiles(flat))
 
 
 def centre(name: str, values: Float[Tensor, "n p"]) -> float:

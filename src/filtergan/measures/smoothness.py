@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.measures.definition import Measure
@@ -107,7 +107,9 @@ def curvature(paths: Float[Tensor, "n t ..."]) -> Float[Tensor, " n"]:
     return torch.where(chord == 0, torch.nan, arc / chord)
 
 
-def repeatability(values: Float[Tensor, "n p r d"]) -> tuple[float, tuple[float, float]]:
+def repeatability(
+    values: Float[Tensor, "n p r d"], clusters: Int64[Tensor, " n"] | None = None
+) -> tuple[float, tuple[float, float]]:
     """Intraclass correlation of repeated inversions, ICC(1) pooled over features.
 
     Variance between / (between + within) in a one-way random-effects model of an image's points.
@@ -117,10 +119,12 @@ def repeatability(values: Float[Tensor, "n p r d"]) -> tuple[float, tuple[float,
     Args:
         values: x_k (or x_k - x) per image, point and start of the search, flattened; at least two
             points and two starts. An image with NaN is left out.
+        clusters: Which images belong together. By default each is its own.
 
     Returns:
         1 if every start leads to the same image, about 0 if points differ no more than starts do,
-        down to -1 / (r - 1); then its 95 % interval (jackknife over images). NaN if nothing varies.
+        down to -1 / (r - 1); then its 95 % interval (jackknife over clusters). NaN if nothing
+        varies.
     """
     points, starts = values.shape[1:3]
     assert min(points, starts) > 1
@@ -129,7 +133,8 @@ def repeatability(values: Float[Tensor, "n p r d"]) -> tuple[float, tuple[float,
     between = starts * (centre - centre.mean(dim=1, keepdim=True)).square().sum(dim=(1, 2))
     within = (rows - centre[:, :, None]).square().sum(dim=(1, 2, 3))
     # Mean squares, from the degrees of freedom that each image has.
-    value, ends = ratio_interval(within / (points * (starts - 1)), between / (points - 1))
+    parts = within / (points * (starts - 1)), between / (points - 1)
+    value, ends = ratio_interval(*parts, clusters)
     low, high = (_correlation(ratio, starts) for ratio in ends)
     return _correlation(value, starts), (high, low)
 

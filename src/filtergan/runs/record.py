@@ -41,7 +41,7 @@ class MeasureRecord(_Fixed):
     Attributes:
         value: The estimate.
         ci95: Its 95 % interval.
-        n: Number of independent things behind it (images, or draws).
+        n: Number of independent things behind it (images, groups of them, or draws).
         null: Its value under the null that the registry describes.
         better: Which way is better.
         unit: Of the value.

@@ -21,6 +21,7 @@ from filtergan.measures.table import Measures
 from filtergan.measures.transformers import agreement
 from filtergan.natural.natural_gan import NaturalGAN, null_of
 from filtergan.natural.recovering import EVALUATIONS, FieldSearch, Transformation
+from filtergan.runs.record import MeasureRecord
 from filtergan.traversals.traversal import labelling, numbers
 from filtergan.walks.inverter import Inversion
 from filtergan.walks.points import points_around, points_towards_draws
@@ -47,8 +48,11 @@ class Points:
     def drawn(cls, gan: FilterGAN, images: int, config: TraversalConfig, seed: int) -> "Points":
         """Points of so many images; a transformer's lie towards draws, where it was trained."""
         around = points_towards_draws if isinstance(gan, NaturalGAN) else points_around
-        groups = torch.arange(images) // config.group
-        z = gan.latents(int(groups[-1]) + 1, seed, "measured")
+        # In turn, so that the first images, which more is asked of, are of different groups; two at
+        # least, as intervals are taken over groups.
+        count = min(images, max(2, -(-images // config.group)))
+        groups = torch.arange(images) % count
+        z = gan.latents(count, seed, "measured")
         targets = around(z, config.measured_points, config.radius, seed)
         return cls(groups, z[groups], targets[groups])
 
@@ -80,7 +84,8 @@ def measure(
         config: How many images and points; `repeat_images` and `repeat_points` of them are searched
             as well, which takes most of the time.
         seed: Of the choice of images and points.
-        resamples: Bootstrap resamples behind every 95 % interval, over images.
+        resamples: Bootstrap resamples behind every 95 % interval, over groups of images that share
+            their points.
 
     Returns:
         `compensation` (the share undone) and its null, `image_change`, `labels_kept`, the residuals
@@ -100,7 +105,7 @@ def measure(
         >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
         >>> measures = fg.measure(gan, images, fg.tiny().traversal, resamples=100)
         >>> len(measures), measures["labels_kept"].n
-        (10, 8)
+        (10, 2)
     """
     null, rows = null_of(gan), rows_of(images)
     chosen = runtime.sample(len(rows), config.measured_images, seed, "measured images")
@@ -115,15 +120,14 @@ def measure(
     with telling.progress(work, f"measures of {gan.name}", "evaluations") as advance:
         look = partial(_Seen.by, x=x, points=points, n=n, several=several, tick=advance)
         ours, theirs = look(gan), look(null)
-    told = partial(summary, resamples=resamples, seed=seed)
+    told, groups = partial(summary, resamples=resamples, seed=seed), points.groups
     found = {
-        name: told(name, values, centre(name, theirs.values[name]))
+        name: told(name, values, centre(name, theirs.values[name]), groups[: len(values)])
         for name, values in ours.values.items()
     }
-    found["compensation_null"] = told("compensation_null", theirs.values["compensation"])
-    of_null = theirs.together()
-    for name, (value, ends) in ours.together().items():
-        found[name] = result(name, value, ends, n, of_null[name][0])
+    undone = theirs.values["compensation"]
+    found["compensation_null"] = told("compensation_null", undone, None, groups)
+    found |= ours.together(groups, theirs)
     return Measures(found, str(gan.name))
 
 
@@ -164,9 +168,14 @@ class _Seen:
         }
         return cls(values, change.flatten(2), again.flatten(3))
 
-    def together(self) -> dict[str, tuple[float, tuple[float, float]]]:
-        """Measures of all images together, each with its interval."""
-        return {
-            "repeatability": repeatability(self.searched),
-            "independent_image_changes": independent_changes(self.change),
-        }
+    def together(self, groups: Int64[Tensor, " n"], null: "_Seen") -> dict[str, MeasureRecord]:
+        """Measures of all images together, each with its interval over groups of them."""
+        found = {}
+        for name, of, own, other in (
+            ("repeatability", repeatability, self.searched, null.searched),
+            ("independent_image_changes", independent_changes, self.change, null.change),
+        ):
+            clusters = groups[: len(own)]
+            value, ends = of(own, clusters)
+            found[name] = result(name, value, ends, len(clusters.unique()), of(other)[0])
+        return found

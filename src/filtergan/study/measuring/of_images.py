@@ -154,7 +154,7 @@ class ImageMeasures:
         return {name: values.float() for name, values in found.items()}
 
     def summarise(self, points: PerPoint) -> Found:
-        """Means (or medians) of measures per point, with intervals over images."""
+        """Means (or medians) of measures per point, with intervals over groups of images."""
         found: Found = {}
         for name, values in points.items():
             if name != "shape":
@@ -172,17 +172,18 @@ class ImageMeasures:
     def summary(
         self, name: str, values: Float[Tensor, "n p"], null: float | None = None
     ) -> MeasureRecord:
-        """One measure in the record's form, images as clusters."""
-        resamples = self.run.config.measure.resamples
-        return summary(name, values, null, resamples=resamples, seed=self.seed)
+        """One measure of the first n images in the record's form, groups as clusters."""
+        resamples, groups = self.run.config.measure.resamples, self.groups[: len(values)]
+        return summary(name, values, null, groups, resamples=resamples, seed=self.seed)
 
     def together(self, x_k: Float[Tensor, "n p c h w"]) -> Found:
         """Measures of a set of recovered images as a whole."""
         n = len(x_k)
         x, groups = self.x[:n], self.groups[:n]
         change = (x_k - x[:, None]).flatten(2)
-        value, ends = independent_changes(change)
-        found = {"independent_image_changes": result("independent_image_changes", value, ends, n)}
+        value, ends = independent_changes(change, groups)
+        name, count = "independent_image_changes", len(groups.unique())
+        found = {name: result(name, value, ends, count)}
         found |= self._locality(x, x_k, groups)
         return found | self._told_apart(x_k)
 

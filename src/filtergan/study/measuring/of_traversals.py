@@ -192,15 +192,16 @@ class TraversalMeasures:
         n, p = again[0].shape[:2]
         starts = torch.stack([self.tensors[first][:n, :p], *again], dim=2)
         change = (starts - self.images.x[:n, None, None]).flatten(3)
-        value, ends = repeatability(change)
-        return {"repeatability": result("repeatability", value, ends, n)}
+        groups = self.images.groups[:n]
+        value, ends = repeatability(change, groups)
+        return {"repeatability": result("repeatability", value, ends, len(groups.unique()))}
 
     # Invariance
 
     def _invariance(self) -> Found:
         """Whether the network ignores the found changes more than others of the same size."""
         network, device = self.materials.network, self.materials.device
-        resamples = self.config.resamples
+        resamples, groups = self.config.resamples, self.images.groups
         sets = {"traversal": self.tensors["points_images"][:, : self.compared]} | self.sets
         moved = {
             name: predict(network, images.flatten(0, 1), device=device).unflatten(
@@ -216,10 +217,11 @@ class TraversalMeasures:
                     self.images.logits[:, None],
                     moved["traversal"],
                     moved[name],
+                    groups,
                     resamples=resamples,
                     seed=self.seed,
                 )
-                found[measure] = result(measure, value, ends, len(self.images.x), 1.0)
+                found[measure] = result(measure, value, ends, len(groups.unique()), 1.0)
             if name != "null":
                 measure = f"normalized_variance_{name}"
                 value, ends = normalized_variance(self._responses(sets[name]))
@@ -255,15 +257,17 @@ class TraversalMeasures:
             return {}
         offsets = self.tensors["points_targets"] - self.tensors["points_z"][:, None]
         change = self.points["points"]["shape"] - self.images.shape[:, None]
+        groups = self.images.groups
         slopes = latent_slopes(
             offsets,
             change,
             self.images.spread,
+            groups,
             resamples=self.config.resamples,
             seed=self.seed,
         )
         found: Found = {}
-        n = len(offsets)
+        n = len(groups.unique())
         for m, morphometric in enumerate(MORPHOMETRY):
             name = f"morphometry_r2_{morphometric}"
             ends = (float(slopes.r2_low[m]), float(slopes.r2_high[m]))
@@ -323,9 +327,9 @@ class TraversalMeasures:
         sign = self.tensors["axes_sign"]
         change = points["shape"][:, axis] - self.images.shape[: len(sign)]
         change = sign[:, None] * change / self.images.spread
-        shifts = {}
+        groups, shifts = self.images.groups[: len(sign)], {}
         for m, morphometric in enumerate(MORPHOMETRY):
-            ends = interval(change[:, m], resamples=self.config.resamples, seed=self.seed)
+            ends = interval(change[:, m], groups, resamples=self.config.resamples, seed=self.seed)
             shifts[morphometric] = (float(change[:, m].nanmean()), *ends)
         return shifts
 

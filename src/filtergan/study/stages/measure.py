@@ -67,7 +67,7 @@ def _traversals(
         entry.gates = [*gates.gates(found), *gates.findings(found)]
         entry.latents = measures.names(failed)
         entry.not_measured = images.not_measured | not_measured(gan)
-    save_tensors(folder / "evidence.safetensors", _flat(measures))
+    save_tensors(folder / "evidence.safetensors", _flat(measures) | {"groups": groups})
     entry.files["evidence"] = f"{folder.name}/evidence.safetensors"
     plot_traversals(run, name, tensors, test, failed)
     return found
@@ -114,4 +114,5 @@ def _evidence(run: RunDirectory, name: SiteName) -> SiteEvidence:
         points["points/image_change"],
         points[f"points/{low}"],
         points[f"points/{high}"],
+        points["groups"],
     )
