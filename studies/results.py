@@ -297,11 +297,10 @@ def _layers(name: str) -> str:
 
 
 def _spectra(name: str) -> str:
-    """`spectra`: leading directions of sites; `spectra/limits`: beside what T undoes."""
-    import site_spectra
-
-    rows = site_spectra.limits_of if name.endswith("/limits") else site_spectra.rows_of
-    return _table(*rows(site_spectra.recorded()))
+    """`spectra`, `layer_spectra`: leading directions; `/limits`, `/sums`: what follows of them."""
+    study, _, table = name.partition("/")
+    study = importlib.import_module({"spectra": "site_spectra"}.get(study, study))
+    return _table(*getattr(study, f"{table or 'rows'}_of")(study.recorded()))
 
 
 def _others(name: str) -> str:
@@ -373,9 +372,11 @@ TABLES = {
     "joint_objectives": _plain,
     "augment": _augment,
     "augment_null": _augment,
+    "augment_colour": _augment,
     "layers": _layers,
     "colour_network": _plain,
     "spectra": _spectra,
+    "layer_spectra": _spectra,
     "symmetries": _plain,
     "fibers": _fibers,
     "others": _others,

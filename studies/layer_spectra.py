@@ -1,0 +1,153 @@
+"""Spectra of every layer of a CIFAR-10 network: which kinds of change filters undo best, by depth.
+
+No change of images is named beforehand: directions are mixtures of smooth fields (flow; gain and
+offset of each channel; blur). Of each layer the leading ones are told by the kinds of field that
+make them up.
+
+    python studies/layer_spectra.py RUN --data path/to/cifar10
+
+`RUN` holds a trained network. Writes results/layers/spectra.json and its figure; layers that stand
+there already are not asked again.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from torch import nn
+
+import filtergan as fg
+from filtergan.figures import save
+from filtergan.figures.style import page, styled
+from filtergan.images.image_fields import APART
+from filtergan.machine.files import write_atomic
+from filtergan.machine.provenance import git_state
+from filtergan.study.opened import OpenedRun
+
+FOLDER = Path(__file__).parents[1] / "results" / "layers"
+RECORD = FOLDER / "spectra.json"
+GRID, DIRECTIONS, SEED = 4, 8, 0
+LOOKED_AT = 64  # test images over which kinds are compared
+KINDS = {
+    "light and tint": ("gain", "offset"),
+    "texture": ("blur",),
+    "pose": ("flow",),
+}
+"""What the fields of a kind are said to be."""
+Rows = tuple[list[str], list[list[str]]]
+
+
+def main() -> None:
+    """Ask the layers that are missing, and draw all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="a run whose network is trained")
+    parser.add_argument("--data", help="its images, where they have moved")
+    arguments = parser.parse_args()
+    run = fg.open_run(arguments.run, data=arguments.data)
+    assert run.record.cnn is not None  # it was read
+    network = run.record.cnn.sha256
+    found = recorded() or {"network": network, "accuracy": run.record.cnn.accuracy.value}
+    if found["network"] != network:
+        raise SystemExit(f"{RECORD} is of another network; remove it.")
+    layers = found.setdefault("layers", {})
+    convolutions = {k: m for k, m in run.network.named_modules() if isinstance(m, nn.Conv2d)}
+    for layer in convolutions:
+        if layer not in layers:
+            layers[layer] = _asked(run, layer)
+            write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
+    save(figure(found), FOLDER / "spectra.png")
+
+
+def recorded() -> dict[str, Any]:
+    """Content of the record."""
+    return json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
+
+
+def _asked(run: OpenedRun, layer: str) -> dict[str, Any]:
+    data, begun = run.dataset, time.perf_counter()
+    site = fg.Site(run.network, layer, data.test.images)
+    images = data.train.images, data.test.images
+    spectrum = fg.spectrum_of(site, *images, APART, GRID, DIRECTIONS, seed=SEED)
+    return {
+        "git": git_state(),
+        "seconds": time.perf_counter() - begun,
+        "directions": spectrum.directions(data.test.pixels(slice(LOOKED_AT))),
+    }
+
+
+def rows_of(found: dict[str, Any]) -> Rows:
+    """A line for each direction, a column for each layer."""
+    layers = found.get("layers", {})
+    lines = [
+        [str(i + 1), *(_told(one["directions"][i]) for one in layers.values())]
+        for i in range(DIRECTIONS)
+    ]
+    return ["direction", *layers], lines
+
+
+def _told(own: dict[str, Any]) -> str:
+    parts = parts_of(own)
+    most = max(parts, key=parts.__getitem__)
+    ceiling = own["ceiling"]
+    return f"{most} {parts[most]:.0%}: {ceiling['value']:.2f} (null {ceiling['null']:.2f})"
+
+
+def parts_of(own: dict[str, Any]) -> dict[str, float]:
+    """How much of a direction is of each of `KINDS`; the shares add up to 1."""
+    return {kind: sum(own["kinds"][one] for one in fields) for kind, fields in KINDS.items()}
+
+
+def undone_of(directions: list[dict[str, Any]]) -> dict[str, float]:
+    """How many directions' worth of each kind filters undo at a visible size.
+
+    The sum over directions of what is undone, nothing where filters make it worse, by what each
+    direction is made of.
+    """
+    return {
+        kind: sum(max(0.0, own["ceiling"]["value"]) * parts_of(own)[kind] for own in directions)
+        for kind in KINDS
+    }
+
+
+def sums_of(found: dict[str, Any]) -> Rows:
+    """A line for each layer: what is undone of each kind, in all, and by random filters."""
+    lines = []
+    for layer, one in found.get("layers", {}).items():
+        directions = one["directions"]
+        parts = undone_of(directions)
+        ends = (sum(max(0.0, own["ceiling"]["ci95"][i]) for own in directions) for i in (0, 1))
+        low, high = ends
+        null = sum(max(0.0, own["ceiling"]["null"]) for own in directions)
+        cells = (f"{parts[kind]:.2f}" for kind in KINDS)
+        whole = f"{sum(parts.values()):.2f} ({low:.2f} to {high:.2f}); null {null:.2f}"
+        lines.append([layer, *cells, whole])
+    return ["layer", *KINDS, f"in all, of {DIRECTIONS}"], lines
+
+
+@styled
+def figure(found: dict[str, Any]) -> Figure:
+    """What is undone of the leading directions of each layer, by kind, and by random filters."""
+    layers = found["layers"]
+    drawn = page(2.6)
+    axes, bottom = drawn.add_subplot(), [0.0] * len(layers)
+    for kind in KINDS:
+        heights = [undone_of(one["directions"])[kind] for one in layers.values()]
+        axes.bar(range(len(layers)), heights, bottom=bottom, label=kind)
+        bottom = [a + b for a, b in zip(bottom, heights, strict=True)]
+    null = [
+        sum(max(0.0, own["ceiling"]["null"]) for own in one["directions"])
+        for one in layers.values()
+    ]
+    axes.plot(range(len(layers)), null, "k_", markersize=16, label="random filters, all kinds")
+    axes.set_xticks(range(len(layers)), list(layers), rotation=30, ha="right")
+    axes.set_ylabel(f"directions undone, of {DIRECTIONS}")
+    axes.set_ylim(0, DIRECTIONS)
+    axes.legend()
+    return drawn
+
+
+if __name__ == "__main__":
+    main()
