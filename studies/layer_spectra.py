@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from torch import nn
 
 import filtergan as fg
 from filtergan.figures import save
@@ -25,6 +24,8 @@ from filtergan.figures.style import page, styled
 from filtergan.images.image_fields import APART
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state
+from filtergan.sites.convolution import convolutions
+from filtergan.sites.wrappers import unwrapped
 from filtergan.study.opened import OpenedRun
 
 FOLDER = Path(__file__).parents[1] / "results" / "layers"
@@ -53,8 +54,7 @@ def main() -> None:
     if found["network"] != network:
         raise SystemExit(f"{RECORD} is of another network; remove it.")
     layers = found.setdefault("layers", {})
-    convolutions = {k: m for k, m in run.network.named_modules() if isinstance(m, nn.Conv2d)}
-    for layer in convolutions:
+    for layer in convolutions(unwrapped(run.network)):
         if layer not in layers:
             layers[layer] = _asked(run, layer)
             write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
@@ -81,11 +81,10 @@ def _asked(run: OpenedRun, layer: str) -> dict[str, Any]:
 def rows_of(found: dict[str, Any]) -> Rows:
     """A line for each direction, a column for each layer."""
     layers = found.get("layers", {})
-    lines = [
-        [str(i + 1), *(_told(one["directions"][i]) for one in layers.values())]
-        for i in range(DIRECTIONS)
+    columns = [[_told(own) for own in one["directions"]] for one in layers.values()]
+    return ["direction", *layers], [
+        [str(i), *line] for i, line in enumerate(zip(*columns, strict=True), 1)
     ]
-    return ["direction", *layers], lines
 
 
 def _told(own: dict[str, Any]) -> str:
@@ -107,23 +106,36 @@ def undone_of(directions: list[dict[str, Any]]) -> dict[str, float]:
     direction is made of.
     """
     return {
-        kind: sum(max(0.0, own["ceiling"]["value"]) * parts_of(own)[kind] for own in directions)
+        kind: sum(_not_worse(own["ceiling"]["value"]) * parts_of(own)[kind] for own in directions)
         for kind in KINDS
     }
 
 
+def null_of(directions: list[dict[str, Any]]) -> float:
+    """The same of random filters, all kinds together."""
+    return sum(_not_worse(own["ceiling"]["null"]) for own in directions)
+
+
+def _not_worse(undone: float) -> float:
+    return max(0.0, undone)
+
+
 def sums_of(found: dict[str, Any]) -> Rows:
-    """A line for each layer: what is undone of each kind, in all, and by random filters."""
+    """A line for each layer: what is undone of each kind, in all, and by random filters.
+
+    The ends are the sums of those of all directions, as if all erred together.
+    """
     lines = []
     for layer, one in found.get("layers", {}).items():
         directions = one["directions"]
         parts = undone_of(directions)
-        ends = (sum(max(0.0, own["ceiling"]["ci95"][i]) for own in directions) for i in (0, 1))
-        low, high = ends
-        null = sum(max(0.0, own["ceiling"]["null"]) for own in directions)
-        cells = (f"{parts[kind]:.2f}" for kind in KINDS)
-        whole = f"{sum(parts.values()):.2f} ({low:.2f} to {high:.2f}); null {null:.2f}"
-        lines.append([layer, *cells, whole])
+        low, high = (
+            sum(map(_not_worse, ends))
+            for ends in zip(*(own["ceiling"]["ci95"] for own in directions), strict=True)
+        )
+        whole = f"{sum(parts.values()):.2f} ({low:.2f} to {high:.2f})"
+        cells = (f"{part:.2f}" for part in parts.values())
+        lines.append([layer, *cells, f"{whole}; null {null_of(directions):.2f}"])
     return ["layer", *KINDS, f"in all, of {DIRECTIONS}"], lines
 
 
@@ -137,10 +149,7 @@ def figure(found: dict[str, Any]) -> Figure:
         heights = [undone_of(one["directions"])[kind] for one in layers.values()]
         axes.bar(range(len(layers)), heights, bottom=bottom, label=kind)
         bottom = [a + b for a, b in zip(bottom, heights, strict=True)]
-    null = [
-        sum(max(0.0, own["ceiling"]["null"]) for own in one["directions"])
-        for one in layers.values()
-    ]
+    null = [null_of(one["directions"]) for one in layers.values()]
     axes.plot(range(len(layers)), null, "k_", markersize=16, label="random filters, all kinds")
     axes.set_xticks(range(len(layers)), list(layers), rotation=30, ha="right")
     axes.set_ylabel(f"directions undone, of {DIRECTIONS}")

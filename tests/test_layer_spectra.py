@@ -41,7 +41,7 @@ def test_a_direction_is_named_by_what_it_is_most() -> None:
     assert head == ["direction", "conv1"]
     assert lines[0] == ["1", f"{LIGHT} 75%: 0.80 (null 0.20)"]
     assert lines[1] == ["2", f"{POSE} 100%: 0.40 (null -0.30)"]
-    assert rows_of({})[0] == ["direction"]
+    assert rows_of({}) == (["direction"], [])
 
 
 def test_the_bars_of_the_figure_reach_the_sums() -> None:
