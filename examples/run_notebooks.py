@@ -21,7 +21,14 @@ def executed(path: Path) -> nbformat.NotebookNode:
     """
     notebook = nbformat.read(path, as_version=4)
     where = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=LIMIT, record_timing=False, resources=where)
+    client = NotebookClient(
+        notebook,
+        timeout=LIMIT,
+        iopub_timeout=LIMIT,
+        startup_timeout=LIMIT,
+        record_timing=False,
+        resources=where,
+    )
     client.execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":

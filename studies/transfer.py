@@ -339,7 +339,7 @@ def seen(gan: fg.NaturalGAN, target: Target) -> dict[str, Tensor]:
         By measure, of each image at each point.
     """
     x = Pixels.chosen(target.data, 0, IMAGES, SEED).test
-    config = fg.TraversalConfig(measured_images=len(x), measured_points=POINTS)
+    config = fg.TraversalConfig(measured_images=len(x), measured_points=POINTS, group=1)
     points = Points.drawn(gan, len(x), config, SEED)
     if gan.site.network is target.site.network:
         walked = fg.walk(gan, fg.Transformation(), x, points.z, points.targets)

@@ -78,7 +78,7 @@ def telling(**changes: Any) -> StudyConfig:
             "group": 8,
             "path_images": 4,
             "path_radii": (2.0, 4.0, 6.0),
-            "axis_images": 4,
+            "axis_images": 8,
             "combinations": 1,
             "repeat_images": 4,
             "repeat_points": 2,

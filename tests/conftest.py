@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from visiting import PATIENCE
 
 # No deadline: the time of one example on a busy machine says nothing about the code.
-settings.register_profile("filtergan", deadline=None)
+# With FIXED_EXAMPLES the same examples at every run, so that what fails there fails again.
+fixed = bool(os.environ.get("FIXED_EXAMPLES"))
+settings.register_profile("filtergan", deadline=None, print_blob=True, derandomize=fixed)
 settings.load_profile("filtergan")
 
 
@@ -54,6 +57,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip(missing)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        expect.set_options(timeout=PATIENCE)
         yield chromium
         chromium.close()
 
@@ -120,6 +124,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def visit(path: Path, **options: Any) -> Page:
         context = browser.new_context(**options)
+        context.set_default_timeout(PATIENCE)
         context.set_offline(True)
         contexts.append(context)
         page = context.new_page()

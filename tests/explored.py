@@ -110,7 +110,7 @@ def _main() -> int:
     def slow(*arguments: Any, tick: Any, **more: Any) -> Any:
         def held(points: int) -> None:
             if slowly.exists():
-                time.sleep(0.5)
+                time.sleep(2.0)
             tick(points)
 
         return walk(*arguments, tick=held, **more)

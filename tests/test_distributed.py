@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from lines import without_the_way
 
 from filtergan import cli, study
 from filtergan.cli import launcher
+from filtergan.cli.launcher import free_port
 from filtergan.config.fields import StudyConfig
 from filtergan.config.parsing import dump
 from filtergan.errors import UserError
@@ -56,12 +56,6 @@ PATIENCE = 900
 LONG = CONFIG.model_copy(update={"gan": CONFIG.gan.model_copy(update={"steps": 100_000})})
 
 
-def free_port() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
-
-
 def environment(**more: str) -> dict[str, str]:
     """Of processes that fail where they end beside a thread of their group."""
     here = Path(__file__).parent
@@ -73,7 +67,7 @@ def start_script(
     processes: int, script: ModuleType, *arguments: str
 ) -> list[subprocess.Popen[str]]:
     """So many processes of a script, that know of each other as torchrun's do."""
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "GROUP_RANK": "0"}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "GROUP_RANK": "0"}
     shared |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
     command = [sys.executable, str(script.__file__), *arguments]
     started = []
@@ -276,7 +270,7 @@ def test_an_interrupt_ends_all(tmp_path: Path) -> None:
 def test_any_number_goes_on(alone: Path, tmp_path: Path) -> None:
     """Torchrun's two stop at step 15, one goes on to step 25, two to the end."""
     run, torchrun = tmp_path / "run", [sys.executable, "-m", "torch.distributed.run"]
-    torchrun += ["--nproc-per-node", "2", "--master-port", free_port(), stopped.__file__]
+    torchrun += ["--nproc-per-node", "2", "--master-port", str(free_port()), stopped.__file__]
     arguments = begin(tmp_path, CONFIG, "--until", "train-gan")[3:]
     start([*torchrun, "15", *arguments]).communicate(timeout=PATIENCE)
     assert losses_of(run)[-1]["step"] == 15
@@ -293,7 +287,7 @@ def test_any_number_goes_on(alone: Path, tmp_path: Path) -> None:
 def test_two_machines_and_one_mistake(tmp_path: Path) -> None:
     """Two commands as on two machines; a mistake that all processes meet is told once."""
     more = ("--processes", "1", "--nodes", "2", "--until", "train-cnn")
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     arguments = begin(tmp_path, CONFIG, *more)
     machines = [start(arguments, **shared, NODE_RANK=rank) for rank in "01"]
     told = [finish(machine, 0) for machine in machines]

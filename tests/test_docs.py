@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import Browser, expect
+from visiting import PATIENCE
 
 import filtergan
 from filtergan.cli.arguments import commands_of, parser
@@ -76,6 +77,7 @@ def test_pages_fetch_nothing_from_elsewhere_and_miss_nothing(site: Path) -> None
 @pytest.mark.browser
 def test_the_search_runs_from_files(site: Path, browser: Browser) -> None:
     page = browser.new_page(offline=True)
+    page.set_default_timeout(PATIENCE)
     page.goto((site / "index.html").as_uri())
     page.get_by_role("textbox", name="Search").fill("repeatability")
     found = page.locator(".md-search-result__item").first

@@ -58,6 +58,17 @@ def test_references_change_the_image_as_much_as_the_walk(
         assert float(ratio) == pytest.approx(1, rel=0.05)
 
 
+def test_of_every_group_some_images_walk_up_the_axes_and_some_down(
+    run: tuple[Path, dict[str, Any]],
+) -> None:
+    found = load_tensors(run[0] / "conv1@activation" / "traversal.safetensors")
+    signs = found["axes_sign"]
+    groups = found["points_groups"][: len(signs)]
+    assert len(groups.unique()) > 1
+    for group in groups.unique():
+        assert set(signs[groups == group].tolist()) == {-1, 1}
+
+
 @pytest.mark.parametrize("layer", ["conv1@activation", "conv2@activation"])
 def test_random_changes_of_filters_are_no_finding(
     run: tuple[Path, dict[str, Any]], layer: str

@@ -117,6 +117,7 @@ def test_a_search_is_cancelled_or_takes_too_long(explorer: Explorer) -> None:
     assert searches.cancel("somebody")
     assert searches.run("somebody", NATURAL, image, Z, lambda done, of: None) is None
     with explorer._searching:  # of somebody else; one that waits can be cancelled as well
+        searches.begin("somebody")
         threading.Timer(0.5, searches.cancel, ["somebody"]).start()
         assert searches.run("somebody", NATURAL, image, Z, lambda done, of: None) is None
     found = searches.run("somebody", NATURAL, image, Z, lambda done, of: None)

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Locator, Page
 from records import NETWORK
 from test_headline import walked
 from test_report_evidence import evidence_record
+from visiting import PATIENCE
 
 from filtergan.config.fields import StudyConfig
 from filtergan.figures.style import page as figure
@@ -44,6 +45,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 def page(browser: Browser, address: str):
     """The page, opened on a desktop; nothing may be asked of a network, and nothing may fail."""
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
     opened = context.new_page()
     asked, faults = [], []
     opened.on("request", lambda request: asked.append(request.url))

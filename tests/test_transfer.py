@@ -32,7 +32,7 @@ def test_at_its_own_network_it_is_seen_what_the_generator_undoes(gan: fg.Natural
     target = transfer.Target("its own", gan.site, DATA)
     found = transfer.seen(gan, target)
     x = transfer.Pixels.chosen(DATA, 0, transfer.IMAGES, transfer.SEED).test
-    config = fg.TraversalConfig(measured_images=len(x), measured_points=transfer.POINTS)
+    config = fg.TraversalConfig(measured_images=len(x), measured_points=transfer.POINTS, group=1)
     points = Points.drawn(gan, len(x), config, transfer.SEED)
     for k in (0, 17):  # image by image
         one, z, z_k = x[k : k + 1], points.z[k : k + 1], points.targets[k, 1:2]

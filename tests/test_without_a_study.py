@@ -262,6 +262,16 @@ def test_latents_and_labels_that_are_not_there(gan: NaturalGAN, images: Tensor) 
 # ---------------------------------------------------------------------------------------- measure
 
 
+def test_images_belong_to_groups_in_turn(gan: NaturalGAN) -> None:
+    points = Points.drawn(gan, 5, WALKS, 9)
+    assert points.groups.tolist() == [0, 1, 2, 0, 1]
+    assert points.turns.tolist() == [0, 0, 0, 1, 1]
+    for values in (points.z, points.targets):
+        assert torch.equal(values[:2], values[3:])
+        assert len(values.unique(dim=0)) == 3
+    assert Points.drawn(gan, 2, WALKS, 9).groups.tolist() == [0, 1]  # intervals need two
+
+
 @pytest.fixture(scope="module")
 def measured(gan: NaturalGAN, images: Tensor) -> fg.Measures:
     return fg.measure(gan, images[:5], WALKS, 9, resamples=200)
@@ -271,9 +281,7 @@ def test_measures_are_those_of_a_loop(
     gan: NaturalGAN, images: Tensor, measured: fg.Measures
 ) -> None:
     x = images[:5][sample(5, 5, 9, "measured images")]
-    points = Points.drawn(gan, 5, WALKS, 9)
-    assert points.groups.tolist() == [0, 1, 2, 0, 1]
-    assert torch.equal(points.z[0], points.z[3])
+    points = Points.drawn(gan, 5, WALKS.model_copy(update={"group": 1}), 9)
     assert gan.null is not None
     for one, key in ((gan, "value"), (gan.null, "null")):
         undone, change, kept = [], [], []
@@ -295,7 +303,8 @@ def test_measures_are_those_of_a_loop(
         best = float((1 - search.after / search.before).quantile(0.5))
         assert tell["search_compensation"] == pytest.approx(best, rel=1e-3, abs=1e-5)
     assert measured["compensation_null"].value == measured["compensation"].null
-    assert measured["compensation"].n == measured["repeatability"].n == 3
+    assert measured["compensation"].n == 5
+    assert measured["repeatability"].n == 4
 
 
 def test_measures_as_a_table(measured: fg.Measures, tmp_path: Path) -> None:

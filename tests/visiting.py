@@ -19,7 +19,6 @@ def visited(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     """The page, seen by a visitor of its own; it loads nothing from elsewhere and has no error."""
     page = browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **options})
     page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
     asked: list[str] = []
     errors: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

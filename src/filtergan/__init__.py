@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from filtergan.config.natural_fields import NaturalConfig
     from filtergan.config.presets import cifar10, digits, mnist, tiny
     from filtergan.errors import UserError
+    from filtergan.families.family import Family, Fixed
     from filtergan.game.discriminator import Discriminator
     from filtergan.game.gan import FilterGAN
     from filtergan.game.generator import Generator
@@ -77,6 +78,7 @@ _PLACES = {
     "images.domain": ("Domain",),
     "game.discriminator": ("Discriminator",),
     "errors": ("UserError",),
+    "families.family": ("Family", "Fixed"),
     "game.gan": ("FilterGAN",),
     "game.generator": ("Generator",),
     "classifiers.loading": ("load_model",),
@@ -113,9 +115,11 @@ __all__ = [
     "CnnConfig",
     "Discriminator",
     "Domain",
+    "Family",
     "FieldSearch",
     "FilterGAN",
     "FilterPool2d",
+    "Fixed",
     "GanConfig",
     "Generator",
     "InvarianceAugment",

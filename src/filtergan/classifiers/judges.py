@@ -122,7 +122,8 @@ class Judges:
                 own = {k: tensors[f"{i}.{k}"] for k in network.state_dict()}
                 network.load_state_dict(own)
             correct, seconds = tensors["correct"], float(words["seconds"])
-            whitening = {name: tensors[f"whitening.{name}"] for name in ("mean", "matrix")}
+            # Copies lie where torch's own tensors do: last bits of a product depend on that.
+            whitening = {name: tensors[f"whitening.{name}"].clone() for name in ("mean", "matrix")}
         except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(f"{path} holds other judges than these; remove it.") from error
         if correct.dtype != torch.bool or correct.shape != (len(networks), len(dataset.test)):

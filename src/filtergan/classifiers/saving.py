@@ -76,7 +76,9 @@ def load_network(path: Path, device: torch.device) -> Classifier:
         said = _Description.model_validate(json.loads(load_metadata(path)[KEY]))
         with torch.random.fork_rng(devices=[]):  # of weights that are replaced
             network = networks.make(said.cnn, said.image, said.outputs)
-        network.load_state_dict(load_tensors(path), assign=True)
+        # Copies lie where torch's own tensors do: last bits of a product depend on that.
+        own = {name: tensor.clone() for name, tensor in load_tensors(path).items()}
+        network.load_state_dict(own, assign=True)
         domain = Domain(said.mean, said.std)
     except (LookupError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is no network of filtergan's. {remedy(path)}") from error

@@ -6,6 +6,7 @@ under torchrun the command does without this.
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from filtergan.machine.wording import count_of
 
 GRACE = 15.0
 """Seconds in which processes may say where they stood, once another has ended."""
+PORTS = 20000, 32768
+"""Among these one is chosen: systems give away others by themselves."""
 TOLD = "FILTERGAN_TOLD"
 """Variable that names the folder where a process leaves its last words for its launcher."""
 
@@ -63,7 +66,7 @@ def launch(argv: Sequence[str], processes: int, nodes: int) -> None:
     address = os.environ.get("MASTER_ADDR", "127.0.0.1")
     shared = {
         "MASTER_ADDR": address,
-        "MASTER_PORT": os.environ.get("MASTER_PORT") or str(_free_port()),
+        "MASTER_PORT": os.environ.get("MASTER_PORT") or str(free_port()),
         "WORLD_SIZE": str(processes * nodes),
         "LOCAL_WORLD_SIZE": str(processes),
         "GROUP_RANK": str(node),
@@ -98,10 +101,13 @@ def _node(nodes: int) -> int:
     return int(node)
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+def free_port() -> int:
+    """A port that nobody listens at, and that is not given away before the first process does."""
+    numbers = random.SystemRandom()
+    while True:
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", numbers.randrange(*PORTS)))
+            return one.getsockname()[1]
 
 
 def _wait(started: list[subprocess.Popen[bytes]]) -> int | None:

@@ -18,6 +18,7 @@ from filtergan.errors import UserError
 _SHORT_TRAVERSAL = TraversalConfig(
     images=2,
     grid=5,
+    group=8,
     measured_points=4,
     path_images=8,
     axis_images=8,

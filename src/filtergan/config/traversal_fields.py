@@ -34,8 +34,9 @@ class TraversalConfig(Frozen):
     """Distance of the measured points from z, in standard deviations of z. Two draws of eight
     latents lie 4 apart (root mean square), so a walk this long leads to any other draw."""
     group: Count = 16
-    """Measured images that share one z and its points, and so the same filters: what one change of
-    the filters does can then be fitted over images."""
+    """Most measured images that share one z and its points, and so the same filters: what a change
+    of the filters does can then be fitted over images. Intervals are over these groups, of which
+    there are two at least; images belong to them in turn."""
     path_images: Count = 64
     """The first measured images, each also walked along a straight path."""
     path_radii: Annotated[tuple[Positive, ...], Field(min_length=3)] = (

@@ -59,6 +59,14 @@ class Fixed:
         name: In records, tables and figures.
         change: Changes each image by a strength of its own. Nothing is clipped.
         strength: In the unit of the family.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> def faded(x, strength):
+        ...     return x * (1 - strength)[:, None, None, None]
+        >>> fg.Fixed("faded by .3", faded, 0.3)(torch.ones(1, 1, 2, 2)).mean()
+        tensor(0.7000)
     """
 
     name: str
@@ -111,6 +119,8 @@ class Explained:
 class Family:
     """A known kind of change of images; what a family lacks is not asked of it.
 
+    One of your own needs a name, words and what is `fixed`, for `ceilings_of` and `ask`.
+
     Attributes:
         name: What settings call it.
         words: The same in a sentence, and above the column of its reference.
@@ -121,6 +131,17 @@ class Family:
         explained: How it is recognised.
         fixed: What ceilings are asked for.
         within: The family that it is a part of, whose reference and share then tell of it.
+
+    Examples:
+        >>> import torch
+        >>> import filtergan as fg
+        >>> def faded(x, strength):
+        ...     return x * (1 - strength)[:, None, None, None]
+        >>> fading = fg.Family("fading", "fading", fixed=(fg.Fixed("faded by .3", faded, 0.3),))
+        >>> images = torch.rand(32, 1, 8, 8)
+        >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
+        >>> fg.ask(site, images, torch.rand(32, 1, 8, 8), [fading])
+        {'faded by .3': Answer('faded by .3': ...)}
     """
 
     name: str
@@ -134,7 +155,13 @@ class Family:
     within: "Family | None" = None
 
     def applies(self, channels: int) -> bool:
-        """Whether it is a change of images with so many channels."""
+        """Whether it is a change of images with so many channels.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.Family("fading", "fading", colour=False).applies(3)
+            False
+        """
         return self.grey if channels == 1 else self.colour
 
     def require(self, channels: int) -> None:
@@ -142,6 +169,10 @@ class Family:
 
         Raises:
             UserError: The images are in colour, or they are grey.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.Family("fading", "fading", colour=False).require(1)
         """
         if not self.applies(channels):
             kind = "grey images" if self.grey else "images in colour"
@@ -160,8 +191,18 @@ class Family:
             strength: One number for each, in the unit of the family; nothing is clipped.
 
         Raises:
-            UserError: The images are in colour, or they are grey, and it is no change of such.
+            UserError: The images are in colour, or they are grey, and it is no change of such; or
+                the family has no `strength`.
+
+        Examples:
+            >>> import torch
+            >>> import filtergan as fg
+            >>> fg.Family("fading", "fading").apply(torch.ones(2, 1, 4, 4), torch.ones(2))
+            Traceback (most recent call last):
+            ...
+            filtergan.errors.UserError: The family fading has no one number that says how much.
         """
-        assert self.strength is not None, f"{self.name} has more than one parameter"
+        if self.strength is None:
+            raise UserError(f"The family {self.name} has no one number that says how much.")
         self.require(x.shape[1])
         return self.strength.change(x, strength)

@@ -103,11 +103,11 @@ def compared(order: Sequence[SiteName]) -> dict[str, tuple[SiteName, SiteName]]:
     if not several:
         return {}
     names = several[-1]
-    groups = {"": names}
+    places = {"": names}
     layers = dict.fromkeys(name.layer for name in names)
     if len(layers) > 1:
-        groups |= {f" at {layer}": [n for n in names if n.layer == layer] for layer in layers}
-    return {where: (of[0], of[-1]) for where, of in groups.items() if len(of) > 1}
+        places |= {f" at {layer}": [n for n in names if n.layer == layer] for layer in layers}
+    return {where: (of[0], of[-1]) for where, of in places.items() if len(of) > 1}
 
 
 def decide(

@@ -58,11 +58,11 @@ def pool(results: Sequence[MeasureRecord], measure: Measure | None = None) -> Es
 
     The variance is W + B/k: W, the mean over seeds of the squared standard errors that their
     intervals tell; B, the variance between the k seeds. W is not divided by k, since all seeds are
-    measured on the same images and share what these happen to be; what they do not share is in B as
-    well, so the error is never too small on average (as in Rubin 1987, eq. 3.1.5, whose imputations
-    share their data likewise). Degrees of freedom after Satterthwaite (1946): k - 1 behind B/k,
-    n - 1 behind W; the 95 % interval of three seeds covers .93 to .95. A single seed keeps its own
-    interval, which says nothing of other seeds.
+    measured on the same images and share what these happen to be; what they do not share, as the
+    filters drawn for traversals, is in B as well, so the error is never too small on average (as in
+    Rubin 1987, eq. 3.1.5, whose imputations share their data likewise). Degrees of freedom after
+    Satterthwaite (1946): k - 1 behind B/k, n - 1 behind W; the 95 % interval of three seeds covers
+    .93 to .95. A single seed keeps its own interval, which says nothing of other seeds.
 
     Args:
         results: The measure, one a seed; each has a value.
@@ -77,9 +77,9 @@ def pool(results: Sequence[MeasureRecord], measure: Measure | None = None) -> Es
         freedom = float(max(results[0].n - 1, 1))
         variance = within[0] if within else math.nan
         return Estimate(mean, *ends[0], variance, freedom, 1, math.nan)
-    images = math.fsum(within) / len(within) if within else 0.0
-    variance = images + between / k
-    parts = [(between / k, k - 1), (images, max(min(found.n for found in results) - 1, 1))]
+    shared = math.fsum(within) / len(within) if within else 0.0
+    variance = shared + between / k
+    parts = [(between / k, k - 1), (shared, max(min(found.n for found in results) - 1, 1))]
     freedom = _satterthwaite(parts)
     low, high = _interval(mean, variance, freedom)
     if measure is not None and measure.low is not None:

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.measures.definition import Measure
-from filtergan.measures.ratios import jackknife_reach, summed
-from filtergan.measures.statistics import resample
+from filtergan.measures.ratios import jackknife_reach
+from filtergan.measures.statistics import resample, summed
 
 CHUNK = 512  # features held at once in double precision
 MEASURES = (
@@ -68,10 +68,11 @@ def invariance_gain(
     known = (at_tx - at_x).cpu().double().square().sum(dim=2)
     missing = ours.isnan() | known.isnan()
     parts = (t.masked_fill(missing, 0).sum(dim=1) for t in (ours, known))
-    member = torch.arange(len(missing)) if clusters is None else clusters
-    above, below = (summed(part, member).numpy() for part in parts)
+    above, below = (summed(part, clusters).numpy() for part in parts)
     if below.sum() == 0:
         return math.nan, (math.nan, math.nan)
+    if len(below) < 2:
+        return float(above.sum() / below.sum()), (math.nan, math.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = [c @ above / (c @ below) for c in resample(len(above), resamples, seed)]
     low, high = np.nanquantile(np.concatenate(found), (0.025, 0.975))

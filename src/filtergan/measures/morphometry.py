@@ -10,8 +10,7 @@ from torch import Tensor
 from filtergan.errors import UserError
 from filtergan.machine.telling import Tick
 from filtergan.measures.definition import Measure
-from filtergan.measures.ratios import summed
-from filtergan.measures.statistics import resample
+from filtergan.measures.statistics import resample, summed
 from filtergan.measures.strokes import SCALE, measure_strokes
 
 MORPHOMETRY: tuple[str, ...] = (
@@ -205,7 +204,6 @@ def latent_slopes(
         clusters have points.
     """
     inputs, latents = offsets.detach().cpu().double(), offsets.shape[2]
-    member = torch.arange(len(inputs)) if clusters is None else clusters.cpu()
     outputs = change.detach().cpu().double() / scale.cpu().double()
     columns = []
     for column in outputs.unbind(dim=2):
@@ -214,9 +212,8 @@ def latent_slopes(
         y = torch.where(defined, column, 0.0)[..., None]
         sums = (kept.mT @ kept, (kept.mT @ y)[..., 0], y.square().sum(dim=(1, 2)))
         used = defined.any(dim=1)
-        columns.append(
-            _regress([summed(part[used], member[used]) for part in sums], resamples, seed)
-        )
+        member = None if clusters is None else clusters.cpu()[used]
+        columns.append(_regress([summed(part[used], member) for part in sums], resamples, seed))
     value, low, high = torch.stack(columns, dim=-1)
     return Slopes(
         value[:latents], low[:latents], high[:latents], value[latents], low[latents], high[latents]

@@ -214,7 +214,7 @@ def _shape(shifts: dict[str, tuple[float, float, float]]) -> str:
     same = [
         word
         for name, word in _PLAIN.items()
-        if name in shifts and max(map(abs, shifts[name])) < LEAST_SHIFT
+        if name in shifts and all(abs(end) < LEAST_SHIFT for end in shifts[name])
     ]
     return ", ".join([*words, f"{' and '.join(same)} unchanged"] if same else words)
 

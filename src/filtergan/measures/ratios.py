@@ -1,10 +1,12 @@
-"""Ratios of two means over images, with intervals that keep their sign and scale."""
+"""Ratios of two sums over images, with intervals that keep their sign and scale."""
 
 import math
 
 from jaxtyping import Float, Int64
 from scipy.special import stdtrit
 from torch import Tensor
+
+from filtergan.measures.statistics import summed
 
 
 def ratio_interval(
@@ -27,9 +29,8 @@ def ratio_interval(
         The ratio, NaN if the denominator is 0; then the ends, NaN where they are not defined.
     """
     known = ~(above.isnan() | below.isnan())
-    one, other = above[known].double(), below[known].double()
-    if clusters is not None:
-        one, other = (summed(part, clusters[known]) for part in (one, other))
+    member = None if clusters is None else clusters.to(known.device)[known]
+    one, other = (summed(part[known].double(), member) for part in (above, below))
     count, total = len(one), other.sum()
     if total <= 0:
         return math.nan, (math.nan, math.nan)
@@ -39,18 +40,6 @@ def ratio_interval(
     without = ((one.sum() - one) / (total - other)).log()
     reach = jackknife_reach(without)
     return value, (value * math.exp(-reach), value * math.exp(reach))
-
-
-def summed(values: Float[Tensor, "n ..."], clusters: Int64[Tensor, " n"]) -> Float[Tensor, "c ..."]:
-    """Sums over what belongs together.
-
-    Args:
-        values: Of each image.
-        clusters: To which each belongs; those that have none leave no gap.
-    """
-    member = clusters.to(values.device).unique(return_inverse=True)[1]
-    sums = values.new_zeros(int(member.max()) + 1 if len(member) else 0, *values.shape[1:])
-    return sums.index_add(0, member, values)
 
 
 def jackknife_reach(without: Float[Tensor, " n"]) -> float:

@@ -102,6 +102,24 @@ def result(
     )
 
 
+def over_groups(
+    name: str,
+    found: tuple[float, tuple[float, float]],
+    groups: Int64[Tensor, " n"],
+    null: float | None = None,
+) -> MeasureRecord:
+    """A measure of all images together in the record's form.
+
+    Args:
+        name: A registered measure.
+        found: Its value and the ends of its interval.
+        groups: Over which the interval was taken.
+        null: Its value under the null.
+    """
+    value, ends = found
+    return result(name, value, ends, len(groups.unique()), null)
+
+
 def summary(
     name: str,
     values: Float[Tensor, "n p"],
@@ -123,9 +141,11 @@ def summary(
         seed: Of the resampling.
     """
     (n, p), flat = values.shape, values.flatten()
-    member = (torch.arange(n) if clusters is None else clusters).repeat_interleave(p)
+    member = torch.arange(n) if clusters is None else clusters
     statistic = lookup(name).centre
-    ends = interval(flat, member, statistic=statistic, resamples=resamples, seed=seed)
+    ends = interval(
+        flat, member.repeat_interleave(p), statistic=statistic, resamples=resamples, seed=seed
+    )
     return result(name, centre(name, values), ends, len(member.unique()), null, quantiles(flat))
 
 

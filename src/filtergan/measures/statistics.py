@@ -1,35 +1,54 @@
-"""Bootstrap intervals over images and draws."""
+"""Bootstrap intervals over images, groups of images, and draws."""
 
 import math
 from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 CELLS = 4_000_000
 """Entries of a block of resampled counts; bounds the memory of a bootstrap at about 100 MiB."""
 
 
-def resample(size: int, resamples: int, seed: int) -> Iterator[Float64[np.ndarray, "r size"]]:
+def resample(
+    size: int, resamples: int, seed: int, width: int = 0
+) -> Iterator[Float64[np.ndarray, "r size"]]:
     """Bootstrap counts: how often each of `size` items is drawn, in blocks of resamples.
 
     Args:
         size: Number of items.
         resamples: Number of resamples in all.
         seed: Of numpy's default generator; the same seed gives the same counts.
+        width: To how many columns the caller spreads those of a block, if to more.
 
     Yields:
         Counts; each row sums to `size`.
     """
     rng = np.random.default_rng(seed)
-    block = max(1, CELLS // size)
+    block = max(1, CELLS // max(size, width))
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn = rng.integers(0, size, (rows, size)) + np.arange(rows)[:, None] * size
         counts = np.bincount(drawn.ravel(), minlength=rows * size)
         yield counts.reshape(rows, size).astype(np.float64)
+
+
+def summed(
+    values: Float[Tensor, "n ..."], clusters: Int64[Tensor, " n"] | None
+) -> Float[Tensor, "c ..."]:
+    """Sums over what belongs together.
+
+    Args:
+        values: Of each image.
+        clusters: To which each belongs; those that have none leave no gap. None: each is its own.
+    """
+    if clusters is None:
+        return values
+    member = clusters.to(values.device).unique(return_inverse=True)[1]
+    sums = values.new_zeros(int(member.max()) + 1 if len(member) else 0, *values.shape[1:])
+    return sums.index_add(0, member, values)
 
 
 def interval(
@@ -44,8 +63,8 @@ def interval(
 
     Args:
         values: Numbers or truth values. NaN marks an undefined value and is left out.
-        clusters: Which values belong together (all points of one image); whole clusters are
-            resampled. By default each value is its own.
+        clusters: Which values belong together (all points of one image, or of the images that
+            share their points); whole clusters are resampled. By default each value is its own.
         statistic: Whose interval.
         resamples: Number of bootstrap resamples.
         seed: Of the resampling.
@@ -76,7 +95,8 @@ def interval(
     else:
         order = np.argsort(array)
         # Columns of the blocks follow the values, of which there may be many to a cluster.
-        blocks = (counts[:, member[order]] for counts in resample(size, resamples, seed))
+        drawn = resample(size, resamples, seed, len(array))
+        blocks = (counts[:, member[order]] for counts in drawn)
         found = np.concatenate([_weighted_median(array[order], block) for block in blocks])
     return _ends(found)
 

@@ -235,8 +235,9 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         f"{count_of(measure.pooled, 'draw')} pooled with the later layers re-trained for "
         f"{count_of(measure.retrain_epochs, 'epoch')}, beside controls re-trained "
         "alike. Intervals are 95 %; images are resampled whole, and draws where a number is a mean "
-        f"over draws; in traversals the groups of {count_of(traversal.group, 'image')} that share "
-        "their filters. Other seeds may differ by more.",
+        "over draws; in traversals whole groups of up to "
+        f"{count_of(traversal.group, 'image')} that share their filters. Other seeds may differ by "
+        "more.",
     }
 
 

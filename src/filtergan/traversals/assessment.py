@@ -21,7 +21,6 @@ from filtergan.measures.table import Measures
 from filtergan.measures.transformers import agreement
 from filtergan.natural.natural_gan import NaturalGAN, null_of
 from filtergan.natural.recovering import EVALUATIONS, FieldSearch, Transformation
-from filtergan.runs.record import MeasureRecord
 from filtergan.traversals.traversal import labelling, numbers
 from filtergan.walks.inverter import Inversion
 from filtergan.walks.points import points_around, points_towards_draws
@@ -36,11 +35,13 @@ class Points:
 
     Attributes:
         groups: Which.
+        turns: How many images come before it in its group.
         z: The latent of each image's profile.
         targets: z_k.
     """
 
     groups: Int64[Tensor, " n"]
+    turns: Int64[Tensor, " n"]
     z: Float[Tensor, "n latent"]
     targets: Float[Tensor, "n points latent"]
 
@@ -51,10 +52,10 @@ class Points:
         # In turn, so that the first images, which more is asked of, are of different groups; two at
         # least, as intervals are taken over groups.
         count = min(images, max(2, -(-images // config.group)))
-        groups = torch.arange(images) % count
+        turns, groups = torch.arange(images) // count, torch.arange(images) % count
         z = gan.latents(count, seed, "measured")
         targets = around(z, config.measured_points, config.radius, seed)
-        return cls(groups, z[groups], targets[groups])
+        return cls(groups, turns, z[groups], targets[groups])
 
 
 def field_searches(
@@ -84,8 +85,7 @@ def measure(
         config: How many images and points; `repeat_images` and `repeat_points` of them are searched
             as well, which takes most of the time.
         seed: Of the choice of images and points.
-        resamples: Bootstrap resamples behind every 95 % interval, over groups of images that share
-            their points.
+        resamples: Bootstrap resamples behind every 95 % interval, over images.
 
     Returns:
         `compensation` (the share undone) and its null, `image_change`, `labels_kept`, the residuals
@@ -105,7 +105,7 @@ def measure(
         >>> gan = fg.learn(site, images, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
         >>> measures = fg.measure(gan, images, fg.tiny().traversal, resamples=100)
         >>> len(measures), measures["labels_kept"].n
-        (10, 2)
+        (10, 8)
     """
     null, rows = null_of(gan), rows_of(images)
     chosen = runtime.sample(len(rows), config.measured_images, seed, "measured images")
@@ -113,21 +113,23 @@ def measure(
         raise UserError("Intervals are taken over images, of which at least two are needed.")
     x = as_pixels(rows[chosen]).to(gan.site.filters.device)
     labelling(gan, x)
-    points = Points.drawn(gan, len(x), config, seed)
+    # Nothing is fitted over images here, so each has points of its own, and is evidence of its own.
+    points = Points.drawn(gan, len(x), config.model_copy(update={"group": 1}), seed)
     n = min(len(x), config.repeat_images)
     several = min(config.measured_points, config.repeat_points)
     work = 2 * (points.targets[..., 0].numel() + n * several * len(STARTS) * EVALUATIONS)
     with telling.progress(work, f"measures of {gan.name}", "evaluations") as advance:
         look = partial(_Seen.by, x=x, points=points, n=n, several=several, tick=advance)
         ours, theirs = look(gan), look(null)
-    told, groups = partial(summary, resamples=resamples, seed=seed), points.groups
+    told = partial(summary, resamples=resamples, seed=seed)
     found = {
-        name: told(name, values, centre(name, theirs.values[name]), groups[: len(values)])
+        name: told(name, values, centre(name, theirs.values[name]))
         for name, values in ours.values.items()
     }
-    undone = theirs.values["compensation"]
-    found["compensation_null"] = told("compensation_null", undone, None, groups)
-    found |= ours.together(groups, theirs)
+    found["compensation_null"] = told("compensation_null", theirs.values["compensation"])
+    of_null = theirs.together()
+    for name, (value, ends) in ours.together().items():
+        found[name] = result(name, value, ends, n, of_null[name][0])
     return Measures(found, str(gan.name))
 
 
@@ -168,14 +170,9 @@ class _Seen:
         }
         return cls(values, change.flatten(2), again.flatten(3))
 
-    def together(self, groups: Int64[Tensor, " n"], null: "_Seen") -> dict[str, MeasureRecord]:
-        """Measures of all images together, each with its interval over groups of them."""
-        found = {}
-        for name, of, own, other in (
-            ("repeatability", repeatability, self.searched, null.searched),
-            ("independent_image_changes", independent_changes, self.change, null.change),
-        ):
-            clusters = groups[: len(own)]
-            value, ends = of(own, clusters)
-            found[name] = result(name, value, ends, len(clusters.unique()), of(other)[0])
-        return found
+    def together(self) -> dict[str, tuple[float, tuple[float, float]]]:
+        """Measures of all images together, each with its interval."""
+        return {
+            "repeatability": repeatability(self.searched),
+            "independent_image_changes": independent_changes(self.change),
+        }

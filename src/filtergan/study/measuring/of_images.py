@@ -16,7 +16,7 @@ from filtergan.measures.inversion import independent_changes
 from filtergan.measures.locality import locality
 from filtergan.measures.manifold import divergence, judges_agree, manifold_percentile
 from filtergan.measures.morphometry import morphometry, topology_changed, within_class_sd
-from filtergan.measures.registry import REGISTRY, result, summary
+from filtergan.measures.registry import REGISTRY, over_groups, result, summary
 from filtergan.measures.statistics import interval
 from filtergan.measures.traversals import labels_kept
 from filtergan.runs.directory import RunDirectory
@@ -181,16 +181,15 @@ class ImageMeasures:
         n = len(x_k)
         x, groups = self.x[:n], self.groups[:n]
         change = (x_k - x[:, None]).flatten(2)
-        value, ends = independent_changes(change, groups)
-        name, count = "independent_image_changes", len(groups.unique())
-        found = {name: result(name, value, ends, count)}
+        name = "independent_image_changes"
+        found = {name: over_groups(name, independent_changes(change, groups), groups)}
         found |= self._locality(x, x_k, groups)
         return found | self._told_apart(x_k)
 
     def _locality(self, x: Tensor, x_k: Tensor, groups: Tensor) -> Found:
         found: Found = {}
-        for name, (value, ends) in locality(x, x_k, groups, seed=self.seed).items():
-            found[name] = result(name, value, ends, len(groups.unique()))
+        for name, both in locality(x, x_k, groups, seed=self.seed).items():
+            found[name] = over_groups(name, both, groups)
         return found
 
     def _told_apart(self, x_k: Tensor) -> Found:

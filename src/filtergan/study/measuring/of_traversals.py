@@ -17,7 +17,7 @@ from filtergan.measures.invariance import invariance_gain, normalized_variance
 from filtergan.measures.inversion import gate, pair_null, profile_agreement
 from filtergan.measures.morphometry import MORPHOMETRY, latent_slopes
 from filtergan.measures.naming import LatentEvidence, ceiling_of, combination_name, describe
-from filtergan.measures.registry import result
+from filtergan.measures.registry import over_groups, result
 from filtergan.measures.smoothness import curvature, path_length, repeatability, roughness
 from filtergan.measures.statistics import interval
 from filtergan.runs.directory import RunDirectory
@@ -193,8 +193,8 @@ class TraversalMeasures:
         starts = torch.stack([self.tensors[first][:n, :p], *again], dim=2)
         change = (starts - self.images.x[:n, None, None]).flatten(3)
         groups = self.images.groups[:n]
-        value, ends = repeatability(change, groups)
-        return {"repeatability": result("repeatability", value, ends, len(groups.unique()))}
+        found = repeatability(change, groups)
+        return {"repeatability": over_groups("repeatability", found, groups)}
 
     # Invariance
 
@@ -213,7 +213,7 @@ class TraversalMeasures:
         for name in sets:
             if name not in ("traversal", "null"):
                 measure = f"invariance_gain_{name}"
-                value, ends = invariance_gain(
+                gain = invariance_gain(
                     self.images.logits[:, None],
                     moved["traversal"],
                     moved[name],
@@ -221,7 +221,7 @@ class TraversalMeasures:
                     resamples=resamples,
                     seed=self.seed,
                 )
-                found[measure] = result(measure, value, ends, len(groups.unique()), 1.0)
+                found[measure] = over_groups(measure, gain, groups, 1.0)
             if name != "null":
                 measure = f"normalized_variance_{name}"
                 value, ends = normalized_variance(self._responses(sets[name]))
@@ -267,15 +267,14 @@ class TraversalMeasures:
             seed=self.seed,
         )
         found: Found = {}
-        n = len(groups.unique())
         for m, morphometric in enumerate(MORPHOMETRY):
             name = f"morphometry_r2_{morphometric}"
             ends = (float(slopes.r2_low[m]), float(slopes.r2_high[m]))
-            found[name] = result(name, float(slopes.r2[m]), ends, n, 0.0)
+            found[name] = over_groups(name, (float(slopes.r2[m]), ends), groups, 0.0)
             for z in range(offsets.shape[2]):
                 name = f"slope_{morphometric}_z{z}"
                 ends = (float(slopes.low[z, m]), float(slopes.high[z, m]))
-                found[name] = result(name, float(slopes.value[z, m]), ends, n, 0.0)
+                found[name] = over_groups(name, (float(slopes.value[z, m]), ends), groups, 0.0)
         return found
 
     def names(self, failures: tuple[str, ...]) -> list[LatentRecord]:

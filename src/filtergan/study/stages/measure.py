@@ -67,7 +67,7 @@ def _traversals(
         entry.gates = [*gates.gates(found), *gates.findings(found)]
         entry.latents = measures.names(failed)
         entry.not_measured = images.not_measured | not_measured(gan)
-    save_tensors(folder / "evidence.safetensors", _flat(measures) | {"groups": groups})
+    save_tensors(folder / "evidence.safetensors", _flat(measures))
     entry.files["evidence"] = f"{folder.name}/evidence.safetensors"
     plot_traversals(run, name, tensors, test, failed)
     return found
@@ -101,8 +101,8 @@ def _claims(run: RunDirectory, materials: Materials) -> dict[str, ClaimRecord]:
 
 
 def _evidence(run: RunDirectory, name: SiteName) -> SiteEvidence:
-    points = load_tensors(run.site_path(name) / "evidence.safetensors")
-    site = run.site(name)
+    folder, site = run.site_path(name), run.site(name)
+    points = load_tensors(folder / "evidence.safetensors")
     strokes = "points/explained_width" in points
     low = next(f"explained_{f}" for f in LOW_LEVEL if f"points/explained_{f}" in points)
     high = "explained_photometric_affine_width" if strokes else "explained_photometric_affine"
@@ -114,5 +114,5 @@ def _evidence(run: RunDirectory, name: SiteName) -> SiteEvidence:
         points["points/image_change"],
         points[f"points/{low}"],
         points[f"points/{high}"],
-        points["groups"],
+        load_tensors(folder / "traversal.safetensors")["points_groups"],
     )

@@ -140,7 +140,7 @@ class _Walks:
         found |= self.walk("points", index, z, targets)
         found |= self.walk("null", index, z, targets, null=True)
         found |= self._path(index, z, targets)
-        found |= self._axes(index, z, targets, found["points_images"])
+        found |= self._axes(index, points, found["points_images"])
         return found | self._repeats(index, z, targets)
 
     def _path(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
@@ -151,18 +151,18 @@ class _Walks:
         points = z[:n, None] + radii[:, None] * unit[:, None]
         return {"path_radii": radii} | self.walk("path", index[:n], z[:n], points)
 
-    def _axes(self, index: Tensor, z: Tensor, targets: Tensor, images: Tensor) -> Tensors:
+    def _axes(self, index: Tensor, drawn: Points, images: Tensor) -> Tensors:
         """Walks along every latent, then along the combinations that move the image most.
 
-        Images of even place walk up, the others down.
+        Of the images of a group every second walks up, the others down.
         """
-        n, config = self.config.axis_images, self.config
+        n, config, z, targets = self.config.axis_images, self.config, drawn.z, drawn.targets
         change = (images - self.test.pixels(index)[:, None]).flatten(2)
         count = min(config.combinations, self.gan.latent)
         offsets = (targets - z[:, None]).cpu()
         leading = leading_combinations(offsets, change, count).to(z)
         axes = torch.cat([torch.eye(self.gan.latent).to(z), leading])
-        sign = 1 - 2 * (torch.arange(len(index[:n])) % 2)
+        sign = 1 - 2 * ((drawn.groups + drawn.turns)[:n] % 2)
         points = z[:n, None] + config.radius * sign.to(z)[:, None, None] * axes
         return {"axes": axes, "axes_sign": sign} | self._along(index[:n], z[:n], points)
 
