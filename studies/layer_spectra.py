@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from torch import Tensor
 
 import filtergan as fg
 from filtergan.figures import save
 from filtergan.figures.style import page, styled
-from filtergan.images.image_fields import APART
+from filtergan.images.image_fields import APART, FieldSpace
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state
 from filtergan.sites.convolution import convolutions
@@ -50,15 +51,26 @@ def main() -> None:
     run = fg.open_run(arguments.run, data=arguments.data)
     assert run.record.cnn is not None  # it was read
     network = run.record.cnn.sha256
-    found = recorded() or {"network": network, "accuracy": run.record.cnn.accuracy.value}
+    # The state of the tree before the record changes it.
+    git, found = git_state(), recorded() or {"network": network}
     if found["network"] != network:
         raise SystemExit(f"{RECORD} is of another network; remove it.")
+    found["chance"] = by_chance(run.dataset.test.pixels(slice(LOOKED_AT)))
     layers = found.setdefault("layers", {})
     for layer in convolutions(unwrapped(run.network)):
         if layer not in layers:
-            layers[layer] = _asked(run, layer)
+            layers[layer] = {"git": git} | _asked(run, layer)
             write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
     save(figure(found), FOLDER / "spectra.png")
+
+
+def by_chance(x: Tensor) -> dict[str, float]:
+    """Of what kinds of field a mixture at random is made, its coefficients all of one variance."""
+    space = FieldSpace(tuple(x.shape[1:]), APART, GRID)
+    squared = space.tangents(x).flatten(1).square().sum(1)
+    sizes = [channels * GRID**2 for channels in space.channels.values()]
+    parts = [float(part.sum()) for part in squared.split(sizes)]
+    return {kind: part / sum(parts) for kind, part in zip(space.channels, parts, strict=True)}
 
 
 def recorded() -> dict[str, Any]:
@@ -72,7 +84,6 @@ def _asked(run: OpenedRun, layer: str) -> dict[str, Any]:
     images = data.train.images, data.test.images
     spectrum = fg.spectrum_of(site, *images, APART, GRID, DIRECTIONS, seed=SEED)
     return {
-        "git": git_state(),
         "seconds": time.perf_counter() - begun,
         "directions": spectrum.directions(data.test.pixels(slice(LOOKED_AT))),
     }
@@ -88,15 +99,15 @@ def rows_of(found: dict[str, Any]) -> Rows:
 
 
 def _told(own: dict[str, Any]) -> str:
-    parts = parts_of(own)
+    parts = parts_of(own["kinds"])
     most = max(parts, key=parts.__getitem__)
     ceiling = own["ceiling"]
     return f"{most} {parts[most]:.0%}: {ceiling['value']:.2f} (null {ceiling['null']:.2f})"
 
 
-def parts_of(own: dict[str, Any]) -> dict[str, float]:
-    """How much of a direction is of each of `KINDS`; the shares add up to 1."""
-    return {kind: sum(own["kinds"][one] for one in fields) for kind, fields in KINDS.items()}
+def parts_of(kinds: dict[str, float]) -> dict[str, float]:
+    """How much of a change is of each of `KINDS`, from the shares of kinds of field."""
+    return {kind: sum(kinds[one] for one in fields) for kind, fields in KINDS.items()}
 
 
 def undone_of(directions: list[dict[str, Any]]) -> dict[str, float]:
@@ -105,10 +116,8 @@ def undone_of(directions: list[dict[str, Any]]) -> dict[str, float]:
     The sum over directions of what is undone, nothing where filters make it worse, by what each
     direction is made of.
     """
-    return {
-        kind: sum(_not_worse(own["ceiling"]["value"]) * parts_of(own)[kind] for own in directions)
-        for kind in KINDS
-    }
+    whole = [(_not_worse(own["ceiling"]["value"]), parts_of(own["kinds"])) for own in directions]
+    return {kind: sum(undone * parts[kind] for undone, parts in whole) for kind in KINDS}
 
 
 def null_of(directions: list[dict[str, Any]]) -> float:
@@ -123,7 +132,8 @@ def _not_worse(undone: float) -> float:
 def sums_of(found: dict[str, Any]) -> Rows:
     """A line for each layer: what is undone of each kind, in all, and by random filters.
 
-    The ends are the sums of those of all directions, as if all erred together.
+    The ends are the sums of those of all directions, as if all erred together. The last line has
+    the kinds that a mixture at random is made of.
     """
     lines = []
     for layer, one in found.get("layers", {}).items():
@@ -136,6 +146,9 @@ def sums_of(found: dict[str, Any]) -> Rows:
         whole = f"{sum(parts.values()):.2f} ({low:.2f} to {high:.2f})"
         cells = (f"{part:.2f}" for part in parts.values())
         lines.append([layer, *cells, f"{whole}; null {null_of(directions):.2f}"])
+    if found:
+        chance = parts_of(found["chance"])
+        lines.append(["a mixture at random", *(f"{chance[kind]:.0%} of it" for kind in KINDS), "-"])
     return ["layer", *KINDS, f"in all, of {DIRECTIONS}"], lines
 
 
@@ -150,7 +163,7 @@ def figure(found: dict[str, Any]) -> Figure:
         axes.bar(range(len(layers)), heights, bottom=bottom, label=kind)
         bottom = [a + b for a, b in zip(bottom, heights, strict=True)]
     null = [null_of(one["directions"]) for one in layers.values()]
-    axes.plot(range(len(layers)), null, "k_", markersize=16, label="random filters, all kinds")
+    axes.plot(range(len(layers)), null, "k_", markersize=16, clip_on=False, label="random filters")
     axes.set_xticks(range(len(layers)), list(layers), rotation=30, ha="right")
     axes.set_ylabel(f"directions undone, of {DIRECTIONS}")
     axes.set_ylim(0, DIRECTIONS)
