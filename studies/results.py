@@ -297,9 +297,9 @@ def _layers(name: str) -> str:
 
 
 def _spectra(name: str) -> str:
-    """`spectra`, `layer_spectra`: leading directions; `/limits`, `/sums`: what follows of them."""
-    study, _, table = name.partition("/")
-    study = importlib.import_module({"spectra": "site_spectra"}.get(study, study))
+    """`spectra`, `layer_spectra`: leading directions; `spectra/limits`: what follows of them."""
+    place, _, table = name.partition("/")
+    study = importlib.import_module({"spectra": "site_spectra"}.get(place, place))
     return _table(*getattr(study, f"{table or 'rows'}_of")(study.recorded()))
 
 
