@@ -8,13 +8,14 @@ Run by `python studies/layers.py` on what `filtergan ceilings` and `filtergan as
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from filtergan.ceilings.question import ASKABLE
 from filtergan.config.site_names import SiteName
 from filtergan.figures import ceilings_figure, save
-from filtergan.runs.record import CeilingRecord
+from filtergan.runs.record import CeilingRecord, MeasureRecord
 
 FOLDER = Path(__file__).parents[1] / "results" / "layers"
 DEPTHS = {
@@ -50,13 +51,21 @@ def answers() -> dict[str, dict[str, Any]]:
 
 def rows_of(sites: Sites) -> Rows:
     """A line for each change of images, a column for each layer."""
+    return _by_change(sites, lambda one: _shown(one.compensation))
+
+
+def share_rows(sites: Sites) -> Rows:
+    """The same of what the best filters undo of the images' change of the response."""
+    return _by_change(sites, lambda one: _shown(one.share))
+
+
+def _by_change(sites: Sites, told: Callable[[CeilingRecord], str]) -> Rows:
     changes = dict.fromkeys(change for one in sites.values() for change in one)
     head = ["change of images", *(SiteName.parse(name).layer for name in sites)]
-    return head, [[change, *(_shown(one[change]) for one in sites.values())] for change in changes]
+    return head, [[change, *(told(one[change]) for one in sites.values())] for change in changes]
 
 
-def _shown(found: CeilingRecord) -> str:
-    one = found.compensation
+def _shown(one: MeasureRecord) -> str:
     assert one.value is not None
     return f"{one.value:.2f} ({one.ci95[0]:.2f} to {one.ci95[1]:.2f}); null {one.null:.2f}"
 
@@ -82,7 +91,7 @@ def claim_rows(sites: Sites) -> Rows:
         level = [layer for layer in others if undone[layer][2] >= least]
         decided = "supported"
         if any(low <= max(ASKABLE, null) for _, low, _, null in own):
-            decided = "not supported: filters there do not undo it"
+            decided = f"not supported: not above {ASKABLE:g} there"
         elif level:
             decided = f"not supported: {' and '.join(level)} undo no less"
         cells = (_of_depth([undone[layer] for layer in layers]) for layers in DEPTHS.values())

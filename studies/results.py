@@ -292,8 +292,8 @@ def _layers(name: str) -> str:
 
     if name.endswith("/answers"):
         return _table(*layers.answer_rows(layers.answers()))
-    rows = layers.claim_rows if name.endswith("/claim") else layers.rows_of
-    return _table(*rows(layers.found()))
+    tables = {"claim": layers.claim_rows, "shares": layers.share_rows}
+    return _table(*tables.get(name.partition("/")[2], layers.rows_of)(layers.found()))
 
 
 def _spectra(name: str) -> str:

@@ -159,6 +159,16 @@ def test_report_is_self_contained_and_whole(run):
     assert page.index("pooled_accuracy_k2<") < page.index("pooled_accuracy_k10<")
 
 
+def test_the_page_says_what_of_traversals_was_resampled(run):
+    """The record's n tells: 256 images, one by one as earlier versions did, or 16 groups."""
+    said = "in traversals whole groups of up to 16 images that share their filters"
+    assert said not in plain(write_report(run).read_text())
+    site = run.record.sites["conv4@activation"]
+    groups = site.measures["compensation"].model_copy(update={"n": 16})
+    site.measures = site.measures | {"compensation": groups}
+    assert said in plain(write_report(run).read_text())
+
+
 def test_report_never_lets_a_failure_look_like_success(run):
     page = write_report(run).read_text()
     finding = (

@@ -102,12 +102,17 @@ def _node(nodes: int) -> int:
 
 
 def free_port() -> int:
-    """A port that nobody listens at, and that is not given away before the first process does."""
+    """A port that nobody listens at, and that hardly anybody takes before the first process does.
+
+    Raises:
+        UserError: There is none.
+    """
     numbers = random.SystemRandom()
-    while True:
+    for _ in range(100):
         with socket.socket() as one, suppress(OSError):
             one.bind(("127.0.0.1", numbers.randrange(*PORTS)))
             return one.getsockname()[1]
+    raise UserError("No port is free at which the processes could meet; set MASTER_PORT.")
 
 
 def _wait(started: list[subprocess.Popen[bytes]]) -> int | None:

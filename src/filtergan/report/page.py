@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from filtergan.config.fields import CnnConfig, StudyConfig
+from filtergan.config.fields import CnnConfig, StudyConfig, TraversalConfig
 from filtergan.config.parsing import dump
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.machine.files import write_atomic
@@ -235,10 +235,23 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
         f"{count_of(measure.pooled, 'draw')} pooled with the later layers re-trained for "
         f"{count_of(measure.retrain_epochs, 'epoch')}, beside controls re-trained "
         "alike. Intervals are 95 %; images are resampled whole, and draws where a number is a mean "
-        "over draws; in traversals whole groups of up to "
-        f"{count_of(traversal.group, 'image')} that share their filters. Other seeds may differ by "
-        "more.",
+        f"over draws{_in_groups(traversal, record)}. Other seeds may differ by more.",
     }
+
+
+def _in_groups(traversal: TraversalConfig, record: Record) -> str:
+    """What is resampled of traversals, a clause; single images in records of earlier versions."""
+    counts = [
+        site.measures["compensation"].n
+        for site in record.sites.values()
+        if "compensation" in site.measures
+    ]
+    if max(counts, default=0) > max(2, -(-traversal.measured_images // traversal.group)):
+        return ""
+    return (
+        f"; in traversals whole groups of up to {count_of(traversal.group, 'image')} that share "
+        "their filters"
+    )
 
 
 def _natural(config: StudyConfig) -> dict[str, str]:

@@ -83,7 +83,8 @@ def measure(
         gan: A trained generator with its transformer and its null, as `learn` gives it.
         images: Pixels that it has not seen in training, as `rows_of` makes rows.
         config: How many images and points; `repeat_images` and `repeat_points` of them are searched
-            as well, which takes most of the time.
+            as well, which takes most of the time. Whatever `group` is, every image has points of
+            its own.
         seed: Of the choice of images and points.
         resamples: Bootstrap resamples behind every 95 % interval, over images.
 
@@ -113,7 +114,7 @@ def measure(
         raise UserError("Intervals are taken over images, of which at least two are needed.")
     x = as_pixels(rows[chosen]).to(gan.site.filters.device)
     labelling(gan, x)
-    # Nothing is fitted over images here, so each has points of its own, and is evidence of its own.
+    # Nothing is fitted over images here; so each is evidence of its own.
     points = Points.drawn(gan, len(x), config.model_copy(update={"group": 1}), seed)
     n = min(len(x), config.repeat_images)
     several = min(config.measured_points, config.repeat_points)
