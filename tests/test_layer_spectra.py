@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from layer_spectra import KINDS, figure, layers_of, rows_of, undone
 
@@ -34,7 +35,7 @@ def test_means_are_over_directions_then_seeds() -> None:
 def test_layers_stand_as_the_network_has_them() -> None:
     assert layers_of(FOUND) == ["conv2", "conv1"]
     axes = figure(FOUND).axes[0]
-    lines = [list(line.get_ydata()) for line in axes.lines]
+    lines = [np.asarray(line.get_ydata()).tolist() for line in axes.lines]
     assert lines[0] == pytest.approx([0.9, 0.4])
     assert lines[1] == pytest.approx([0.45, 0.2])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["conv2", "conv1"]
