@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layer_spectra import KINDS, figure, layers_of, rows_of, undone
+from layer_spectra import figure, layers_of, rows_of, shares_of
 
 
 def shares(*values: float) -> dict[str, list[float]]:
@@ -21,15 +21,14 @@ FOUND = {
 
 
 def test_means_are_over_directions_then_seeds() -> None:
-    assert undone(FOUND, "conv2", "light") == pytest.approx([0.8, 1.0])
-    assert undone(FOUND, "conv2", "light", "nulls") == pytest.approx([0.4, 0.5])
-    assert undone(FOUND, "conv1", "light") == [0.4]  # not asked with the second seed
+    assert shares_of(FOUND, "conv2", "light", "shares") == [[0.9, 0.7], [1.0]]
+    assert shares_of(FOUND, "conv1", "light", "nulls") == [[0.2]]  # not with the second seed
     head, [line, other] = rows_of(FOUND)
-    assert head == ["layer", *KINDS]
-    told = ["0.90 (0.80 to 1.00); null 0.45", "0.50 (0.50 to 0.50); null 0.25"]
-    assert line == ["conv2", *told, "0.10 (0.10 to 0.10); null 0.05"]
-    assert other[1] == "0.40 (0.40 to 0.40); null 0.20"
-    assert rows_of({}) == (["layer", *KINDS], [])
+    assert head[:3] == ["layer", "light: first", "light: mean of 8"]
+    assert line[1:3] == ["0.95 (0.90 to 1.00); null 0.47", "0.90 (0.80 to 1.00); null 0.45"]
+    assert line[5:] == ["0.20 (0.20 to 0.20); null 0.10", "0.10 (0.10 to 0.10); null 0.05"]
+    assert other[1:3] == 2 * ["0.40; null 0.20"]
+    assert rows_of({}) == (head, [])
 
 
 def test_layers_stand_as_the_network_has_them() -> None:
