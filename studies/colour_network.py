@@ -10,12 +10,12 @@ as it is.
 results/layers/accuracy.json.
 """
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import torch.nn.functional as F
+from opening import opened
 from torch import Tensor
 
 import filtergan as fg
@@ -31,11 +31,7 @@ Rows = tuple[list[str], list[list[str]]]
 
 def main() -> None:
     """Classify all images."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="a run whose network is trained")
-    parser.add_argument("--data", help="its images, where they have moved")
-    arguments = parser.parse_args()
-    run = fg.open_run(arguments.run, data=arguments.data)
+    run = opened(__doc__, "a run whose network is trained")
     data = run.dataset
 
     def seen(step: int, mirrored: bool) -> Tensor:

@@ -9,12 +9,14 @@ whose effect on the response filters undo best, to first order.
 already is not asked again.
 """
 
-import argparse
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
+from opening import opened
+from torch import Tensor
 
 import filtergan as fg
 from filtergan.ceilings.ceiling import some_of
@@ -26,7 +28,6 @@ from filtergan.machine.provenance import git_state
 from filtergan.sites.convolution import convolutions
 from filtergan.sites.wrappers import unwrapped
 from filtergan.spectra.leading import FITTED, JUDGED, leading
-from filtergan.study.opened import OpenedRun
 
 FOLDER = Path(__file__).parents[1] / "results" / "layers"
 RECORD = FOLDER / "spectra.json"
@@ -44,11 +45,7 @@ Shares = dict[str, list[float]]
 
 def main() -> None:
     """Ask what is missing, and draw all."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="a run whose network is trained")
-    parser.add_argument("--data", help="its images, where they have moved")
-    arguments = parser.parse_args()
-    run = fg.open_run(arguments.run, data=arguments.data)
+    run = opened(__doc__, "a run whose network is trained")
     assert run.record.cnn is not None  # it was read
     settings = {
         "network": run.record.cnn.sha256,
@@ -62,9 +59,12 @@ def main() -> None:
         raise SystemExit(f"{RECORD} was begun with another network, or asked otherwise; remove it.")
     for seed in SEEDS:
         layers = found["seeds"].setdefault(str(seed), {})
+        train = some_of(run.dataset.train.images, FITTED, seed, "fitted")
+        test = some_of(run.dataset.test.images, 2 * JUDGED, seed, "held out")
         for layer in convolutions(unwrapped(run.network)):
             if layer not in layers:
-                layers[layer] = {kind: _asked(run, layer, kind, seed) for kind in KINDS}
+                site = fg.Site(run.network, layer, run.dataset.test.images)
+                layers[layer] = {kind: _asked(site, train, test, kind) for kind in KINDS}
                 write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
     save(figure(found), FOLDER / "spectra.png")
 
@@ -74,11 +74,8 @@ def recorded() -> dict[str, Any]:
     return json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
 
 
-def _asked(run: OpenedRun, layer: str, kind: str, seed: int) -> Shares:
+def _asked(site: fg.Site, train: Tensor, test: Tensor, kind: str) -> Shares:
     """Shares of the leading directions of one kind of change, and their nulls."""
-    site = fg.Site(run.network, layer, run.dataset.test.images)
-    train = some_of(run.dataset.train.images, FITTED, seed, "fitted")
-    test = some_of(run.dataset.test.images, 2 * JUDGED, seed, "held out")
     found = leading(site, train, test, KINDS[kind], GRID, DIRECTIONS)
     return {"shares": found.shares.tolist(), "nulls": found.nulls.tolist()}
 
@@ -86,11 +83,6 @@ def _asked(run: OpenedRun, layer: str, kind: str, seed: int) -> Shares:
 def shares_of(found: dict[str, Any], layer: str, kind: str, what: str) -> list[list[float]]:
     """`shares` of the leading directions of a kind, or their `nulls`; a list for each seed."""
     return [layers[layer][kind][what] for layers in found["seeds"].values() if layer in layers]
-
-
-def mean(values: list[float]) -> float:
-    """Of at least one."""
-    return sum(values) / len(values)
 
 
 def layers_of(found: dict[str, Any]) -> list[str]:
@@ -107,7 +99,7 @@ def rows_of(found: dict[str, Any]) -> Rows:
         for kind in KINDS:
             shares, nulls = (shares_of(found, layer, kind, what) for what in ("shares", "nulls"))
             cells.append(_told([one[0] for one in shares], [one[0] for one in nulls]))
-            cells.append(_told(list(map(mean, shares)), list(map(mean, nulls))))
+            cells.append(_told([*map(fmean, shares)], [*map(fmean, nulls)]))
         lines.append([layer, *cells])
     return ["layer", *head], lines
 
@@ -115,7 +107,7 @@ def rows_of(found: dict[str, Any]) -> Rows:
 def _told(values: list[float], nulls: list[float]) -> str:
     """Mean over seeds, the range where there are several, and the null."""
     over = f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
-    return f"{mean(values):.2f}{over}; null {mean(nulls):.2f}"
+    return f"{fmean(values):.2f}{over}; null {fmean(nulls):.2f}"
 
 
 @styled
@@ -126,7 +118,7 @@ def figure(found: dict[str, Any]) -> Figure:
     axes = drawn.add_subplot()
     for kind in KINDS:
         own, null = (
-            [mean(list(map(mean, shares_of(found, layer, kind, what)))) for layer in layers]
+            [fmean(map(fmean, shares_of(found, layer, kind, what))) for layer in layers]
             for what in ("shares", "nulls")
         )
         [line] = axes.plot(own, "o-", label=kind)

@@ -10,11 +10,12 @@ knows nothing of the generator; its fields are the same for all images, T's are 
 a figure for each site; sites that stand there already are not asked again.
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
 from typing import Any
+
+from opening import opened
 
 import filtergan as fg
 from filtergan.figures import save
@@ -31,11 +32,7 @@ Rows = tuple[list[str], list[list[str]]]
 
 def main() -> None:
     """Ask the sites that are missing."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="a finished run with natural sites")
-    parser.add_argument("--data", help="its images, where they have moved")
-    arguments = parser.parse_args()
-    run = fg.open_run(arguments.run, data=arguments.data)
+    run = opened(__doc__, "a finished run with natural sites")
     found = recorded()
     for name in run.sites:
         if name not in found:

@@ -73,6 +73,16 @@ class TraversalConfig(Frozen):
     batch: Count = 128
     """Points inverted together: more take more memory, and were slower on a CPU."""
 
+    def groups(self, images: int) -> int:
+        """Into how many groups so many measured images fall: two at least, for intervals.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.TraversalConfig(group=16).groups(256)
+            16
+        """
+        return min(images, max(2, -(-images // self.group)))
+
     @model_validator(mode="after")
     def _check(self) -> "TraversalConfig":
         if self.grid % 2 == 0:

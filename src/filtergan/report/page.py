@@ -246,7 +246,7 @@ def _in_groups(traversal: TraversalConfig, record: Record) -> str:
         for site in record.sites.values()
         if "compensation" in site.measures
     ]
-    if max(counts, default=0) > max(2, -(-traversal.measured_images // traversal.group)):
+    if max(counts, default=0) > traversal.groups(traversal.measured_images):
         return ""
     return (
         f"; in traversals whole groups of up to {count_of(traversal.group, 'image')} that share "

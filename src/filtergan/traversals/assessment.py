@@ -35,27 +35,29 @@ class Points:
 
     Attributes:
         groups: Which.
-        turns: How many images come before it in its group.
         z: The latent of each image's profile.
         targets: z_k.
     """
 
     groups: Int64[Tensor, " n"]
-    turns: Int64[Tensor, " n"]
     z: Float[Tensor, "n latent"]
     targets: Float[Tensor, "n points latent"]
+
+    @property
+    def turns(self) -> Int64[Tensor, " n"]:
+        """How many images come before each in its group."""
+        return torch.arange(len(self.groups)) // (int(self.groups.max()) + 1)
 
     @classmethod
     def drawn(cls, gan: FilterGAN, images: int, config: TraversalConfig, seed: int) -> "Points":
         """Points of so many images; a transformer's lie towards draws, where it was trained."""
         around = points_towards_draws if isinstance(gan, NaturalGAN) else points_around
-        # In turn, so that the first images, which more is asked of, are of different groups; two at
-        # least, as intervals are taken over groups.
-        count = min(images, max(2, -(-images // config.group)))
-        turns, groups = torch.arange(images) // count, torch.arange(images) % count
+        # In turn, so that the first images, which more is asked of, are of different groups.
+        count = config.groups(images)
+        groups = torch.arange(images) % count
         z = gan.latents(count, seed, "measured")
         targets = around(z, config.measured_points, config.radius, seed)
-        return cls(groups, turns, z[groups], targets[groups])
+        return cls(groups, z[groups], targets[groups])
 
 
 def field_searches(
