@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import filtergan as fg
-from filtergan.benchmark.standings import paired_interval
 from filtergan.benchmark.subject import Subject
 from filtergan.benchmark.trials import Trial, correct, packed, trained, unpacked
 from filtergan.images.splits import Dataset
 from filtergan.machine import runtime
+from filtergan.measures.contrasts import crossed_interval
 
 LABELLED, STEPS, SEEDS = 100, 200, range(5)
 FRESH = fg.CnnConfig(channels=(16, 32, 32), pool_after=(1, 2))
@@ -52,7 +52,7 @@ def compared(right: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     }
 
     def told(matrix: Tensor) -> dict[str, Any]:
-        return {"value": float(matrix.mean()), "ci95": list(paired_interval(matrix))}
+        return {"value": float(matrix.mean()), "ci95": list(crossed_interval(matrix))}
 
     return {
         name: {"accuracy": told(matrix), "gain": told(matrix - matrices["none"])}

@@ -174,23 +174,6 @@ def test_strengths_are_chosen_by_validation_and_methods_compared_in_pairs() -> N
     assert [row[0] for row in others.rows] == ["none"]
 
 
-def test_the_interval_in_pairs_is_that_of_a_slow_bootstrap() -> None:
-    rng = np.random.default_rng(0)
-    matrix = rng.choice([-1.0, 0, 0, 0, 1, 1], (4, 60)) + rng.normal(0, 0.1, (4, 1))
-    slow = []
-    for _ in range(4000):
-        seeds, places = rng.integers(0, 4, 4), rng.integers(0, 60, 60)
-        slow.append(np.mean([[matrix[seed, place] for place in places] for seed in seeds]))
-    low, high = standings.paired_interval(torch.from_numpy(matrix))
-    assert low == pytest.approx(np.quantile(slow, 0.025), abs=0.02)
-    assert high == pytest.approx(np.quantile(slow, 0.975), abs=0.02)
-    one = matrix[:1]
-    slow = [rng.choice(one[0], 60).mean() for _ in range(4000)]
-    low, high = standings.paired_interval(torch.from_numpy(one))
-    assert low == pytest.approx(np.quantile(slow, 0.025), abs=0.02)
-    assert high == pytest.approx(np.quantile(slow, 0.975), abs=0.02)
-
-
 # ------------------------------------------------------------------------------ the command
 
 

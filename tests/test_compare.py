@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from records import DATASET, begun
@@ -21,7 +22,7 @@ from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
 from filtergan.machine.sheets import fitted
 from filtergan.machine.typeset import escaped
-from filtergan.measures.contrasts import difference, holm, pool
+from filtergan.measures.contrasts import crossed_interval, difference, holm, pool
 from filtergan.measures.registry import lookup, result
 from filtergan.runs.record import TOO_SHORT, Found, MeasureRecord, SiteRecord, Verdict
 
@@ -128,6 +129,35 @@ def test_intervals_cover_and_tests_hold_their_level(images: float, seeds: float)
         found += difference(a, b).p < 0.05
     assert covered / trials > 0.88  # .93 to .95 of many
     assert found / trials < 0.08
+
+
+@pytest.mark.parametrize(
+    ("seeds", "of_images", "of_seeds"), [(3, 0.3, 1.0), (5, 1.0, 0.1), (5, 1, 1)]
+)
+def test_intervals_over_seeds_and_images_cover_the_truth(
+    seeds: int, of_images: float, of_seeds: float
+) -> None:
+    rng, covered, trials = np.random.default_rng(0), 0, 300
+    for _ in range(trials):
+        matrix = of_seeds / 4 * rng.normal(size=(seeds, 1)) + of_images * rng.normal(size=60)
+        low, high = crossed_interval(torch.from_numpy(matrix + rng.normal(size=matrix.shape)))
+        covered += low <= 0 <= high
+    assert 0.9 < covered / trials < 0.99
+
+
+def test_intervals_over_seeds_and_images_are_those_of_the_part_that_varies() -> None:
+    """Where images are alike, Student's t over seeds; where seeds are, the normal law."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=4)
+    alike = torch.from_numpy(values)[:, None].expand(4, 50)
+    expected = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+    assert crossed_interval(alike) == pytest.approx(expected)
+    images = rng.normal(size=4000)
+    same = torch.from_numpy(images).expand(4, 4000)
+    expected = stats.t.interval(0.95, 3999, images.mean(), stats.sem(images))
+    assert crossed_interval(same) == pytest.approx(expected)
+    (low, high), error = crossed_interval(same[:1]), stats.sem(images)
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.1)
 
 
 def slow_holm(p: list[float]) -> list[float]:

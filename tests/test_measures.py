@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from filtergan.measures import REGISTRY, filters, latents, lookup, registry, traversals
 from filtergan.measures import statistics as stats
@@ -74,9 +75,30 @@ def test_mean_interval_is_of_the_counts_that_resample_gives():
     values, clusters = torch.randn(90, generator=seeded()), torch.arange(90) % 40
     total, members = (np.bincount(clusters, w) for w in (values.double(), torch.ones(90)))
     (counts,) = stats.resample(40, 300, 4)
-    ends = np.quantile(counts @ total / (counts @ members), (0.025, 0.975))
+    low, high = stats.ends(torch.from_numpy(counts @ total / (counts @ members)), 40)
     found = stats.interval(values, clusters, resamples=300, seed=4)
-    assert found == pytest.approx(tuple(ends), rel=1e-14)
+    assert found == pytest.approx((float(low), float(high)), rel=1e-14)
+
+
+def test_ends_are_those_of_students_t_where_resamples_are_normal():
+    """Of n clusters: sqrt(n / (n - 1)) times Student's 95 % point of n - 1, in bootstrap errors."""
+    normal = torch.from_numpy(norm.ppf((np.arange(200_000) + 0.5) / 200_000))
+    for clusters, t in ((5, 2.776445), (8, 2.364624), (16, 2.131450), (10**6, 1.959967)):
+        wanted = t * math.sqrt(clusters / (clusters - 1))
+        low, high = stats.ends(3 * normal[:, None] + torch.tensor([0.0, 7.0]), clusters)
+        assert low.tolist() == pytest.approx([-3 * wanted, 7 - 3 * wanted], abs=0.01)
+        assert high.tolist() == pytest.approx([3 * wanted, 7 + 3 * wanted], abs=0.01)
+
+
+@pytest.mark.parametrize(("size", "least"), [(5, 0.89), (8, 0.92), (16, 0.92)])
+def test_intervals_of_few_values_cover_the_truth(size, least):
+    """Plain percentiles cover .84, .90 and .92 of normal means."""
+    rng = np.random.default_rng(0)
+    ends = [
+        stats.interval(torch.from_numpy(rng.normal(size=size)), resamples=500, seed=0)
+        for _ in range(400)
+    ]
+    assert np.mean([low <= 0 <= high for low, high in ends]) > least
 
 
 def test_median_interval_matches_a_plain_bootstrap_and_the_normal_law():

@@ -5,15 +5,13 @@ from itertools import combinations
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
 from torch import Tensor
 
 from filtergan.benchmark.methods import METHODS
 from filtergan.benchmark.trials import unpacked
 from filtergan.machine.sheets import Sheet
-from filtergan.measures.statistics import interval, two_way_interval
+from filtergan.measures.contrasts import crossed_interval
 
-RESAMPLES = 1000
 REFERENCES = ("none", "affine", "null", "ours")
 """Methods that the tables set all others beside; the record has every pair."""
 
@@ -32,8 +30,8 @@ def standings(trials: Iterable[Mapping[str, Any]], budget: int) -> dict[str, Any
     Returns:
         By size: `methods`, by name `strength`, `validation` (the mean, by strength), and
         `accuracy`; and `less`, by name and name of another the difference of accuracies. An
-        accuracy or a difference has `value`, `ci95` (bootstrap over seeds and test images, over
-        images alone where there is one seed) and `by_seed`.
+        accuracy or a difference has `value`, `ci95` (over seeds and test images, over images alone
+        where there is one seed) and `by_seed`.
     """
     by_size: dict[int, dict[str, dict[int, dict[float, Mapping[str, Any]]]]] = {}
     for one in trials:
@@ -48,7 +46,7 @@ def standings(trials: Iterable[Mapping[str, Any]], budget: int) -> dict[str, Any
         }
         found[str(size)] = {
             "methods": {
-                name: {"strength": strength, "validation": validation, "accuracy": _told(right)}
+                name: {"strength": strength, "validation": validation, "accuracy": _told(right, 0)}
                 for name, (strength, validation, right) in chosen.items()
             },
             "less": _differences({name: right for name, (_, _, right) in chosen.items()}),
@@ -81,7 +79,7 @@ def _differences(right: Mapping[str, Mapping[int, Tensor]]) -> dict[str, dict[st
             if seed in right[other]
         }
         if pairs:
-            found[one][other] = told = _told(pairs)
+            found[one][other] = told = _told(pairs, -1)
             found[other][one] = {
                 "value": -told["value"],
                 "ci95": [-end for end in reversed(told["ci95"])],
@@ -90,21 +88,14 @@ def _differences(right: Mapping[str, Mapping[int, Tensor]]) -> dict[str, dict[st
     return found
 
 
-def _told(values: Mapping[int, Tensor]) -> dict[str, Any]:
-    """Mean, its interval, and the mean by seed."""
+def _told(values: Mapping[int, Tensor], least: int) -> dict[str, Any]:
+    """Mean, its interval between the least that can be and 1, and the mean by seed."""
     matrix = torch.stack([one.float() for one in values.values()])
     return {
         "value": matrix.mean().item(),
-        "ci95": list(paired_interval(matrix)),
+        "ci95": [min(max(end, least), 1) for end in crossed_interval(matrix)],
         "by_seed": {str(s): one.float().mean().item() for s, one in values.items()},
     }
-
-
-def paired_interval(matrix: Shaped[Tensor, "seeds images"]) -> tuple[float, float]:
-    """95 % interval of a mean over seeds and images, of which both are resampled."""
-    if len(matrix) == 1:
-        return interval(matrix[0], resamples=RESAMPLES, seed=0)
-    return two_way_interval(matrix, resamples=RESAMPLES, seed=0)
 
 
 def sheets(found: Mapping[str, Any]) -> list[Sheet]:

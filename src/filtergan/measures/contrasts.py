@@ -1,13 +1,16 @@
-"""A measure over the seeds of one configuration, and its difference between two configurations."""
+"""What seeds add to an interval, and the difference between two configurations."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Shaped
 from scipy.special import stdtr, stdtrit
+from torch import Tensor
 
 from filtergan.measures.definition import Measure
+from filtergan.measures.statistics import interval
 from filtergan.runs.record import MeasureRecord
 
 
@@ -70,7 +73,11 @@ def pool(results: Sequence[MeasureRecord], measure: Measure | None = None) -> Es
     """
     values = np.array([found.value for found in results], dtype=np.float64)
     k, ends = len(values), [_ends(found) for found in results]
-    within = [((high - low) / (2 * 1.959964)) ** 2 for low, high in ends if math.isfinite(high)]
+    within = [
+        ((high - low) / (2 * float(stdtrit(max(found.n - 1, 1), 0.975)))) ** 2
+        for found, (low, high) in zip(results, ends, strict=True)
+        if math.isfinite(high)
+    ]
     between = float(values.var(ddof=1)) if k > 1 else math.nan
     mean = float(values.mean())
     if k == 1:
@@ -87,6 +94,29 @@ def pool(results: Sequence[MeasureRecord], measure: Measure | None = None) -> Es
     if measure is not None and measure.high is not None:
         high = min(high, measure.high)
     return Estimate(mean, low, high, variance, freedom, k, math.sqrt(between))
+
+
+def crossed_interval(matrix: Shaped[Tensor, "seeds images"]) -> tuple[float, float]:
+    """95 % interval of a mean over seeds and images, where all seeds see the same images.
+
+    The variance is that of the seeds' means over k, plus that of the images' means over n (what is
+    in neither alone counts twice, so it is never too small on average); Student's t, degrees of
+    freedom after Satterthwaite (1946). Of a single seed the interval over images, which says
+    nothing of other seeds.
+
+    Args:
+        matrix: For each seed and image a number or truth value, as "classified correctly".
+    """
+    values = matrix.detach().cpu().double()
+    seeds, images = values.shape
+    if seeds == 1:
+        return interval(values[0], resamples=1000, seed=0)
+    parts = [
+        (float(values.mean(dim=1).var()) / seeds, seeds - 1),
+        (float(values.mean(dim=0).var()) / images, images - 1),
+    ]
+    variance = math.fsum(part for part, _ in parts)
+    return _interval(float(values.mean()), variance, _satterthwaite(parts))
 
 
 def difference(one: Estimate, base: Estimate) -> Difference:

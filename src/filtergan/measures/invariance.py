@@ -9,7 +9,7 @@ from torch import Tensor
 
 from filtergan.measures.definition import Measure
 from filtergan.measures.ratios import jackknife_reach
-from filtergan.measures.statistics import resample, summed
+from filtergan.measures.statistics import ends, resample, summed
 
 CHUNK = 512  # features held at once in double precision
 MEASURES = (
@@ -75,7 +75,7 @@ def invariance_gain(
         return float(above.sum() / below.sum()), (math.nan, math.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = [c @ above / (c @ below) for c in resample(len(above), resamples, seed)]
-    low, high = np.nanquantile(np.concatenate(found), (0.025, 0.975))
+    low, high = ends(torch.from_numpy(np.concatenate(found)), len(below))
     return float(above.sum() / below.sum()), (float(low), float(high))
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.measures.definition import Measure
-from filtergan.measures.statistics import resample
+from filtergan.measures.statistics import ends, resample
 
 CEILING = 1 - 1e-6
 """Largest R² that counts as information; above it the bound is a matter of rounding."""
@@ -112,5 +112,5 @@ def latent_intervals(
     found = {latent_name(i): r2[:, i] for i in range(size)}
     found["latent_r2_min"], found["latent_r2_mean"] = r2.min(axis=1), r2.mean(axis=1)
     found["information_nats"] = information_nats(torch.from_numpy(r2)).numpy()
-    ends = {name: np.quantile(values, (0.025, 0.975)) for name, values in found.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+    intervals = {name: ends(torch.from_numpy(one), n) for name, one in found.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in intervals.items()}

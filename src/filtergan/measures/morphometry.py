@@ -10,7 +10,7 @@ from torch import Tensor
 from filtergan.errors import UserError
 from filtergan.machine.telling import Tick
 from filtergan.measures.definition import Measure
-from filtergan.measures.statistics import resample, summed
+from filtergan.measures.statistics import ends, resample, summed
 from filtergan.measures.strokes import SCALE, measure_strokes
 
 MORPHOMETRY: tuple[str, ...] = (
@@ -240,5 +240,4 @@ def _regress(
     if n == 1:
         return torch.cat([value, torch.full((2, latents + 1), torch.nan, dtype=torch.float64)])
     found = torch.cat([solve(counts) for counts in resample(n, resamples, seed)])
-    ends = torch.nanquantile(found, torch.tensor([0.025, 0.975], dtype=torch.float64), dim=0)
-    return torch.cat([value, ends])
+    return torch.cat([value, ends(found, n)])

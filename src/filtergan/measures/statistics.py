@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, Int64, Shaped
+from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
 CELLS = 4_000_000
@@ -51,6 +53,35 @@ def summed(
     return sums.index_add(0, member, values)
 
 
+def reach(clusters: int) -> float:
+    """Half the width of a 95 % interval of a mean, in its bootstrap standard errors.
+
+    That error is the sample's with n in the place of n - 1, and too small as a rule: so Student's
+    t with n - 1 degrees of freedom, times sqrt(n / (n - 1)). 2.53 for 8 clusters, 2.20 for 16,
+    2.01 for 64, 1.96 for many.
+
+    Args:
+        clusters: How many there are, at least 2.
+    """
+    return math.sqrt(clusters / (clusters - 1)) * float(stdtrit(clusters - 1, 0.975))
+
+
+def ends(resampled: Float[Tensor, "r ..."], clusters: int) -> Float64[Tensor, "2 ..."]:
+    """Both ends of 95 % expanded percentile intervals (Hesterberg 2015, arXiv 1411.5279).
+
+    The percentiles lie where a normal law has `reach`, since the plain ones (.025 and .975) are too
+    narrow with few clusters. From 5 clusters on these cover .92 to .96 of normal means; of 2 to 4
+    they are the extremes of all resamples, and still too narrow.
+
+    Args:
+        resampled: A statistic of each resample. NaN marks an undefined one and is left out.
+        clusters: From how many each is drawn, at least 2.
+    """
+    outside = float(ndtr(-reach(clusters)))
+    levels = torch.tensor([outside, 1 - outside], dtype=torch.float64)
+    return resampled.double().nanquantile(levels, dim=0)
+
+
 def interval(
     values: Shaped[Tensor, " n"],
     clusters: Int64[Tensor, " n"] | None = None,
@@ -59,7 +90,7 @@ def interval(
     resamples: int,
     seed: int,
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of a mean or median.
+    """95 % bootstrap interval of a mean or median.
 
     Args:
         values: Numbers or truth values. NaN marks an undefined value and is left out.
@@ -98,7 +129,8 @@ def interval(
         drawn = resample(size, resamples, seed, len(array))
         blocks = (counts[:, member[order]] for counts in drawn)
         found = np.concatenate([_weighted_median(array[order], block) for block in blocks])
-    return _ends(found)
+    low, high = ends(torch.from_numpy(found), size)
+    return float(low), float(high)
 
 
 def two_way_interval(
@@ -136,7 +168,8 @@ def two_way_interval(
             if statistic == "sd"
             else means.min(axis=1)
         )
-    return _ends(np.concatenate(found))
+    low, high = ends(torch.from_numpy(np.concatenate(found)), min(draws, images))
+    return float(low), float(high)
 
 
 def quantiles(values: Shaped[Tensor, "..."]) -> dict[str, float]:
@@ -156,8 +189,3 @@ def _weighted_median(
     half = below[:, -1:] / 2
     lower, upper = np.argmax(below >= half, axis=1), np.argmax(below > half, axis=1)
     return (ordered[lower] + ordered[upper]) / 2
-
-
-def _ends(statistics: Float64[np.ndarray, " r"]) -> tuple[float, float]:
-    low, high = np.quantile(statistics, (0.025, 0.975))
-    return float(low), float(high)
