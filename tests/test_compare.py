@@ -132,7 +132,8 @@ def test_intervals_cover_and_tests_hold_their_level(images: float, seeds: float)
 
 
 @pytest.mark.parametrize(
-    ("seeds", "of_images", "of_seeds"), [(3, 0.3, 1.0), (5, 1.0, 0.1), (5, 1, 1)]
+    ("seeds", "of_images", "of_seeds"),
+    [(2, 1.0, 1.0), (3, 0.3, 1.0), (5, 1.0, 0.1), (5, 1.0, 1.0)],
 )
 def test_intervals_over_seeds_and_images_cover_the_truth(
     seeds: int, of_images: float, of_seeds: float
@@ -142,7 +143,7 @@ def test_intervals_over_seeds_and_images_cover_the_truth(
         matrix = of_seeds / 4 * rng.normal(size=(seeds, 1)) + of_images * rng.normal(size=60)
         low, high = crossed_interval(torch.from_numpy(matrix + rng.normal(size=matrix.shape)))
         covered += low <= 0 <= high
-    assert 0.9 < covered / trials < 0.99
+    assert (0.87 if seeds == 2 else 0.9) < covered / trials < 0.99
 
 
 def test_intervals_over_seeds_and_images_are_those_of_the_part_that_varies() -> None:

@@ -1,14 +1,19 @@
 """RESULTS.md and docs/results say what the committed records say."""
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import evidence
+import pytest
 import site_spectra
 import undone
 
+from filtergan.benchmark import standings
+from filtergan.benchmark.methods import METHODS
 from filtergan.runs.reading import read_record
 from filtergan.runs.record import MeasureRecord, Record
 
@@ -18,6 +23,32 @@ ROOT = Path(__file__).parents[1]
 def test_tables_are_those_of_the_records() -> None:
     command = [sys.executable, str(ROOT / "studies" / "results.py"), "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "run `make results`"
+
+
+@pytest.mark.parametrize("name", ["augment", "augment_colour", "augment_null"])
+def test_contests_are_settled_by_their_trials(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = json.loads((ROOT / "results" / name / "record.json").read_text())
+    trials = record["trials"]
+    # Some dials went as far as they do not go any more.
+    most = {one["method"]: 0.0 for one in trials}
+    for one in trials:
+        most[one["method"]] = max(most[one["method"]], one["strength"])
+    methods = {
+        key: replace(method, most=method.most and most.get(key, method.most))
+        for key, method in METHODS.items()
+    }
+    monkeypatch.setattr(standings, "METHODS", methods)
+    found = standings.standings(trials, record["settings"]["budget"])
+    assert_alike(json.loads(json.dumps(found)), record["results"])
+
+
+def assert_alike(one: Any, other: Any) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            assert_alike(value, other[key])
+    else:
+        assert one == pytest.approx(other, abs=1e-9)
 
 
 def test_figures_shown_are_committed() -> None:

@@ -132,11 +132,58 @@ class Slopes(nn.Module):
         return self.fc(y.view(len(x), -1))
 
 
+class Activations(nn.Module):
+    """One after the other, as modules and functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        exact = [nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.LeakyReLU(0.2), nn.ELU(0.7)]
+        self.each = nn.ModuleList([*exact, nn.Sigmoid(), nn.Tanh(), nn.ReLU6(), nn.Hardtanh()])
+        self.convolutions = nn.ModuleList(nn.Conv2d(1, 2, 3, padding=1) for _ in self.each)
+        self.fc = nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = [f(6 * conv(x)) for f, conv in zip(self.each, self.convolutions, strict=True)]
+        z = y[0]
+        for one in y[1:]:
+            z = z + one
+        return self.fc(F.leaky_relu(F.max_pool2d(z, 2).flatten(1), 0.3))
+
+
+class Constants(nn.Module):
+    """Pixels normalised inside, layer norms and scales as in ConvNeXt, gates of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.wide, self.narrow = nn.Conv2d(1, 4, 3), nn.Linear(4, 6), nn.Linear(6, 4)
+        self.norm, self.plain = nn.LayerNorm(4), nn.LayerNorm([4, 6, 6], elementwise_affine=False)
+        self.groups = nn.GroupNorm(2, 4)
+        self.places = torch.rand(1, 1, 8, 8)
+        self.layer_scale, self.gate, self.fc = torch.rand(4), nn.Linear(4, 4), nn.Linear(4, 3)
+        for norm in (self.norm, self.groups):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv((1 - (x - 0.3) / torch.full((1, 1, 1), 0.5)) * 2 + self.places)
+        z = self.norm(y.permute(0, 2, 3, 1))
+        z = self.layer_scale * self.narrow(F.gelu(self.wide(z)))
+        y = self.plain(self.groups(y)) + z.permute(0, 3, 1, 2)
+        y = torch.sigmoid(self.gate(y.mean((2, 3)))).view(-1, 4, 1, 1) * y
+        return self.fc((y * y).mean((2, 3)))
+
+
 KNOWN = (
-    *("plain", "in place", "no norm", "spectral", "functional", "method in place", "residual"),
-    *("untraceable", "poolings", "slopes"),
+    *("plain", "in place", "group norm", "no norm", "spectral", "functional", "method in place"),
+    *("functional gelu", "shared", "residual", "untraceable"),
+    *("poolings", "slopes", "activations", "constants"),
 )
-OWN = {"poolings": Poolings, "slopes": Slopes}
+OWN = {
+    "poolings": Poolings,
+    "slopes": Slopes,
+    "activations": Activations,
+    "constants": Constants,
+}
 
 
 @pytest.mark.browser
@@ -161,10 +208,10 @@ class Odd(networks.Functional):
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.norm1(self.conv1(x)))
-        if self.how == "gelu":
-            y = F.gelu(y)
+        if self.how == "softmax":
+            y = y.softmax(1)
         elif self.how == "add":
-            y = y + 1
+            y = y + y.mean((1, 2, 3), keepdim=True)
         elif self.how == "detour":
             y = torch.from_numpy(y.numpy())
         elif self.how == "view":
@@ -176,8 +223,8 @@ class Odd(networks.Functional):
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("gelu", "does not know, gelu"),
-        ("add", "does not know, add"),
+        ("softmax", "does not know, softmax"),
+        ("add", "does not know, mean"),
         ("detour", "cannot be followed"),
         ("view", "in place"),
     ],

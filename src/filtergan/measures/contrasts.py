@@ -60,12 +60,13 @@ def pool(results: Sequence[MeasureRecord], measure: Measure | None = None) -> Es
     """Mean over seeds, with an error that knows of images and of seeds.
 
     The variance is W + B/k: W, the mean over seeds of the squared standard errors that their
-    intervals tell; B, the variance between the k seeds. W is not divided by k, since all seeds are
-    measured on the same images and share what these happen to be; what they do not share, as the
-    filters drawn for traversals, is in B as well, so the error is never too small on average (as in
-    Rubin 1987, eq. 3.1.5, whose imputations share their data likewise). Degrees of freedom after
-    Satterthwaite (1946): k - 1 behind B/k, n - 1 behind W; the 95 % interval of three seeds covers
-    .93 to .95. A single seed keeps its own interval, which says nothing of other seeds.
+    intervals tell (taken for those of a normal law, so not too small where groups are few); B, the
+    variance between the k seeds. W is not divided by k, since all seeds are measured on the same
+    images and share what these happen to be; what they do not share, as the filters drawn for
+    traversals, is in B as well, so the error is never too small on average (as in Rubin 1987, eq.
+    3.1.5, whose imputations share their data likewise). Degrees of freedom after Satterthwaite
+    (1946): k - 1 behind B/k, n - 1 behind W; the 95 % interval of three seeds covers .93 to .95. A
+    single seed keeps its own interval, which says nothing of other seeds.
 
     Args:
         results: The measure, one a seed; each has a value.
@@ -73,11 +74,7 @@ def pool(results: Sequence[MeasureRecord], measure: Measure | None = None) -> Es
     """
     values = np.array([found.value for found in results], dtype=np.float64)
     k, ends = len(values), [_ends(found) for found in results]
-    within = [
-        ((high - low) / (2 * float(stdtrit(max(found.n - 1, 1), 0.975)))) ** 2
-        for found, (low, high) in zip(results, ends, strict=True)
-        if math.isfinite(high)
-    ]
+    within = [((high - low) / (2 * 1.959964)) ** 2 for low, high in ends if math.isfinite(high)]
     between = float(values.var(ddof=1)) if k > 1 else math.nan
     mean = float(values.mean())
     if k == 1:

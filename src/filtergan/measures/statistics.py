@@ -143,8 +143,8 @@ def two_way_interval(
     """95 % bootstrap interval of a mean, sd or minimum over draws of their means over images.
 
     Draws and images are resampled both, independently (Owen 2007, the pigeonhole bootstrap: never
-    too narrow for a mean). The interval of a minimum is a rough one, as a resample cannot hold a
-    worse draw than the worst.
+    too narrow for a mean), and as many are counted as there are of the fewer. The interval of a
+    minimum is a rough one, as a resample cannot hold a worse draw than the worst.
 
     Args:
         matrix: For each draw and image a number or truth value, as "classified correctly".

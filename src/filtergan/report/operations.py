@@ -5,7 +5,6 @@ operation, in the network's modules and outside of them alike. What has nothing 
 (weights that are computed, say) is a constant.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from filtergan.report.calls import READINGS, Other
 from filtergan.report.packing import packed
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import output_of, untouched
@@ -49,10 +49,6 @@ class Operation:
         if self.kind not in ("convolution", "linear") or self.weights[0] is None:
             return 0
         return self.value.numel() * self.weights[0][0].numel()
-
-
-Reading = tuple[str, tuple[Tensor | None, ...], dict[str, Any]]
-"""Kind, weights and how."""
 
 
 def operations_of(network: nn.Module, image: Float[Tensor, "1 c h w"]) -> list[Operation]:
@@ -187,7 +183,7 @@ class _Recorder(TorchFunctionMode):
             kind, weights, how = None, (), {}
             try:
                 reading = READINGS[name](tensor, tracked, *args, **kwargs)
-            except (KeyError, TypeError, _Other):
+            except (KeyError, TypeError, Other):
                 pass
             else:
                 kind, weights, how = reading
@@ -198,172 +194,9 @@ class _Recorder(TorchFunctionMode):
 SILENT = {"__get__", "size", "dim", "numel", "stride", "is_contiguous"}
 
 
-class _Other(Exception):
-    """A known function, used in a way that is not."""
-
-
 def _flat(values: Any) -> list[Any]:
     return [
         inner
         for value in values
         for inner in (_flat(value) if isinstance(value, tuple | list) else [value])
     ]
-
-
-def _pair(value: Any) -> list[int]:
-    return [int(v) for v in (value if isinstance(value, tuple | list) else (value, value))]
-
-
-def _only(condition: bool) -> None:
-    if not condition:
-        raise _Other
-
-
-def _convolution(
-    out: Tensor,
-    tracked: list[Tensor],
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Reading:
-    _only(len(tracked) == 1 and x.ndim == 4)
-    reach = [d * (k - 1) for d, k in zip(_pair(dilation), weight.shape[2:], strict=True)]
-    if padding == "same":
-        _only(all(r % 2 == 0 for r in reach))
-        padding = [r // 2 for r in reach]
-    padding = [0, 0] if padding == "valid" else _pair(padding)
-    how = {"stride": _pair(stride), "padding": padding, "dilation": _pair(dilation)}
-    return "convolution", (weight, bias), how | {"groups": groups}
-
-
-def _batch_norm(
-    out: Tensor,
-    tracked: list[Tensor],
-    x: Tensor,
-    mean: Tensor | None,
-    variance: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Reading:
-    _only(not training and len(tracked) == 1)
-    if mean is None or variance is None:
-        raise _Other
-    scale = (variance + eps).rsqrt()
-    scale = scale if weight is None else scale * weight
-    shift = -mean * scale
-    return "batch_norm", (scale, shift if bias is None else shift + bias), {}
-
-
-def _relu(out: Tensor, tracked: list[Tensor], x: Tensor, inplace: bool = False) -> Reading:
-    return "relu", (), {}
-
-
-def _prelu(out: Tensor, tracked: list[Tensor], x: Tensor, weight: Tensor) -> Reading:
-    _only(len(tracked) == 1 and x.ndim > 1)
-    return "prelu", (weight.expand(x.shape[1]),), {}
-
-
-def _permute(out: Tensor, tracked: list[Tensor], x: Tensor, *dims: Any) -> Reading:
-    order = [d % x.ndim for d in (dims[0] if isinstance(dims[0], tuple | list) else dims)]
-    _only(order[0] == 0)
-    return "permute", (), {"order": [d - 1 for d in order[1:]]}
-
-
-def _max_pool(
-    out: Tensor,
-    tracked: list[Tensor],
-    x: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Reading:
-    _only(not return_indices and x.ndim == 4)
-    how = {"kernel": _pair(kernel_size), "stride": _pair(stride or kernel_size)}
-    how |= {"padding": _pair(padding), "dilation": _pair(dilation)}
-    return "max_pool", (), how | {"ceil": ceil_mode}
-
-
-def _mean_pool(
-    out: Tensor,
-    tracked: list[Tensor],
-    x: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Reading:
-    _only(not ceil_mode and divisor_override is None and x.ndim == 4)
-    how = {"kernel": _pair(kernel_size), "stride": _pair(stride or kernel_size)}
-    return "mean_pool", (), how | {"padding": _pair(padding), "padded": count_include_pad}
-
-
-def _adaptive(out: Tensor, tracked: list[Tensor], x: Tensor, output_size: Any) -> Reading:
-    _only(x.ndim == 4)
-    return "mean", (), {"size": list(out.shape[2:]), "shape": list(out.shape[1:])}
-
-
-def _mean(
-    out: Tensor, tracked: list[Tensor], x: Tensor, dim: Any = None, keepdim: bool = False
-) -> Reading:
-    axes = sorted(d % x.ndim for d in ([dim] if isinstance(dim, int) else dim or ()))
-    _only(x.ndim == 4 and axes == [2, 3])
-    return "mean", (), {"size": [1, 1], "shape": list(out.shape[1:])}
-
-
-def _linear(
-    out: Tensor, tracked: list[Tensor], x: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> Reading:
-    _only(len(tracked) == 1 and x.ndim == 2)
-    return "linear", (weight, bias), {}
-
-
-def _add(out: Tensor, tracked: list[Tensor], x: Any, y: Any, alpha: float = 1) -> Reading:
-    _only(len(tracked) == 2 and x.shape == y.shape and alpha == 1)
-    return "add", (), {}
-
-
-def _dropout(
-    out: Tensor,
-    tracked: list[Tensor],
-    x: Tensor,
-    p: float = 0.5,
-    training: bool = True,
-    inplace: bool = False,
-) -> Reading:
-    _only(not training)
-    return _reshape(out, tracked, x)
-
-
-def _reshape(out: Tensor, tracked: list[Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Reading:
-    _only(len(out) == 1 and out.numel() == x.numel())
-    return "reshape", (), {"shape": list(out.shape[1:])}
-
-
-READINGS: dict[str, Callable[..., Reading]] = {
-    "conv2d": _convolution,
-    "batch_norm": _batch_norm,
-    "relu": _relu,
-    "prelu": _prelu,
-    "permute": _permute,
-    "max_pool2d": _max_pool,
-    "avg_pool2d": _mean_pool,
-    "adaptive_avg_pool2d": _adaptive,
-    "mean": _mean,
-    "linear": _linear,
-    **dict.fromkeys(("add", "iadd", "radd"), _add),
-    **dict.fromkeys(("flatten", "view", "reshape", "contiguous", "clone"), _reshape),
-    "dropout": _dropout,
-}
-"""How the arguments of each torch function that the page knows are read, by its name."""

@@ -90,11 +90,14 @@ function convolve(x, weight, bias, geometry = ONCE) {
   return result;
 }
 
-// x [n] by weights [m, n]: [m].
+// x [..., n] by weights [m, n]: [..., m].
 function linear(x, weight, bias) {
-  const [m, n] = weight.shape;
-  const result = array([m], product(weight.data, x.data, m, 1, n));
-  if (bias) for (let i = 0; i < m; i++) result.data[i] += bias.data[i];
+  const [m, n] = weight.shape, rows = x.data.length / n;
+  // Rows of the first are taken by four: of a single x those are of the weights.
+  const [one, other] = rows === 1 ? [weight, x] : [x, weight];
+  const sums = product(one.data, other.data, one.data.length / n, other.data.length / n, n);
+  const result = array([...x.shape.slice(0, -1), m], sums);
+  if (bias) for (let i = 0; i < sums.length; i++) sums[i] += bias.data[i % m];
   return result;
 }
 

@@ -50,13 +50,56 @@ function pooled(x, [rows, columns], value) {
   return out;
 }
 
-// A number for each channel times x, plus another.
-function scaled(x, scale, shift) {
-  const places = x.data.length / x.shape[0];
-  return array(x.shape, x.data.map((v, i) => {
-    const channel = Math.floor(i / places);
-    return v * scale.data[channel] + shift.data[channel];
-  }));
+function pointwise(x, value) {
+  return array(x.shape, x.data.map(value));
+}
+
+// What visits the numbers of y along x: each stands for so many places of x, then the next follows,
+// and behind the last the first again.
+function along(y, places) {
+  const count = y.data.length;
+  return (i) => y.data[Math.floor(i / places) % count];
+}
+
+// A number times x, plus another.
+function scaled(x, scale, shift, places) {
+  const [a, b] = [along(scale, places), along(shift, places)];
+  return pointwise(x, (v, i) => v * a(i) + b(i));
+}
+
+// Parts of so many numbers, each less its mean, over its standard deviation.
+function norm(x, weight, bias, { size, eps, places }) {
+  const out = array(x.shape);
+  for (let from = 0; from < x.data.length; from += size) {
+    const part = x.data.subarray(from, from + size);
+    const mean = part.reduce((a, v) => a + v, 0) / size;
+    const variance = part.reduce((a, v) => a + (v - mean) ** 2, 0) / size;
+    const scale = 1 / Math.sqrt(variance + eps);
+    part.forEach((v, i) => (out.data[from + i] = (v - mean) * scale));
+  }
+  const [a, b] = [weight && along(weight, places), bias && along(bias, places)];
+  return pointwise(out, (v, i) => v * (a ? a(i) : 1) + (b ? b(i) : 0));
+}
+
+function multiply(x, y, { places }) {
+  const [larger, smaller] = x.data.length < y.data.length ? [y, x] : [x, y];
+  const at = along(smaller, places);
+  return pointwise(larger, (v, i) => v * at(i));
+}
+
+const sigmoid = (v) => 1 / (1 + Math.exp(-v));
+
+// The share of a normal law below v: by Abramowitz and Stegun 7.1.26, to 1e-7 of it.
+function below(v) {
+  const x = Math.abs(v) / Math.SQRT2, t = 1 / (1 + 0.3275911 * x);
+  const series = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592];
+  const tail = (series.reduce((a, c) => a * t + c, 0) * t * Math.exp(-x * x)) / 2;
+  return v < 0 ? tail : 1 - tail;
+}
+
+function gelu(v, approximate) {
+  if (approximate === "none") return v * below(v);
+  return v * sigmoid(2 * Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3));
 }
 
 // x with its dimensions in another order.
@@ -82,8 +125,16 @@ function prelu(x, slopes) {
 
 const OPERATIONS = {
   convolution: ([x], [weight, bias], geometry) => convolve(x, weight, bias, geometry),
-  batch_norm: ([x], [scale, shift]) => scaled(x, scale, shift),
-  relu: ([x]) => array(x.shape, x.data.map((v) => Math.max(v, 0))),
+  scale: ([x], [scale, shift], { places }) => scaled(x, scale, shift, places),
+  norm: ([x], [weight, bias], how) => norm(x, weight, bias, how),
+  relu: ([x]) => pointwise(x, (v) => Math.max(v, 0)),
+  gelu: ([x], _, { approximate }) => pointwise(x, (v) => gelu(v, approximate)),
+  silu: ([x]) => pointwise(x, (v) => v * sigmoid(v)),
+  sigmoid: ([x]) => pointwise(x, sigmoid),
+  tanh: ([x]) => pointwise(x, Math.tanh),
+  leaky_relu: ([x], _, { negative_slope }) => leakyRelu(x, negative_slope),
+  elu: ([x], _, { alpha }) => pointwise(x, (v) => (v < 0 ? alpha * Math.expm1(v) : v)),
+  clip: ([x], _, { min_val, max_val }) => pointwise(x, (v) => Math.min(Math.max(v, min_val), max_val)),
   prelu: ([x], [slopes]) => prelu(x, slopes),
   permute: ([x], _, { order }) => permuted(x, order),
   max_pool: ([x], _, how) => maxPool(x, how),
@@ -91,6 +142,7 @@ const OPERATIONS = {
   mean: ([x], _, { size, shape }) => array(shape, adaptiveMean(x, size).data),
   linear: ([x], [weight, bias]) => linear(x, weight, bias),
   add: ([x, y]) => add(x, y),
+  multiply: ([x, y], _, how) => multiply(x, y, how),
   reshape: ([x], _, { shape }) => array(shape, x.data),
 };
 
