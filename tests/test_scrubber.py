@@ -36,6 +36,7 @@ AGREES = 1e-3
         (3, 32, movable.RESIDUAL, {"grid": 7}, Domain((0.4, 0.5, 0.3), (0.2, 0.3, 0.25))),
         (3, 9, movable.PAPER, {"fields": ("offset", "blur", "flow"), "grid": 3}, Domain()),
         (3, 8, movable.PAPER, {"fields": ("flow", "brightness", "ground")}, Domain()),
+        (3, 20, movable.WHITENED, {"fields": ("flow", "gain", "offset")}, Domain()),
     ],
 )
 def test_node_moves_and_sees_as_torch_does(

@@ -159,9 +159,21 @@ def _adaptive(out: Tensor, tracked: list[Tensor], x: Tensor, output_size: Any) -
 def _mean(
     out: Tensor, tracked: list[Tensor], x: Tensor, dim: Any = None, keepdim: bool = False
 ) -> Reading:
-    axes = sorted(d % x.ndim for d in ([dim] if isinstance(dim, int) else dim or ()))
-    _only(x.ndim == 4 and axes == [2, 3])
+    _only(_over_places(x, dim))
     return "mean", (), {"size": [1, 1], "shape": list(out.shape[1:])}
+
+
+def _most(
+    out: Tensor, tracked: list[Tensor], x: Tensor, dim: Any = None, keepdim: bool = False
+) -> Reading:
+    _only(_over_places(x, dim))
+    return "most", (), {"shape": list(out.shape[1:])}
+
+
+def _over_places(x: Tensor, dim: Any) -> bool:
+    """Whether those are the dimensions of the places of each channel."""
+    axes = sorted(d % x.ndim for d in ([dim] if isinstance(dim, int) else dim or ()))
+    return x.ndim == 4 and axes == [2, 3]
 
 
 def _linear(
@@ -255,6 +267,7 @@ READINGS: dict[str, Callable[..., Reading]] = {
     "avg_pool2d": _mean_pool,
     "adaptive_avg_pool2d": _adaptive,
     "mean": _mean,
+    "amax": _most,
     "linear": _linear,
     **dict.fromkeys(("add", "iadd", "radd"), _add),
     "sub": _subtract,

@@ -19,6 +19,15 @@ function meanPool(x, { kernel, stride, padding, ceil, padded }) {
   });
 }
 
+// The largest number of each channel.
+function most(x, shape) {
+  const out = array(shape), places = x.data.length / out.data.length;
+  out.data.forEach((_, c) => {
+    out.data[c] = x.data.subarray(c * places, (c + 1) * places).reduce((a, v) => Math.max(a, v));
+  });
+  return out;
+}
+
 // How many windows there are along each axis, and what visits the pixels of one.
 function windows(x, kernel, stride, padding, dilation, ceil) {
   const [h, w] = x.shape.slice(1);
@@ -140,6 +149,7 @@ const OPERATIONS = {
   max_pool: ([x], _, how) => maxPool(x, how),
   mean_pool: ([x], _, how) => meanPool(x, how),
   mean: ([x], _, { size, shape }) => array(shape, adaptiveMean(x, size).data),
+  most: ([x], _, { shape }) => most(x, shape),
   linear: ([x], [weight, bias]) => linear(x, weight, bias),
   add: ([x, y]) => add(x, y),
   multiply: ([x, y], _, how) => multiply(x, y, how),
