@@ -367,6 +367,7 @@ TABLES = {
     "planted": _planted,
     "large_layers": _plain,
     "error_sets": _plain,
+    "far_draws": _plain,
     "family_steps": _plain,
     "null_steps": _plain,
     "joint_objectives": _plain,
