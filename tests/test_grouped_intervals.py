@@ -80,6 +80,26 @@ def test_copies_of_an_image_in_a_group_say_nothing_new(
     assert high - low < 0.8 * (once[1] - once[0])
 
 
+def test_groups_without_a_value_do_not_count() -> None:
+    values, groups = normal(12, 4, seed=1), torch.arange(12) // 2
+    some, few = values.clone(), groups < 4
+    some[~few] = torch.nan
+    some[0, 1] = torch.nan
+    found = [
+        summary("compensation", v, None, g, resamples=300, seed=0)
+        for v, g in ((some, groups), (some[few], groups[few]))
+    ]
+    assert found[0] == found[1]
+    assert found[0].n == 4
+    x, x_k, t_x = (normal(12, p, 5, seed=i) for i, p in enumerate((1, 2, 2)))
+    x_k[~few] = torch.nan
+    gains = [
+        invariance_gain(x[part], x_k[part], t_x[part], groups[part], resamples=300, seed=0)
+        for part in (slice(None), few)
+    ]
+    assert gains[0] == gains[1]
+
+
 def latents(_: Tensor | None, copy: Callable[[Tensor], Tensor]) -> Ends:
     z, error = copy(normal(12, 3, seed=1)), copy(normal(12, 3, seed=2))
     return latent_intervals(z, z + error / 2, resamples=2000, seed=0)["latent_r2_mean"]

@@ -67,8 +67,10 @@ def invariance_gain(
     ours = (at_xk - at_x).cpu().double().square().sum(dim=2)
     known = (at_tx - at_x).cpu().double().square().sum(dim=2)
     missing = ours.isnan() | known.isnan()
-    parts = (t.masked_fill(missing, 0).sum(dim=1) for t in (ours, known))
-    above, below = (summed(part, clusters).numpy() for part in parts)
+    seen = ~missing.all(dim=1)
+    member = None if clusters is None else clusters.cpu()[seen]
+    parts = (t.masked_fill(missing, 0).sum(dim=1)[seen] for t in (ours, known))
+    above, below = (summed(part, member).numpy() for part in parts)
     if below.sum() == 0:
         return math.nan, (math.nan, math.nan)
     if len(below) < 2:

@@ -146,7 +146,8 @@ def summary(
     ends = interval(
         flat, member.repeat_interleave(p), statistic=statistic, resamples=resamples, seed=seed
     )
-    return result(name, centre(name, values), ends, len(member.unique()), null, quantiles(flat))
+    groups = member[~values.isnan().all(dim=1).cpu()].unique()
+    return result(name, centre(name, values), ends, len(groups), null, quantiles(flat))
 
 
 def centre(name: str, values: Float[Tensor, "n p"]) -> float:
