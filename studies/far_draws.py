@@ -2,8 +2,9 @@
 
 Latents are drawn from a normal law, whose lengths vary, and training sees long ones seldom. So
 the same draws are classified with as they are; with those longer than nine of ten of the law drawn
-back to that length; and all brought to the length sqrt(d) that is usual for d latents. The answers
-stand in results/far_draws/record.json, by the last two folders of a run.
+back to that length; and all brought to the length sqrt(d) that is usual for d latents. Filters
+nearer to the mean are safer in any case, so beside each way stands how far its draws spread. The
+answers stand in results/far_draws/record.json, by the last two folders of a run.
 
     python studies/far_draws.py RUN [RUN ...] --data path/to/mnist
 """
@@ -24,6 +25,7 @@ import filtergan as fg
 from filtergan.config.site_names import NATURAL, SiteName
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state
+from filtergan.measures.filters import filter_spread
 from filtergan.pooling.retraining import draw_accuracy
 
 RECORD = Path(__file__).parents[1] / "results" / "far_draws" / "record.json"
@@ -52,7 +54,7 @@ def main() -> None:
 
 @torch.no_grad()
 def accuracies(run: Any, name: str) -> dict[str, Any]:
-    """Mean and worst accuracy of each way, and the correlation of length and accuracy as drawn."""
+    """Of each way mean and worst accuracy, and spread; as drawn, how lengths and accuracy go together."""
     gan, test = run.gan(name), run.dataset.test
     z = gan.latents(DRAWS, run.config.seed, "far draws")
     device, found, lengths = z.device, {}, z.norm(dim=1)
@@ -62,7 +64,8 @@ def accuracies(run: Any, name: str) -> dict[str, Any]:
             gan.site, test.images[:IMAGES], test.labels[:IMAGES], filters, device=device
         )
         each = right.single.float().mean(dim=1)
-        found[way] = {"mean": float(each.mean()), "worst": float(each.min())}
+        spread = filter_spread(filters, gan.site.filters)
+        found[way] = {"mean": float(each.mean()), "worst": float(each.min()), "spread": spread}
         if drawn is z:
             found[way] |= correlation(lengths, each)
     return found
@@ -80,7 +83,7 @@ def ways(z: Tensor) -> dict[str, Tensor]:
 
 
 def correlation(lengths: Tensor, accuracy: Tensor) -> dict[str, Any]:
-    """Spearman's, with the 95 % interval of Fieller et al. (1957)."""
+    """Spearman's, with the 95 % interval of Fieller et al. (1957); not for accuracies all alike."""
     ranks = [rankdata(one.cpu().numpy()) for one in (lengths, accuracy)]
     value = float(np.corrcoef(ranks)[0, 1])
     reach = 1.96 * math.sqrt(1.06 / (len(lengths) - 3))
@@ -92,7 +95,7 @@ def rows_of(found: Found) -> tuple[list[str], list[list[str]]]:
     """Head and lines of the table: a row for each site and run."""
     names = dict.fromkeys(name for run in found.values() for name in run["sites"])
     first = next(iter(found.values()))["sites"] if found else {}
-    all_ways = list(next(iter(first.values()))) if first else []
+    all_ways = list(next(iter(first.values()), {}))
     lines = []
     for name in names:
         for run, one in found.items():
@@ -101,10 +104,13 @@ def rows_of(found: Found) -> tuple[list[str], list[list[str]]]:
                 drawn = of_ways["as drawn"]
                 low, high = drawn["ci95"]
                 told = f"{drawn['correlation']:.2f} ({low:.2f} to {high:.2f})"
-                cells = [f"{w['mean']:.4f}; {w['worst']:.4f}" for w in of_ways.values()]
+                cells = [
+                    f"{w['mean']:.4f}; {w['worst']:.4f}; {w['spread']:.2f}"
+                    for w in of_ways.values()
+                ]
                 lines.append([name, run, told, *cells])
     head = ["site", "run", "rank correlation of length and accuracy"]
-    return [*head, *(f"{way}: mean; worst" for way in all_ways)], lines
+    return [*head, *(f"{way}: mean; worst; spread" for way in all_ways)], lines
 
 
 if __name__ == "__main__":

@@ -44,11 +44,11 @@ def test_the_correlation_is_that_of_ranks_and_its_interval_covers() -> None:
 
 
 def test_the_table_has_a_line_for_each_site_and_run() -> None:
-    way = {"mean": 0.99, "worst": 0.9}
+    way = {"mean": 0.99, "worst": 0.9, "spread": 0.5}
     ways = {"as drawn": way | {"correlation": -0.7, "ci95": [-0.8, -0.5]}, "near": way}
     found = {"a": {"sites": {"s": ways, "t": ways}}, "b": {"sites": {"s": ways}}}
     head, lines = far_draws.rows_of(found)
-    assert head[3:] == ["as drawn: mean; worst", "near: mean; worst"]
+    assert head[3:] == ["as drawn: mean; worst; spread", "near: mean; worst; spread"]
     assert [line[:2] for line in lines] == [["s", "a"], ["s", "b"], ["t", "a"]]
-    assert lines[0][2:] == ["-0.70 (-0.80 to -0.50)", "0.9900; 0.9000", "0.9900; 0.9000"]
+    assert lines[0][2:] == ["-0.70 (-0.80 to -0.50)", *2 * ["0.9900; 0.9000; 0.50"]]
     assert far_draws.rows_of({})[1] == []

@@ -3,7 +3,7 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import movable
 import networks
@@ -213,6 +213,20 @@ class Odd(networks.Functional):
             y = y.softmax(1)
         elif self.how == "add":
             y = y + y.mean((1, 2, 3), keepdim=True)
+        elif self.how == "number":
+            y = y / y.max().item()
+        elif self.how == "transposed":
+            y = y + y.mT
+        elif self.how == "buffer":
+            total = torch.zeros(1, 4, 8, 8)
+            total += y
+            y = total
+        elif self.how == "broadcast":
+            y = y.mean((2, 3), keepdim=True) + torch.rand(1, 4, 8, 8)
+        elif self.how == "prototypes":
+            y = y * F.linear(torch.ones(1, 4), y.mean((2, 3)).expand(4, 4)).view(1, 4, 1, 1)
+        elif self.how == "slope":
+            y = F.leaky_relu(y, cast(float, torch.tensor(0.2)))
         elif self.how == "detour":
             y = torch.from_numpy(y.numpy())
         elif self.how == "view":
@@ -226,6 +240,12 @@ class Odd(networks.Functional):
     [
         ("softmax", "does not know, softmax"),
         ("add", "does not know, mean"),
+        ("number", "cannot be followed"),
+        ("transposed", "does not know, get"),
+        ("buffer", "does not know, add"),
+        ("broadcast", "does not know, add"),
+        ("prototypes", "does not know"),
+        ("slope", "does not know, leaky_relu"),
         ("detour", "cannot be followed"),
         ("view", "in place"),
     ],

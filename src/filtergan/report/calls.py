@@ -19,6 +19,11 @@ def _pair(value: Any) -> list[int]:
     return [int(v) for v in (value if isinstance(value, tuple | list) else (value, value))]
 
 
+def _plain(value: Any) -> bool:
+    """Whether JSON has it."""
+    return isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value))
+
+
 def _only(condition: bool) -> None:
     if not condition:
         raise Other
@@ -35,7 +40,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Reading:
-    _only(len(tracked) == 1 and x.ndim == 4)
+    _only(len(tracked) == 1 and x is tracked[0] and x.ndim == 4)
     reach = [d * (k - 1) for d, k in zip(_pair(dilation), weight.shape[2:], strict=True)]
     if padding == "same":
         _only(all(r % 2 == 0 for r in reach))
@@ -57,7 +62,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Reading:
-    _only(not training and len(tracked) == 1)
+    _only(not training and len(tracked) == 1 and x is tracked[0])
     if mean is None or variance is None:
         raise Other
     scale = (variance + eps).rsqrt()
@@ -76,7 +81,7 @@ def _group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Reading:
-    _only(len(tracked) == 1)
+    _only(len(tracked) == 1 and x is tracked[0])
     how = {"size": x[0].numel() // num_groups, "eps": eps, "places": x[0, 0].numel()}
     return "norm", (weight, bias), how
 
@@ -90,7 +95,7 @@ def _layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Reading:
-    _only(len(tracked) == 1 and len(normalized_shape) < x.ndim)
+    _only(len(tracked) == 1 and x is tracked[0] and len(normalized_shape) < x.ndim)
     how = {"size": math.prod(normalized_shape), "eps": eps, "places": 1}
     return "norm", (weight, bias), how
 
@@ -99,16 +104,18 @@ def _pointwise(name: str, **settings: Any) -> Callable[..., Reading]:
     """A function of single numbers; its settings, by the names and values that torch gives them."""
 
     def read(out: Tensor, tracked: list[Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Reading:
-        given = settings | dict(zip(settings, args, strict=False)) | kwargs
+        names = [*settings, "inplace"]
+        _only(len(args) <= len(names))
+        given = settings | dict(zip(names, args, strict=False)) | kwargs
         given.pop("inplace", None)
-        _only(given.keys() == settings.keys())
+        _only(given.keys() == settings.keys() and all(map(_plain, given.values())))
         return name, (), given
 
     return read
 
 
 def _prelu(out: Tensor, tracked: list[Tensor], x: Tensor, weight: Tensor) -> Reading:
-    _only(len(tracked) == 1 and x.ndim > 1)
+    _only(len(tracked) == 1 and x is tracked[0] and x.ndim > 1)
     return "prelu", (weight.expand(x.shape[1]),), {}
 
 
@@ -179,29 +186,29 @@ def _over_places(x: Tensor, dim: Any) -> bool:
 def _linear(
     out: Tensor, tracked: list[Tensor], x: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Reading:
-    _only(len(tracked) == 1 and x.ndim > 1)
+    _only(len(tracked) == 1 and x is tracked[0] and x.ndim > 1 and weight.ndim == 2)
     return "linear", (weight, bias), {}
 
 
 def _add(out: Tensor, tracked: list[Tensor], x: Any, y: Any, alpha: Any = 1) -> Reading:
     _only(alpha == 1)
     if len(tracked) == 1:
-        constant, places = _along(out, y if x is tracked[0] else x)
+        constant, places = _constant(out, tracked, x, y)
         return "scale", (torch.ones_like(constant), constant), {"places": places}
     _only(x.shape == y.shape)
     return "add", (), {}
 
 
 def _subtract(out: Tensor, tracked: list[Tensor], x: Any, y: Any, alpha: Any = 1) -> Reading:
-    _only(len(tracked) == 1 and alpha == 1)
-    constant, places = _along(out, y if x is tracked[0] else x)
+    _only(alpha == 1)
+    constant, places = _constant(out, tracked, x, y)
     sign = 1 if x is tracked[0] else -1
     return "scale", (sign * torch.ones_like(constant), -sign * constant), {"places": places}
 
 
 def _multiply(out: Tensor, tracked: list[Tensor], x: Any, y: Any) -> Reading:
     if len(tracked) == 1:
-        constant, places = _along(out, y if x is tracked[0] else x)
+        constant, places = _constant(out, tracked, x, y)
         return "scale", (constant, torch.zeros_like(constant)), {"places": places}
     larger, smaller = sorted((x, y), key=torch.numel, reverse=True)
     _only(larger.shape == out.shape)
@@ -209,8 +216,19 @@ def _multiply(out: Tensor, tracked: list[Tensor], x: Any, y: Any) -> Reading:
 
 
 def _divide(out: Tensor, tracked: list[Tensor], x: Any, y: Any) -> Reading:
-    _only(len(tracked) == 1 and x is tracked[0])
-    return _multiply(out, tracked, x, 1 / torch.as_tensor(y, dtype=out.dtype))
+    constant, places = _constant(out, tracked, x, y)
+    _only(x is tracked[0])
+    return "scale", (1 / constant, torch.zeros_like(constant)), {"places": places}
+
+
+def _constant(out: Tensor, tracked: list[Tensor], x: Any, y: Any) -> tuple[Tensor, int]:
+    """The one of two arguments that does not come from the image, as `_along` has it.
+
+    The other has the shape of the result; and the constant is not itself what came out, changed.
+    """
+    constant = y if x is tracked[0] else x
+    _only(len(tracked) == 1 and tracked[0].shape == out.shape and constant is not out)
+    return _along(out, constant)
 
 
 def _along(out: Tensor, values: Any) -> tuple[Tensor, int]:
@@ -220,7 +238,7 @@ def _along(out: Tensor, values: Any) -> tuple[Tensor, int]:
         The numbers, and how many places of the result each stands for, before the next follows;
         behind the last comes the first again.
     """
-    values = torch.as_tensor(values, dtype=out.dtype)
+    values = torch.as_tensor(values, dtype=out.dtype).clone()  # it may be changed later
     _only(values.ndim <= out.ndim)
     shape = (1,) * (out.ndim - values.ndim) + tuple(values.shape)
     axes = [axis for axis, size in enumerate(shape) if size > 1]
@@ -244,7 +262,7 @@ def _dropout(
 
 
 def _reshape(out: Tensor, tracked: list[Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Reading:
-    _only(len(out) == 1 and out.numel() == x.numel())
+    _only(len(out) == 1 and out.numel() == x.numel() and out.dtype == x.dtype)
     return "reshape", (), {"shape": list(out.shape[1:])}
 
 

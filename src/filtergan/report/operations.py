@@ -54,6 +54,9 @@ class Operation:
 def operations_of(network: nn.Module, image: Float[Tensor, "1 c h w"]) -> list[Operation]:
     """The steps from an image to the logits, in order; the first is the image, the last the logits.
 
+    They are listed for another image as well: what hangs on the image in a way that was not
+    followed, as a number that was read from it, is another there.
+
     Args:
         network: In evaluation mode, as it takes images itself, without a domain around it.
         image: As the network takes it.
@@ -62,7 +65,15 @@ def operations_of(network: nn.Module, image: Float[Tensor, "1 c h w"]) -> list[O
         Unknown: An operation is of another kind, or the network works in place on part of what
             another operation needs.
     """
-    with untouched(network), torch.no_grad(), _Recorder(image.clone()) as recorder:
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+    listed, other = (_listed(network, one) for one in (image.clone(), 0.7 * image + 0.3 * noise))
+    if len(listed) != len(other) or not all(map(_same, listed, other)):
+        raise Unknown("what the network does hangs on the image in a way that cannot be followed")
+    return listed
+
+
+def _listed(network: nn.Module, image: Tensor) -> list[Operation]:
+    with untouched(network), torch.no_grad(), _Recorder(image) as recorder:
         logits = output_of(network, recorder.image)
     last = recorder.step(logits)
     needed, found = {last}, recorder.operations
@@ -128,6 +139,15 @@ def program(operations: list[Operation], bits: int) -> dict[str, Any]:
     return {"operations": listed, "weights": [packed(w, bits) for w in weights]}
 
 
+def _same(one: Operation, other: Operation) -> bool:
+    """Whether two steps do the same, each to its own image."""
+    does = [(op.kind, op.inputs, op.how, len(op.weights)) for op in (one, other)]
+    return does[0] == does[1] and all(
+        a is b or (a is not None and b is not None and torch.equal(a, b))
+        for a, b in zip(one.weights, other.weights, strict=True)
+    )
+
+
 def _alike(one: Tensor | None, other: Tensor) -> bool:
     return one is not None and one.shape == other.shape and torch.allclose(one, other, 1e-4, 1e-5)
 
@@ -191,7 +211,7 @@ class _Recorder(TorchFunctionMode):
         return result
 
 
-SILENT = {"__get__", "size", "dim", "numel", "stride", "is_contiguous"}
+SILENT = {"size", "dim", "numel", "stride", "is_contiguous"}
 
 
 def _flat(values: Any) -> list[Any]:
