@@ -54,7 +54,7 @@ def main() -> None:
 
 @torch.no_grad()
 def accuracies(run: Any, name: str) -> dict[str, Any]:
-    """Of each way mean and worst accuracy, and spread; as drawn, how lengths and accuracy go together."""
+    """Of each way mean and worst accuracy and spread; as drawn, the correlation with lengths."""
     gan, test = run.gan(name), run.dataset.test
     z = gan.latents(DRAWS, run.config.seed, "far draws")
     device, found, lengths = z.device, {}, z.norm(dim=1)
