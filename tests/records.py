@@ -3,6 +3,7 @@
 from typing import Any
 
 from filtergan.config.fields import StudyConfig
+from filtergan.measures.registry import result
 from filtergan.runs.record import (
     SCHEMA,
     DatasetRecord,
@@ -46,3 +47,9 @@ def begun(study: StudyConfig, /, **parts: Any) -> Record:
 def put(found: Found, name: str, value: float | None) -> None:
     """Give a measure another value."""
     found[name] = found[name].model_copy(update={"value": value})
+
+
+def measured(value: float, half: float | None = None, n: int = 1000) -> MeasureRecord:
+    """A result with an interval of this half width."""
+    ends = None if half is None else (value - half, value + half)
+    return result("compensation", value, ends, n)

@@ -126,7 +126,7 @@ def test_gains_are_in_pairs() -> None:
     assert found["other"]["accuracy"]["value"] == pytest.approx(7 / 8)
     assert found["other"]["gain"]["value"] == pytest.approx(3 / 8)
     low, high = found["other"]["gain"]["ci95"]
-    assert 0 <= low < 3 / 8 < high
+    assert low < 0 < 3 / 8 < high  # two seeds say little
 
 
 def test_trainings_differ_by_their_augmentation_only(
