@@ -94,22 +94,21 @@ def correlation(lengths: Tensor, accuracy: Tensor) -> dict[str, Any]:
 def rows_of(found: Found) -> tuple[list[str], list[list[str]]]:
     """Head and lines of the table: a row for each site and run."""
     names = dict.fromkeys(name for run in found.values() for name in run["sites"])
-    first = next(iter(found.values()))["sites"] if found else {}
-    all_ways = list(next(iter(first.values()), {}))
+    asked = {
+        (name, run): one["sites"][name]
+        for name in names
+        for run, one in found.items()
+        if name in one["sites"]
+    }
     lines = []
-    for name in names:
-        for run, one in found.items():
-            if name in one["sites"]:
-                of_ways = one["sites"][name]
-                drawn = of_ways["as drawn"]
-                low, high = drawn["ci95"]
-                told = f"{drawn['correlation']:.2f} ({low:.2f} to {high:.2f})"
-                cells = [
-                    f"{w['mean']:.4f}; {w['worst']:.4f}; {w['spread']:.2f}"
-                    for w in of_ways.values()
-                ]
-                lines.append([name, run, told, *cells])
+    for (name, run), of_ways in asked.items():
+        drawn = of_ways["as drawn"]
+        low, high = drawn["ci95"]
+        told = f"{drawn['correlation']:.2f} ({low:.2f} to {high:.2f})"
+        cells = [f"{w['mean']:.4f}; {w['worst']:.4f}; {w['spread']:.2f}" for w in of_ways.values()]
+        lines.append([name, run, told, *cells])
     head = ["site", "run", "rank correlation of length and accuracy"]
+    all_ways = next(iter(asked.values()), {})
     return [*head, *(f"{way}: mean; worst; spread" for way in all_ways)], lines
 
 

@@ -1,6 +1,7 @@
 """RESULTS.md and docs/results say what the committed records say."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -141,3 +142,8 @@ def test_limits_are_means_over_as_many_directions_as_there_are_latents() -> None
     }
     _, lines = site_spectra.limits_of(found)
     assert lines == [["conv9@activation", "2", "0.80", "0.60 (-0.60)", "0.70 (0.10)"]]
+
+
+def test_records_name_no_place_of_a_machine() -> None:
+    for path in (ROOT / "results").rglob("*.json"):
+        assert not re.findall(r'"(?:/|[A-Z]:\\)[^"]*"', path.read_text()), path

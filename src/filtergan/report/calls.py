@@ -29,6 +29,11 @@ def _only(condition: bool) -> None:
         raise Other
 
 
+def _alone(x: Tensor, tracked: list[Tensor]) -> bool:
+    """Whether it is all that comes from the image, so weights do not."""
+    return len(tracked) == 1 and x is tracked[0]
+
+
 def _convolution(
     out: Tensor,
     tracked: list[Tensor],
@@ -40,7 +45,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Reading:
-    _only(len(tracked) == 1 and x is tracked[0] and x.ndim == 4)
+    _only(_alone(x, tracked) and x.ndim == 4)
     reach = [d * (k - 1) for d, k in zip(_pair(dilation), weight.shape[2:], strict=True)]
     if padding == "same":
         _only(all(r % 2 == 0 for r in reach))
@@ -62,7 +67,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Reading:
-    _only(not training and len(tracked) == 1 and x is tracked[0])
+    _only(not training and _alone(x, tracked))
     if mean is None or variance is None:
         raise Other
     scale = (variance + eps).rsqrt()
@@ -81,7 +86,7 @@ def _group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Reading:
-    _only(len(tracked) == 1 and x is tracked[0])
+    _only(_alone(x, tracked))
     how = {"size": x[0].numel() // num_groups, "eps": eps, "places": x[0, 0].numel()}
     return "norm", (weight, bias), how
 
@@ -95,7 +100,7 @@ def _layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Reading:
-    _only(len(tracked) == 1 and x is tracked[0] and len(normalized_shape) < x.ndim)
+    _only(_alone(x, tracked) and len(normalized_shape) < x.ndim)
     how = {"size": math.prod(normalized_shape), "eps": eps, "places": 1}
     return "norm", (weight, bias), how
 
@@ -115,7 +120,7 @@ def _pointwise(name: str, **settings: Any) -> Callable[..., Reading]:
 
 
 def _prelu(out: Tensor, tracked: list[Tensor], x: Tensor, weight: Tensor) -> Reading:
-    _only(len(tracked) == 1 and x is tracked[0] and x.ndim > 1)
+    _only(_alone(x, tracked) and x.ndim > 1)
     return "prelu", (weight.expand(x.shape[1]),), {}
 
 
@@ -163,30 +168,23 @@ def _adaptive(out: Tensor, tracked: list[Tensor], x: Tensor, output_size: Any) -
     return "mean", (), {"size": list(out.shape[2:]), "shape": list(out.shape[1:])}
 
 
-def _mean(
-    out: Tensor, tracked: list[Tensor], x: Tensor, dim: Any = None, keepdim: bool = False
-) -> Reading:
-    _only(_over_places(x, dim))
-    return "mean", (), {"size": [1, 1], "shape": list(out.shape[1:])}
+def _over_places(kind: str) -> Callable[..., Reading]:
+    """One number for all places of a channel."""
 
+    def read(
+        out: Tensor, tracked: list[Tensor], x: Tensor, dim: Any = None, keepdim: bool = False
+    ) -> Reading:
+        axes = sorted(d % x.ndim for d in ([dim] if isinstance(dim, int) else dim or ()))
+        _only(x.ndim == 4 and axes == [2, 3])
+        return kind, (), {"size": [1, 1], "shape": list(out.shape[1:])}
 
-def _most(
-    out: Tensor, tracked: list[Tensor], x: Tensor, dim: Any = None, keepdim: bool = False
-) -> Reading:
-    _only(_over_places(x, dim))
-    return "most", (), {"shape": list(out.shape[1:])}
-
-
-def _over_places(x: Tensor, dim: Any) -> bool:
-    """Whether those are the dimensions of the places of each channel."""
-    axes = sorted(d % x.ndim for d in ([dim] if isinstance(dim, int) else dim or ()))
-    return x.ndim == 4 and axes == [2, 3]
+    return read
 
 
 def _linear(
     out: Tensor, tracked: list[Tensor], x: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Reading:
-    _only(len(tracked) == 1 and x is tracked[0] and x.ndim > 1 and weight.ndim == 2)
+    _only(_alone(x, tracked) and x.ndim > 1 and weight.ndim == 2)
     return "linear", (weight, bias), {}
 
 
@@ -284,8 +282,8 @@ READINGS: dict[str, Callable[..., Reading]] = {
     "max_pool2d": _max_pool,
     "avg_pool2d": _mean_pool,
     "adaptive_avg_pool2d": _adaptive,
-    "mean": _mean,
-    "amax": _most,
+    "mean": _over_places("mean"),
+    "amax": _over_places("most"),
     "linear": _linear,
     **dict.fromkeys(("add", "iadd", "radd"), _add),
     "sub": _subtract,

@@ -101,8 +101,12 @@ function linear(x, weight, bias) {
   return result;
 }
 
+function pointwise(x, value) {
+  return array(x.shape, x.data.map(value));
+}
+
 function leakyRelu(x, slope) {
-  return array(x.shape, x.data.map((v) => (v < 0 ? slope * v : v)));
+  return pointwise(x, (v) => (v < 0 ? slope * v : v));
 }
 
 // Means over [rows, columns] parts of each channel, which overlap where they do not fit.
@@ -124,5 +128,5 @@ function adaptiveMean(x, [rows, columns]) {
 }
 
 function add(x, y) {
-  return array(x.shape, x.data.map((v, i) => v + y.data[i]));
+  return pointwise(x, (v, i) => v + y.data[i]);
 }

@@ -59,10 +59,6 @@ function pooled(x, [rows, columns], value) {
   return out;
 }
 
-function pointwise(x, value) {
-  return array(x.shape, x.data.map(value));
-}
-
 // What visits the numbers of y along x: each stands for so many places of x, then the next follows,
 // and behind the last the first again.
 function along(y, places) {
@@ -128,8 +124,8 @@ function permuted(x, order) {
 
 // A slope for each channel below 0.
 function prelu(x, slopes) {
-  const places = x.data.length / x.shape[0];
-  return array(x.shape, x.data.map((v, i) => (v < 0 ? slopes.data[Math.floor(i / places)] * v : v)));
+  const at = along(slopes, x.data.length / x.shape[0]);
+  return pointwise(x, (v, i) => (v < 0 ? at(i) * v : v));
 }
 
 const OPERATIONS = {
