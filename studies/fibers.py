@@ -26,7 +26,7 @@ from torch import Tensor
 
 import filtergan as fg
 from filtergan.ceilings import question
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.figures import Figure, save
 from filtergan.figures.style import styled, width
 from filtergan.figures.tiles import plot_images

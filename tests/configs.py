@@ -3,9 +3,9 @@
 from typing import Any
 
 from filtergan.config.ceiling_fields import CeilingConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.config.fields import (
     CnnConfig,
-    DatasetConfig,
     GanConfig,
     MeasureConfig,
     StudyConfig,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from filtergan.classifiers.fitting import fit, predict
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.images.dataset import load_dataset
 from filtergan.machine.storage import DiskTensor
 from filtergan.sites.site import Site

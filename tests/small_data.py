@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.dataset_fields import DatasetConfig
 
 PLAIN = DatasetConfig()
 

@@ -13,7 +13,7 @@ import planted
 import pytest
 
 import filtergan
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.errors import UserError
 from filtergan.images.dataset import load_dataset
 

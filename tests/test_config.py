@@ -8,7 +8,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from filtergan.config.fields import DatasetConfig, GanConfig, StudyConfig, TraversalConfig
+from filtergan.config.dataset_fields import DatasetConfig
+from filtergan.config.fields import GanConfig, StudyConfig, TraversalConfig
 from filtergan.config.older import renewed
 from filtergan.config.parsing import dump, load, parse
 from filtergan.config.presets import PRESETS, preset, tiny

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from small_data import PLAIN, as_set, pictures, png, write_folder, write_parquet
 
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.errors import UserError
 from filtergan.images import sources as tables
 from filtergan.images.dataset import load_dataset
@@ -260,7 +260,7 @@ def test_quiet_and_without_leftovers(tmp_path):
     write_parquet(data, "train", pictures(4), [0, 1] * 2)
     code = (
         "from filtergan.images.dataset import load_dataset;"
-        "from filtergan.config.fields import DatasetConfig;"
+        "from filtergan.config.dataset_fields import DatasetConfig;"
         f"print(len(load_dataset({str(data)!r}, DatasetConfig()).train))"
     )
     environment = {"HOME": str(home), "HF_HOME": str(home / "hf"), "TMPDIR": str(temporary)}
@@ -276,7 +276,7 @@ def test_quiet_and_without_leftovers(tmp_path):
 def test_digits_need_no_datasets_library():
     code = (
         "import sys; from filtergan.images.dataset import load_dataset;"
-        "from filtergan.config.fields import DatasetConfig;"
+        "from filtergan.config.dataset_fields import DatasetConfig;"
         "load_dataset('digits', DatasetConfig());"
         "sys.exit('datasets' in sys.modules)"
     )

@@ -7,7 +7,7 @@ from scipy.optimize import least_squares
 from strokes import draw
 from torch import Tensor
 
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.errors import UserError
 from filtergan.families.catalogue import FAMILIES, explained, plantable, references
 from filtergan.families.references import reference

@@ -20,7 +20,8 @@ from filtergan.classifiers.judges import (
     train_judges,
     untrained,
 )
-from filtergan.config.fields import DatasetConfig, JudgeConfig
+from filtergan.config.dataset_fields import DatasetConfig
+from filtergan.config.fields import JudgeConfig
 from filtergan.config.presets import tiny
 from filtergan.errors import UserError
 from filtergan.images.dataset import load_dataset

@@ -15,7 +15,8 @@ from records import begun
 from scipy import ndimage
 
 from filtergan import cli
-from filtergan.config.fields import DatasetConfig, StudyConfig
+from filtergan.config.dataset_fields import DatasetConfig
+from filtergan.config.fields import StudyConfig
 from filtergan.errors import UserError
 from filtergan.families.catalogue import FAMILIES, plantable
 from filtergan.families.transformations import width_table
@@ -89,6 +90,34 @@ def test_gains_are_uniform_between_their_ends(seed: int) -> None:
     assert low - 0.01 <= gains.min() < low + 0.05
     assert high - 0.05 < gains.max() <= high
     assert abs(gains.mean() - (low + high) / 2) < 0.06  # five standard errors
+
+
+@given(st.floats(-2, 0.7), st.floats(0.05, 2), st.integers(0, 100))
+def test_strengths_lie_between_those_that_are_asked_for(low: float, wide: float, seed: int) -> None:
+    white = torch.full((300, 1, 1, 1), 200, dtype=torch.uint8)
+    planting.plant(white, FAMILIES["brightness"], seed, (low, low + wide))
+    gains = white.ravel().double() / 200
+    inside = min(max(low, 0), 1.275), min(max(low + wide, 0), 1.275)  # pixels end at 0 and 255
+    assert inside[0] - 0.003 <= gains.min() <= gains.max() <= inside[1] + 0.003
+    assert gains.max() - gains.min() >= 0.9 * (inside[1] - inside[0]) - 0.01
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (("--dataset.planted-range=1,2",), "planted is to say what"),
+        (("--dataset.planted", "rotation", "--dataset.planted-range=45,4"), "from low to high"),
+        (("--dataset.planted", "rotation", "--dataset.planted-range=-inf,4"), "finite"),
+        (("--dataset.planted", "rotation", "--dataset.planted-range=4"), "planted_range"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(
+    chosen: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "run"
+    assert cli.main(["study", "digits", *chosen, "-o", str(place)]) == 2
+    assert said in capsys.readouterr().err
+    assert not place.exists()
 
 
 def test_every_pixel_of_an_image_has_the_same_gain() -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import filtergan as fg
-from filtergan.config.fields import DatasetConfig, MeasureConfig, StudyConfig
+from filtergan.config.dataset_fields import DatasetConfig
+from filtergan.config.fields import MeasureConfig, StudyConfig
 from filtergan.machine.storage import DiskTensor, Rows, RowsLike, rows_of
 
 ALONE = """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_data import PLAIN, pictures, write_folder, write_parquet
 
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.errors import UserError
 from filtergan.images import sources as tables
 from filtergan.images.dataset import load_dataset

@@ -10,7 +10,8 @@ from commands import PIXEL
 from records import DATASET, NETWORK, begun
 from rich.console import Console
 
-from filtergan.config.fields import DatasetConfig, StudyConfig
+from filtergan.config.dataset_fields import DatasetConfig
+from filtergan.config.fields import StudyConfig
 from filtergan.figures.style import DASH, MINUS
 from filtergan.machine.sheets import fitted
 from filtergan.measures.latents import latent_name

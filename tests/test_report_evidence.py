@@ -8,7 +8,8 @@ from commands import PIXEL
 from records import begun, put
 from test_report import check, site_measures
 
-from filtergan.config.fields import DatasetConfig, StudyConfig
+from filtergan.config.dataset_fields import DatasetConfig
+from filtergan.config.fields import StudyConfig
 from filtergan.config.older import renewed
 from filtergan.config.parsing import parse
 from filtergan.figures.style import DASH, MINUS

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from filtergan.config.fields import DatasetConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.config.parsing import parse
 from filtergan.errors import UserError
 from filtergan.images import dataset as data

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from filtergan.config.bases import Frozen, Main
 from filtergan.config.ceiling_fields import CeilingConfig
+from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.site_names import NATURAL, PAPER, PLAIN, Recipe, SiteName, named
 from filtergan.config.traversal_fields import TraversalConfig
@@ -20,37 +21,12 @@ from filtergan.config.values import (
     Positive,
     Readings,
     Recipes,
-    Share,
     normalisation,
     sides,
 )
 from filtergan.errors import UserError
 
 Shown = Literal["responses", "filters"]
-
-
-class DatasetConfig(Frozen):
-    """Which images, and how they are split."""
-
-    image_column: str | None = None
-    """Column that holds the images; by default the one whose feature type is an image."""
-    label_column: str | None = None
-    """Column that holds the labels; by default the one whose feature type is a class label."""
-    test_fraction: Share = 0.25
-    """Share of the images held out, by class, where the dataset has no test split of its own."""
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of that split; apart from the study's seed, so that seeds compare on the same images."""
-    train_limit: Count | None = None
-    """Use at most so many training images (the first of a fixed shuffle)."""
-    test_limit: Count | None = None
-    """Use at most so many test images (the first of a fixed shuffle)."""
-    memory_mib: Count = 1024
-    """Memory for the images, in MiB; where both splits together take more they lie on disk, in the
-    cache folder, and each is read when it is needed. The results are the same."""
-    planted: str | None = None
-    """Plant an invariance, such as brightness, rotation or width: every training image is
-    transformed once, by a random strength drawn from split_seed, and network and game see the same
-    images. Test images stay as they are."""
 
 
 class CnnConfig(Frozen):

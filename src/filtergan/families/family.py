@@ -44,9 +44,12 @@ class Strength:
     planted: str
     morphometric: str | None = None
 
-    def random(self, n: int, rng: np.random.Generator) -> Float[Tensor, " n"]:
-        """So many strengths, uniform from `low` to `high`."""
-        return torch.from_numpy(rng.uniform(self.low, self.high, n)).float()
+    def random(
+        self, n: int, rng: np.random.Generator, between: tuple[float, float] | None = None
+    ) -> Float[Tensor, " n"]:
+        """So many strengths, uniform from `low` to `high`, or between two others."""
+        low, high = between or (self.low, self.high)
+        return torch.from_numpy(rng.uniform(low, high, n)).float()
 
 
 @dataclass(frozen=True)

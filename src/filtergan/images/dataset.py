@@ -16,7 +16,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from filtergan.config.fields import DatasetConfig, Interpolation
+from filtergan.config.dataset_fields import DatasetConfig
+from filtergan.config.fields import Interpolation
 from filtergan.errors import UserError
 from filtergan.families.catalogue import to_plant
 from filtergan.images.planting import plant
@@ -98,7 +99,7 @@ def load_dataset(
         )
     pixels = _same_shape(pixels, data, allocate)
     if family is not None:
-        plant(pixels[0], family, config.split_seed)
+        plant(pixels[0], family, config.split_seed, config.planted_range)
     digest = hashlib.sha256()
     for images, of_them in zip(pixels, labels, strict=True):
         for part in batches(len(images), CHUNK):

@@ -11,14 +11,19 @@ from filtergan.machine.storage import DiskTensor, batches
 _CHUNK = 500
 
 
-def plant(images: UInt8[Tensor, "n c h w"] | DiskTensor, family: Family, seed: int) -> None:
+def plant(
+    images: UInt8[Tensor, "n c h w"] | DiskTensor,
+    family: Family,
+    seed: int,
+    between: tuple[float, float] | None = None,
+) -> None:
     """Transform every image by a random strength of its own, in place.
 
     Args:
         images: Pixels from 0 to 255.
         family: Of `catalogue.plantable`.
-        seed: Of the strengths, which are uniform within the family's range; image i gets the same
-            one however many images there are.
+        seed: Of the strengths; image i gets the same one however many images there are.
+        between: From where to where they are uniform; None: within the family's own range.
 
     Raises:
         UserError: It is no change of such images, as stroke width is not of images in colour.
@@ -27,7 +32,7 @@ def plant(images: UInt8[Tensor, "n c h w"] | DiskTensor, family: Family, seed: i
     family.require(images.shape[1])
     # The stream keeps the name it had, so that a seed still gives the same images.
     rng = np.random.default_rng(runtime.derive_seed(seed, "augmentation", family.name))
-    strengths = family.strength.random(len(images), rng)
+    strengths = family.strength.random(len(images), rng, between)
     with telling.progress(len(images), f"random {family.words}", "images") as advance:
         for part in batches(len(images), _CHUNK):
             x = images[part].float() / 255
