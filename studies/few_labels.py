@@ -51,11 +51,11 @@ def compared(right: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         for name, by_seed in right.items()
     }
 
-    def told(matrix: Tensor) -> dict[str, Any]:
-        return {"value": float(matrix.mean()), "ci95": list(crossed_interval(matrix))}
+    def told(matrix: Tensor, least: float) -> dict[str, Any]:
+        return {"value": float(matrix.mean()), "ci95": list(crossed_interval(matrix, least, 1.0))}
 
     return {
-        name: {"accuracy": told(matrix), "gain": told(matrix - matrices["none"])}
+        name: {"accuracy": told(matrix, 0.0), "gain": told(matrix - matrices["none"], -1.0)}
         for name, matrix in matrices.items()
     }
 

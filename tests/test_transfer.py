@@ -127,6 +127,9 @@ def test_gains_are_in_pairs() -> None:
     assert found["other"]["gain"]["value"] == pytest.approx(3 / 8)
     low, high = found["other"]["gain"]["ci95"]
     assert low < 0 < 3 / 8 < high  # two seeds say little
+    low, high = found["other"]["accuracy"]["ci95"]
+    assert low < 7 / 8
+    assert high == 1  # and no accuracy is larger
 
 
 def test_trainings_differ_by_their_augmentation_only(

@@ -46,7 +46,11 @@ def standings(trials: Iterable[Mapping[str, Any]], budget: int) -> dict[str, Any
         }
         found[str(size)] = {
             "methods": {
-                name: {"strength": strength, "validation": validation, "accuracy": _told(right, 0)}
+                name: {
+                    "strength": strength,
+                    "validation": validation,
+                    "accuracy": _told(right, 0.0),
+                }
                 for name, (strength, validation, right) in chosen.items()
             },
             "less": _differences({name: right for name, (_, _, right) in chosen.items()}),
@@ -79,7 +83,7 @@ def _differences(right: Mapping[str, Mapping[int, Tensor]]) -> dict[str, dict[st
             if seed in right[other]
         }
         if pairs:
-            found[one][other] = told = _told(pairs, -1)
+            found[one][other] = told = _told(pairs, -1.0)
             found[other][one] = {
                 "value": -told["value"],
                 "ci95": [-end for end in reversed(told["ci95"])],
@@ -88,12 +92,12 @@ def _differences(right: Mapping[str, Mapping[int, Tensor]]) -> dict[str, dict[st
     return found
 
 
-def _told(values: Mapping[int, Tensor], least: int) -> dict[str, Any]:
+def _told(values: Mapping[int, Tensor], least: float) -> dict[str, Any]:
     """Mean, its interval between the least that can be and 1, and the mean by seed."""
     matrix = torch.stack([one.float() for one in values.values()])
     return {
         "value": matrix.mean().item(),
-        "ci95": [min(max(end, least), 1) for end in crossed_interval(matrix)],
+        "ci95": list(crossed_interval(matrix, least, 1.0)),
         "by_seed": {str(s): one.float().mean().item() for s, one in values.items()},
     }
 

@@ -93,7 +93,9 @@ def pool(results: Sequence[MeasureRecord], measure: Measure | None = None) -> Es
     return Estimate(mean, low, high, variance, freedom, k, math.sqrt(between))
 
 
-def crossed_interval(matrix: Shaped[Tensor, "seeds images"]) -> tuple[float, float]:
+def crossed_interval(
+    matrix: Shaped[Tensor, "seeds images"], least: float = -math.inf, most: float = math.inf
+) -> tuple[float, float]:
     """95 % interval of a mean over seeds and images, where all seeds see the same images.
 
     The variance is that of the seeds' means over k, plus that of the images' means over n (what is
@@ -103,6 +105,8 @@ def crossed_interval(matrix: Shaped[Tensor, "seeds images"]) -> tuple[float, flo
 
     Args:
         matrix: For each seed and image a number or truth value, as "classified correctly".
+        least: That the mean can be, at which the interval ends; 0 for a share.
+        most: Likewise; 1 for a share.
     """
     values = matrix.detach().cpu().double()
     seeds, images = values.shape
@@ -113,7 +117,8 @@ def crossed_interval(matrix: Shaped[Tensor, "seeds images"]) -> tuple[float, flo
         (float(values.mean(dim=0).var()) / images, images - 1),
     ]
     variance = math.fsum(part for part, _ in parts)
-    return _interval(float(values.mean()), variance, _satterthwaite(parts))
+    low, high = _interval(float(values.mean()), variance, _satterthwaite(parts))
+    return max(low, least), min(high, most)
 
 
 def difference(one: Estimate, base: Estimate) -> Difference:
