@@ -51,7 +51,7 @@ def answers() -> dict[str, dict[str, Any]]:
 
 def rows_of(sites: Sites) -> Rows:
     """A line for each change of images, a column for each layer."""
-    return _by_change(sites, lambda one: _shown(one.compensation))
+    return _by_change(sites, lambda one: _shown(one.undone))
 
 
 def share_rows(sites: Sites) -> Rows:
@@ -119,7 +119,7 @@ Mean = tuple[float, float, float, float]
 
 
 def _mean(layer: dict[str, CeilingRecord], changes: tuple[str, ...]) -> Mean:
-    ones = [layer[change].compensation for change in changes]
+    ones = [layer[change].undone for change in changes]
     columns = zip(*((one.value, *one.ci95, one.null) for one in ones), strict=True)
     value, low, high, null = (sum(column) / len(ones) for column in columns)
     return value, low, high, null

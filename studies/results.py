@@ -368,6 +368,7 @@ TABLES = {
     "large_layers": _plain,
     "error_sets": _plain,
     "far_draws": _plain,
+    "best_lengths": _plain,
     "family_steps": _plain,
     "null_steps": _plain,
     "joint_objectives": _plain,

@@ -65,7 +65,7 @@ def _cell(site: SiteRecord, measure: str, shown: Shown) -> str:
         if not site.ceilings:
             return "-"
         best = by_compensation(site.ceilings)[-1]
-        return f"{best}: {shown(site.ceilings[best].compensation, BEST)}"
+        return f"{best}: {shown(site.ceilings[best].undone, BEST)}"
     if measure == MEDIAN:
         mean = site.measures.get("compensation")
         return f"{mean.quantiles['0.5']:.3f}" if mean is not None and mean.quantiles else "-"
@@ -81,7 +81,7 @@ def _gains(latents: Sequence[LatentRecord]) -> str:
 
 def ceilings(records: Sequence[Record], shown: Shown) -> Rows:
     """What the best filters undo of every known change, a column for each site."""
-    return _bounds(records, shown, lambda ceiling: ceiling.compensation)
+    return _bounds(records, shown, lambda ceiling: ceiling.undone)
 
 
 def shares(records: Sequence[Record], shown: Shown) -> Rows:

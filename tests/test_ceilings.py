@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 import filtergan as fg
-from filtergan.ceilings.ceiling import Ceilings, ceilings_of, random_filters, site_inputs
+from filtergan.ceilings.ceiling import (
+    Ceilings,
+    at_best_length,
+    ceilings_of,
+    random_filters,
+    site_inputs,
+)
 from filtergan.ceilings.question import Answers
 from filtergan.ceilings.undoing import System, left, responses, undo
 from filtergan.config.ceiling_fields import CeilingConfig
@@ -63,7 +69,7 @@ def test_brightness_is_undone_exactly_where_nothing_is_added(point: str) -> None
     assert null < 0.1
     row = Ceilings({"brightness x0.7": found}).to_dataframe().loc["brightness x0.7"]
     assert row["family"] == "brightness"
-    assert row["compensation"] == found.compensation.value
+    assert row["compensation"] == found.record.undone.value
     assert row["share_low"] == found.share.ci95[0]
     assert row["image_change"] == found.image_change
 
@@ -130,6 +136,44 @@ def test_what_differs_from_place_to_place_has_the_ceiling_of_its_closed_form() -
     median = float((1 - after / before).quantile(0.5))
     assert found.compensation.value == pytest.approx(median, rel=1e-3)
     assert found.share.value == pytest.approx(1 - float(after.sum() / direct.sum()), rel=1e-3)
+
+
+def test_a_longer_step_undoes_the_share_that_fitted_filters_take_back() -> None:
+    """One weight, images whose halves are exchanged: no statistics change, and rho is known."""
+    x = pictures(400, 1, 4, 4)
+    network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.Flatten(), nn.Linear(16, 2))
+    site = Site(network.eval(), "0", x[:2], "conv")
+    found = ceilings_of(site, x[:200], x[:200], [family(lambda x: x.roll(2, 3))])["planted"]
+    rho, best = found.share.value, found.at_best
+    assert rho is not None
+    assert best is not None
+    assert 0.1 < rho < 0.5
+    assert found.compensation.value is not None
+    assert found.compensation.value < 0  # 1 - (1 - rho) / rho
+    assert best.value == pytest.approx(rho, abs=0.03)  # a median, where rho is pooled
+    for length in torch.linspace(0.5, 8, 60):  # the slow loop over lengths
+        longer = site.filters + float(length) * (found.filters - site.filters)
+        wanted, moved = responses(site, x[:200]), x[:200].roll(2, 3)
+        before, after = (left(site, h, wanted, longer) for h in (x[:200], moved))
+        assert 1 - float(after.sum() / before.sum()) <= rho + 1e-3
+
+
+@pytest.mark.parametrize("point", ["conv", "activation", "4"])
+def test_the_best_length_leaves_no_more_than_the_fitted_one(point: str) -> None:
+    x = pictures(150, 1, 8, 8)
+    site = site_of(bare(1, 4, 5, 3), "2", x, point)
+    inputs, moved = site_inputs(site, x), site_inputs(site, x.roll(1, 2))
+    fitted = undo(site, inputs, moved, SHORT)
+    best = at_best_length(site, inputs, moved, fitted)
+    change, longer = fitted - site.filters, best - site.filters
+    torch.testing.assert_close(longer, change * (longer.norm() / change.norm()))
+    wanted = responses(site, inputs)
+
+    def stays(filters: Tensor) -> float:
+        before, after = (float(left(site, h, wanted, filters).sum()) for h in (inputs, moved))
+        return after / before
+
+    assert stays(best) <= stays(fitted) + 1e-6
 
 
 def test_images_that_have_nothing_to_do_with_the_first_cannot_be_undone() -> None:

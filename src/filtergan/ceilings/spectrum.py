@@ -73,7 +73,7 @@ class Spectrum(Directions):
         import pandas
 
         rows = [
-            {"share": share, "share_null": null, **cells("at_size", one.compensation)}
+            {"share": share, "share_null": null, **cells("at_size", one.record.undone)}
             for share, null, one in zip(
                 self.shares.tolist(), self.nulls.tolist(), self.ceilings, strict=True
             )
@@ -169,7 +169,7 @@ class Spectrum(Directions):
                 "null": null,
                 "kinds": kinds,
                 "image_change": ceiling.image_change,
-                "ceiling": ceiling.compensation.model_dump(mode="json"),
+                "ceiling": ceiling.record.undone.model_dump(mode="json"),
             }
             for share, null, kinds, ceiling in zip(
                 self.shares.tolist(), self.nulls.tolist(), self.kinds(x), self.ceilings, strict=True
@@ -198,7 +198,9 @@ class Spectrum(Directions):
             self.kinds(x), self.shares, self.nulls, self.ceilings, strict=True
         ):
             undone = f"undone {share:.2f} (null {null:.2f})"
-            told.append(f"{mostly(kinds)}\n{undone}\nat this size {at_size.compensation.value:.2f}")
+            told.append(
+                f"{mostly(kinds)}\n{undone}\nat this size {at_size.record.undone.value:.2f}"
+            )
         return directions_figure(torch.stack([torch.stack(one) for one in walked]), told)
 
 

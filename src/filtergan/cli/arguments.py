@@ -36,7 +36,8 @@ are those of `study`.
 """
 CEILINGS = """
 For each known change of images (brightness, blur, shift, rotation, size, ...) the filters that best
-undo it at a layer are fitted, and judged on held-out images: no generator of filters can show more.
+undo it at a layer are fitted, and judged on held-out images: what is low here, a generator of
+filters can hardly show.
   filtergan ceilings RUN  (the stage, on a run whose network is trained)
   filtergan ceilings --model package.module:factory --weights net.safetensors \\
     --data my_images/ --layer "features.*" --response activation,+1

@@ -14,8 +14,8 @@ from filtergan.figures.style import DASH, columns, fitted, page, short, styled, 
 from filtergan.images.palette import GREY, INK
 from filtergan.runs.record import CeilingRecord, MeasureRecord
 
-PANELS: dict[Literal["compensation", "share"], str] = {
-    "compensation": "compensation: of what the filters change, images take back so much",
+PANELS: dict[Literal["undone", "share"], str] = {
+    "undone": "compensation: of what the filters change, images take back so much",
     "share": "expressible share: of what the images change, filters take back so much",
 }
 TITLE, NAMES = 2.1, 0.9  # inches: a title's at most, and what the names of rows take

@@ -123,9 +123,9 @@ def ceiling_of(
         if share is not None and share >= MOST:
             parts = {p.name for p in FAMILIES.values() if family in (p, p.within)}
             known = [
-                (one.compensation.value, name)
+                (one.undone.value, name)
                 for name, one in ceilings.items()
-                if one.family in parts and one.compensation.value is not None
+                if one.family in parts and one.undone.value is not None
             ]
             if known:
                 value, name = max(known)

@@ -105,5 +105,5 @@ def _ends(ceilings: dict[str, CeilingRecord]) -> str:
     """The family that is undone most, and that undone least."""
     order = by_compensation(ceilings)
     ends = zip(("most", "least"), (*order[-1:], *order[:-1][:1]), strict=False)
-    told = (f"{which} {key} ({brief(ceilings[key].compensation.value)})" for which, key in ends)
+    told = (f"{which} {key} ({brief(ceilings[key].undone.value)})" for which, key in ends)
     return ", ".join(told) or "nothing was measured"

@@ -29,8 +29,9 @@ def ceiling_sheet(name: SiteName, ceilings: Mapping[str, CeilingRecord]) -> Shee
             for row in ceiling_rows(ceilings)
         ],
         "Held-out images, 95 % intervals. Image and response: how much these change. "
-        "Compensation: of what the filters change, the share that the images take back; share: of "
-        "what the images change, the share that the filters take back. Null: random filters.",
+        "Share: of what the images change, the share that the fitted filters take back. "
+        "Compensation: of what filters change that go as far the same way as is best for it, the "
+        "share that the images take back. Null: random filters.",
     )
 
 
@@ -40,11 +41,11 @@ def ceiling_rows(ceilings: Mapping[str, CeilingRecord]) -> list[dict[str, Any]]:
         {
             "name": name,
             "changes": (brief(one.image_change), brief(one.response_change)),
-            "compensation": told(one.compensation),
+            "compensation": told(one.undone),
             "share": told(one.share),
             "sorted_by": (
                 *(one.image_change, one.response_change),
-                *(one.compensation.value, one.compensation.null),
+                *(one.undone.value, one.undone.null),
                 *(one.share.value, one.share.null),
             ),
         }
@@ -73,7 +74,7 @@ def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
             *("labels kept", "null"),
         ),
         rows,
-        "Ceiling: compensation of the filters that undo the change best; it must exceed "
+        "Ceiling: compensation of the filters fitted to the change, as they are; it must exceed "
         f"{ASKABLE:g}. Passed on: how much of what these filters change reaches the logits, over "
         f"the same of changes exchanged among the filters; below {IGNORED:g} it is ignored, if at "
         f"least {LABELS_KEPT:g} of the labels are kept. So it is, whatever the ceiling, where less "
@@ -145,7 +146,7 @@ def best_known(ceilings: Mapping[str, CeilingRecord]) -> str | None:
     order = by_compensation(ceilings)
     if not order:
         return None
-    known = {name: one.compensation for name, one in ceilings.items()}
+    known = {name: one.undone for name, one in ceilings.items()}
     best, worst = order[-1], order[0]
     said = f"Of known changes of images, filters can undo {best} most: {_sentence(known[best])}"
     return said + (f"; {worst} least: {_sentence(known[worst])}." if worst != best else ".")
@@ -157,7 +158,7 @@ def by_compensation(ceilings: Mapping[str, CeilingRecord]) -> list[str]:
     Args:
         ceilings: Of one site.
     """
-    values = {name: one.compensation.value for name, one in ceilings.items()}
+    values = {name: one.undone.value for name, one in ceilings.items()}
     known = {name: value for name, value in values.items() if value is not None}
     return sorted(known, key=known.__getitem__)
 

@@ -34,7 +34,7 @@ WORDS = {
     "class as 95 % of test images are.",
     "judges": "Independent classifiers, trained on the same images; no generator ever saw them.",
     "family": "A known kind of change of images, such as brightness or an affine map.",
-    "ceiling": "The most of a known change of images that any filters of the layer could undo.",
+    "ceiling": "The most of a known change of images that filters of the layer were found to undo.",
     "affine": "Shift, turn, stretch and slant of the whole image.",
     "spline": "A smooth warp of the image, which bends it; affine maps and brightness are within "
     "it.",

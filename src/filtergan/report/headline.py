@@ -176,8 +176,8 @@ def ignored(site: SiteRecord) -> tuple[list[str], list[str]]:
     families that explain the changes.
 
     Returns:
-        Those that may be named, and those that the site's ceilings contradict: even the best
-        filters undo nothing of such a change by itself, or no more than random filters.
+        Those that may be named, and those that the site's ceilings contradict: even the filters
+        fitted to it undo nothing of such a change by itself, or no more than random filters.
     """
     sizes: dict[str, float] = {}
     for entry in site.latents:
@@ -194,7 +194,7 @@ def ignored(site: SiteRecord) -> tuple[list[str], list[str]]:
 
 def _contradicted(kind: str, ceilings: Mapping[str, CeilingRecord]) -> bool:
     """Whether filters undo none of the known changes of a kind, of those that were asked for."""
-    found = [one.compensation for one in ceilings.values() if one.family in ASKED.get(kind, ())]
+    found = [one.undone for one in ceilings.values() if one.family in ASKED.get(kind, ())]
     known = [one for one in found if one.value is not None]
     return bool(known) and not any(_undone(one) for one in known)
 

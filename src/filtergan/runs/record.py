@@ -155,6 +155,7 @@ class CeilingRecord(_Fixed):
         response_change: Of the response, under the real filters, in its norm.
         compensation: Share of the response's change by the filters that the images take back.
         share: Share of the response's change by the images that the filters take back.
+        at_best: The compensation, where filters go as far as is best for it; None: not measured.
     """
 
     family: str
@@ -162,6 +163,12 @@ class CeilingRecord(_Fixed):
     response_change: Number
     compensation: MeasureRecord
     share: MeasureRecord
+    at_best: MeasureRecord | None = Field(default=None, exclude_if=not_)
+
+    @property
+    def undone(self) -> MeasureRecord:
+        """The most that was found to be undone."""
+        return self.at_best or self.compensation
 
 
 class SiteRecord(_Part):
