@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from filtergan.classifiers.fitting import fit, predict
     from filtergan.classifiers.loading import load_model
     from filtergan.classifiers.networks import PaperCNN, ResNet, WhitenedCNN
+    from filtergan.config.ceiling_fields import CeilingConfig
+    from filtergan.config.dataset_fields import DatasetConfig
     from filtergan.config.fields import (
         CnnConfig,
         GanConfig,
@@ -70,6 +72,8 @@ _PLACES = {
     "ceilings.question": ("Answers", "ask"),
     "ceilings.spectrum": ("Spectrum", "spectrum_of"),
     "classifiers.fitting": ("fit", "predict"),
+    "config.ceiling_fields": ("CeilingConfig",),
+    "config.dataset_fields": ("DatasetConfig",),
     "config.fields": (
         *("CnnConfig", "GanConfig", "MeasureConfig", "StudyConfig", "TraversalConfig"),
         "joint_config",
@@ -110,9 +114,11 @@ _NAMES["run_study"] = ("study", "run")
 
 __all__ = [
     "Answers",
+    "CeilingConfig",
     "Ceilings",
     "Classifier",
     "CnnConfig",
+    "DatasetConfig",
     "Discriminator",
     "Domain",
     "Family",

@@ -98,9 +98,8 @@ class InvarianceAugment(nn.Module):
             >>> z[:, 1].equal(z_k[:, 1])  # which does not move
             True
         """
-        drawn = torch.randn(
-            2, n, len(self.moving), generator=self._stream(), device=self.moving.device
-        )
+        kind = {"device": self.moving.device, "dtype": self.moving.dtype}
+        drawn = torch.randn(2, n, len(self.moving), generator=self._stream(), **kind)
         middle, way = drawn * math.sqrt(0.5)
         way = way * self.strength * self.moving
         return middle - way, middle + way
@@ -145,9 +144,12 @@ class InvarianceAugment(nn.Module):
             )
         plain = images.as_subclass(Tensor)
         batch = plain if plain.ndim == 4 else plain[None]
+        if not len(batch):
+            return (images, *others) if others else images
         if plain.is_floating_point() and plain.min() >= -BEYOND and plain.max() <= 1 + BEYOND:
             batch = batch.clamp(0, 1)
-        moved = self.transformer(as_pixels(batch), *self.latents(len(batch)))
+        pixels = as_pixels(batch).to(self.moving.dtype)
+        moved = self.transformer(pixels, *self.latents(len(batch)))
         if plain.dtype == torch.uint8:
             moved = moved * 255 + 0.5  # rounded
         moved = moved.to(plain.dtype).reshape(plain.shape).as_subclass(type(images))

@@ -119,6 +119,7 @@ def nearest_step(
     whole = squared_norm(wanted - x).sum().clamp(min=1e-12)
     rest = x.new_zeros(len(x), gan.latent)
 
+    @torch.enable_grad()
     def objective(step: Tensor) -> tuple[Tensor, Tensor]:
         step = step.detach().requires_grad_()
         made = gan.transformer(x, rest, step.reshape(1, -1).expand_as(rest))

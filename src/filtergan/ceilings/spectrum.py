@@ -140,11 +140,11 @@ class Spectrum(Directions):
             >>> found.kinds(torch.rand(2, 1, 8, 8))  # of two directions, each of one kind
             [{'gain': 1.0}, {'gain': 1.0}]
         """
-        tangents = self.space.tangents(x).flatten(1)
+        fields, tangents = self.fields.to(x).flatten(1), self.space.tangents(x).flatten(1)
         parts, start = {}, 0
         for kind, channels in self.space.channels.items():
             of_kind = slice(start, start + channels * self.space.grid**2)
-            change = self.fields.flatten(1)[:, of_kind] @ tangents[of_kind]
+            change = fields[:, of_kind] @ tangents[of_kind]
             parts[kind], start = change.square().sum(1), of_kind.stop
         total = torch.stack(list(parts.values())).sum(0)
         shares = {kind: (part / total).tolist() for kind, part in parts.items()}

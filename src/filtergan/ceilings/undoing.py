@@ -125,6 +125,7 @@ def responses(site: Site, inputs: Tensor, filters: Tensor | None = None) -> Tens
         return torch.cat([site.respond(part, filters) for part in inputs.split(CHUNK)])
 
 
+@torch.enable_grad()
 def _refined(
     site: Site,
     inputs: Tensor,

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
 from filtergan.errors import UserError
@@ -86,23 +88,24 @@ def fit(
     network: nn.Module,
     parameters: Iterable[nn.Parameter],
     inputs: RowsLike,
-    labels: Int64[Tensor, " n"] | None = None,
+    labels: Shaped[Tensor, " n"] | Shaped[np.ndarray, " n"] | None = None,
     *,
     epochs: int,
     batch: int = 128,
     rate: float = 4e-3,
     weight_decay: float = 1e-2,
     seed: int = 0,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     prepare: Prepare = to_float,
     mixed: bool = False,
     on_step: OnStep | None = None,
 ) -> None:
     """Train some parameters of a network, in place: AdamW, one-cycle schedule, cross-entropy.
 
-    The network is moved to `device` and is in training mode meanwhile, except for submodules whose
-    own parameters are not among those trained (the batch norms of frozen layers keep their
-    statistics); afterwards every submodule has its previous training flag, and no gradient is left.
+    A network that is not on `device` is moved there for good. It is in training mode meanwhile,
+    except for submodules whose own parameters are not among those trained (the batch norms of
+    frozen layers keep their statistics); afterwards every submodule has its previous training flag,
+    and no gradient is left.
     All that is random (the shuffles, and dropout in the network) follows from `seed`, and torch's
     own random state is untouched. A last, shorter minibatch is dropped unless it is the only one.
 
@@ -117,15 +120,15 @@ def fit(
         rate: Peak learning rate.
         weight_decay: Of AdamW.
         seed: Of the shuffles and of dropout.
-        device: Where to train.
+        device: Where to train; by default where the network is.
         prepare: Applied to each minibatch on the device.
         mixed: Compute in bfloat16 where the device does it by itself.
         on_step: Called after each step with its number (from 1), the number of all steps, the
             loss before the step, and the number of samples shown so far.
 
     Raises:
-        UserError: There is no label for each input; or the loss is not finite (exit code 1), where
-            the weights are those before that step.
+        UserError: There is no label for each input, or none of the parameters requires gradients;
+            or the loss is not finite (exit code 1), where the weights are those before that step.
 
     Examples:
         >>> import torch
@@ -138,6 +141,12 @@ def fit(
     """
     pairs = pairs_of(inputs, labels)
     trained = [p for p in parameters if p.requires_grad]
+    if not trained:
+        raise UserError(
+            "None of these parameters is to be trained: they are frozen, as those of a studied "
+            "network are. network.requires_grad_(True) frees them."
+        )
+    device = _place(network) if device is None else device
     network.to(device)
     steps, batch = steps_of(len(pairs), epochs, batch), min(batch, len(pairs))
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
@@ -168,18 +177,19 @@ def predict(
     inputs: RowsLike,
     *,
     batch: int = 1000,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     prepare: Prepare = to_float,
 ) -> Float[Tensor, "n classes"]:
     """Return the logits of all inputs, on the CPU; several processes share the passes.
 
-    A module is moved to `device` and is in evaluation mode meanwhile; its flags are then restored.
+    A module that is not on `device` is moved there for good. It is in evaluation mode meanwhile,
+    and its flags are then restored.
 
     Args:
         network: Maps prepared inputs to logits; a module or any other callable.
         inputs: Inputs [n, ...], as `prepare` takes them and as `rows_of` makes rows.
         batch: Inputs in a pass.
-        device: Where to compute.
+        device: Where to compute; by default where the module is, or on the CPU.
         prepare: Applied to each minibatch on the device.
 
     Examples:
@@ -189,13 +199,21 @@ def predict(
         torch.Size([32, 10])
     """
     inputs = rows_of(inputs)
-    module = network.to(device) if isinstance(network, nn.Module) else nn.Module()
+    module = network if isinstance(network, nn.Module) else nn.Module()
+    device = _place(module) if device is None else device
+    module.to(device)
     with mode(module, training=False), torch.no_grad():
         parts = spread(
             lambda part: output_of(network, prepare(inputs[part].to(device))).cpu(),
             batches(len(inputs), batch),
         )
         return torch.cat(parts)
+
+
+def _place(module: nn.Module) -> torch.device:
+    """Where a module's first parameter or buffer lies; without any, the CPU."""
+    own = chain(module.parameters(), module.buffers())
+    return next((one.device for one in own), torch.device("cpu"))
 
 
 def minibatches(n: int, batch: int, epochs: int, seed: int) -> Iterator[Int64[Tensor, " batch"]]:

@@ -276,6 +276,8 @@ def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:
             raise UserError(f"A run has its own config; leave out --{others[0].replace('_', '-')}.")
         arguments.run, arguments.device = arguments.preset, vars(arguments).get(f"{FIELD}device")
         return _stage(arguments, argv)
+    if {arguments.processes, arguments.nodes} - {None, 1}:
+        raise UserError("Ceilings of a network of your own are found by one process.")
     from filtergan.machine import runtime
     from filtergan.study.materials import Materials
     from filtergan.study.measuring.of_families import ceilings_at

@@ -9,7 +9,13 @@ from filtergan.config.values import Count, Positive
 
 
 class CeilingConfig(Frozen):
-    """The filters that best undo a known change of images, and on what they are judged."""
+    """The filters that best undo a known change of images, and on what they are judged.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.CeilingConfig(train_images=500).steps
+        200
+    """
 
     train_images: Count = 2000
     """Training images on which filters are fitted, or as many as fit 256 MiB of site inputs. A

@@ -9,7 +9,13 @@ from filtergan.config.values import Count, Share
 
 
 class DatasetConfig(Frozen):
-    """Which images, and how they are split."""
+    """Which images, and how they are split.
+
+    Examples:
+        >>> import filtergan as fg
+        >>> fg.load_dataset("digits", fg.DatasetConfig(train_limit=100)).train
+        Split(...)
+    """
 
     image_column: str | None = None
     """Column that holds the images; by default the one whose feature type is an image."""

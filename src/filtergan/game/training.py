@@ -299,7 +299,8 @@ def play_to_the_end(
     on_start(game.step)
 
     try:
-        _play(game, inputs, checkpoint, log, on_step)
+        with torch.enable_grad():
+            _play(game, inputs, checkpoint, log, on_step)
     except LostProcess as error:
         kept = f"; the last checkpoint is {checkpoint}" if _is_kept(checkpoint) else ""
         raise LostProcess(error.reason, f" at step {game.step} of the game{kept}") from error

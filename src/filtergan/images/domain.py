@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from filtergan.errors import UserError
@@ -68,8 +68,8 @@ class Domain:
         """
         return cls(-low / (high - low), 1 / (high - low))
 
-    def to_network(self, pixels: Float[Tensor, "n c *d"]) -> Float[Tensor, "n c *d"]:
-        """What the network takes for these pixels.
+    def to_network(self, pixels: Shaped[Tensor, "n c *d"]) -> Float[Tensor, "n c *d"]:
+        """What the network takes for these pixels, or bytes.
 
         Raises:
             UserError: They have another number of channels than mean or standard deviation.
@@ -80,6 +80,8 @@ class Domain:
             >>> fg.Domain(0.5, 0.25).to_network(torch.tensor([[0.0, 0.5, 1.0]]))
             tensor([[-2.,  0.,  2.]])
         """
+        if pixels.dtype == torch.uint8:
+            pixels = to_float(pixels)
         if self == Domain():
             return pixels
         return (pixels - _column(self.mean, pixels)) / _column(self.std, pixels)
@@ -116,8 +118,10 @@ def as_pixels(images: Tensor, beyond: float = ROUNDING) -> Tensor:
             far as rounding puts them.
 
     Raises:
-        UserError: They are neither.
+        UserError: They are neither, or there are none.
     """
+    if not images.numel():
+        raise UserError("There are no images; give at least one.")
     if images.dtype == torch.uint8:
         return to_float(images)
     low, high = (float(value) for value in images.aminmax())

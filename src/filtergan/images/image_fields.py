@@ -170,9 +170,10 @@ def spreading(side: int, grid: int) -> Float[Tensor, "side grid"]:
 
     Its rows add up to 1.
     """
-    lines = torch.eye(grid, dtype=torch.float64)[:, None]
-    wide = F.interpolate(lines[..., None], (side, 1), mode="bicubic", align_corners=False)
-    return wide[:, 0, :, 0].mT.float()
+    with torch.inference_mode(False):  # it is kept, and gradients may be wanted next time
+        lines = torch.eye(grid, dtype=torch.float64)[:, None]
+        wide = F.interpolate(lines[..., None], (side, 1), mode="bicubic", align_corners=False)
+        return wide[:, 0, :, 0].mT.float()
 
 
 def _blurred(x: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
@@ -183,6 +184,7 @@ def _blurred(x: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h 
 @cache
 def _gaussian(side: int, sigma: float) -> Float[Tensor, "side side"]:
     """The matrix that blurs a line of pixels; the border goes on outside."""
-    place = torch.arange(side, dtype=torch.float64)
-    weights = torch.exp(-(place[:, None] - place).square() / (2 * sigma**2))
-    return (weights / weights.sum(1, keepdim=True)).float()
+    with torch.inference_mode(False):  # as above
+        place = torch.arange(side, dtype=torch.float64)
+        weights = torch.exp(-(place[:, None] - place).square() / (2 * sigma**2))
+        return (weights / weights.sum(1, keepdim=True)).float()

@@ -143,7 +143,7 @@ def rows_of(given: RowsLike) -> Rows:
     return Items(given)
 
 
-def pairs_of(given: RowsLike, labels: Tensor | None = None) -> "Pairs":
+def pairs_of(given: RowsLike, labels: Tensor | np.ndarray | None = None) -> "Pairs":
     """What people have, as rows that have a label each.
 
     Args:
@@ -157,32 +157,33 @@ def pairs_of(given: RowsLike, labels: Tensor | None = None) -> "Pairs":
     if labels is None:
         own = given.dataset if isinstance(given, data.DataLoader) else given
         if isinstance(own, data.TensorDataset) and len(own.tensors) > 1:
-            labels = _numbers(own.tensors[1])
+            labels = own.tensors[1]
     rows = rows_of(given)
+    known = None if labels is None else _numbers(torch.as_tensor(labels))
     if not len(rows):
         raise UserError("There are no inputs to learn from; give some.")
-    if labels is not None and len(labels) != len(rows):
-        raise UserError(f"There are {len(rows)} inputs and {len(labels)} labels; give one each.")
-    if labels is None:
+    if known is not None and len(known) != len(rows):
+        raise UserError(f"There are {len(rows)} inputs and {len(known)} labels; give one each.")
+    if known is None:
         if not isinstance(rows, Items):
             raise UserError(
                 f"A {type(rows).__name__} has no labels of its own; give them beside it, or give a "
                 "torch Dataset or DataLoader of (image, label)."
             )
         rows.labelled(slice(1))  # a mistake is told before the work
-    return Pairs(rows, labels)
+    return Pairs(rows, known)
 
 
 def _numbers(labels: Tensor) -> Int64[Tensor, " n"]:
-    """The second tensor of a dataset, where it holds labels.
+    """Labels of any integer kind.
 
     Raises:
-        UserError: It does not.
+        UserError: They are no labels.
     """
     if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
         raise UserError(
-            f"The labels of the TensorDataset are {labels.dtype} {list(labels.shape)}; let them be "
-            "whole numbers, one for each image."
+            f"The labels are {labels.dtype} {list(labels.shape)}; let them be whole numbers, one "
+            "for each image."
         )
     return labels.long()
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 CELLS = 4_000_000
 """Entries of a block of resampled counts; bounds the memory of a bootstrap at about 100 MiB."""
+SEEDS = 2**63  # numpy takes none below zero
 
 
 def resample(
@@ -28,7 +29,7 @@ def resample(
     Yields:
         Counts; each row sums to `size`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed % SEEDS)
     block = max(1, CELLS // max(size, width))
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
@@ -121,7 +122,7 @@ def interval(
             batch=max(1, CELLS // size),
             paired=True,
             method="percentile",
-            rng=np.random.default_rng(seed),
+            rng=np.random.default_rng(seed % SEEDS),
         ).bootstrap_distribution
     else:
         order = np.argsort(array)
@@ -155,7 +156,7 @@ def two_way_interval(
     array = matrix.detach().cpu().double().numpy()
     draws, images = array.shape
     assert draws > 1
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([seed % SEEDS, 1])
     found = []
     for counts in resample(images, resamples, seed):
         means = counts @ array.T / images

@@ -104,6 +104,7 @@ class FieldSearch:
         """Search at every point, by L-BFGS over the coefficients of its fields."""
         site, x = points.gan.site, points.images
 
+        @torch.enable_grad()
         def objective(coefficients: Tensor) -> tuple[Tensor, Tensor]:
             coefficients = coefficients.detach().requires_grad_()
             x_k = self.space.apply(x, coefficients)

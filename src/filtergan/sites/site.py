@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from filtergan.config.site_names import SiteName, is_depth
@@ -80,7 +80,6 @@ class Site:
         self.layer, self.point = layer, point
         self.conv = convolution_of(self.network, layer)
         example = rows_of(images)[:2].to(next(self.network.parameters()).device)
-        example = to_float(example) if example.dtype == torch.uint8 else example
         self.image_shape = tuple(example.shape[1:])
         self.bias = None if self.conv.bias is None else self.conv.bias.detach()
         self.geometry = Geometry.of(self.conv)
@@ -142,7 +141,7 @@ class Site:
         weight = next(network.parameters())
         return cls(network, layer, torch.rand(2, *image, generator=rng).to(weight), point)
 
-    def input(self, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n i *k"]:
+    def input(self, images: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n i *k"]:
         """h(I): what the convolution receives for these images (eq. 2).
 
         Examples:
@@ -204,7 +203,7 @@ class Site:
 
     def output(
         self,
-        images: Float[Tensor, "n ..."] | None = None,
+        images: Shaped[Tensor, "n ..."] | None = None,
         *,
         filters: Float[Tensor, "..."] | None = None,
         response: Float[Tensor, "n ..."] | None = None,
@@ -284,7 +283,9 @@ class Site:
             return output_of(self._passed, images)
 
     def _passed(self, images: Tensor) -> Any:
-        """An ordinary pass."""
+        """An ordinary pass; bytes stand for pixels."""
+        if images.dtype == torch.uint8:
+            images = to_float(images)
         if self.classifier is not None:
             images = self.classifier.domain.to_network(images)
         return self.network(images)

@@ -61,11 +61,11 @@ class Points:
 
 
 def field_searches(
-    gan: NaturalGAN, x: Tensor, z: Tensor, targets: Tensor, tick: Tick
+    gan: NaturalGAN, x: Tensor, z: Tensor, targets: Tensor, batch: int, tick: Tick
 ) -> list[Inversion]:
     """Fields like the transformer's, searched image by image, once from each start."""
-    space = gan.transformer.space
-    return [walk(gan, FieldSearch(space, one), x, z, targets, tick=tick) for one in STARTS]
+    searches = (FieldSearch(gan.transformer.space, one, batch) for one in STARTS)
+    return [walk(gan, search, x, z, targets, tick=tick) for search in searches]
 
 
 def measure(
@@ -122,7 +122,7 @@ def measure(
     several = min(config.measured_points, config.repeat_points)
     work = 2 * (points.targets[..., 0].numel() + n * several * len(STARTS) * EVALUATIONS)
     with telling.progress(work, f"measures of {gan.name}", "evaluations") as advance:
-        look = partial(_Seen.by, x=x, points=points, n=n, several=several, tick=advance)
+        look = partial(_Seen.by, x=x, points=points, config=config, tick=advance)
         ours, theirs = look(gan), look(null)
     told = partial(summary, resamples=resamples, seed=seed)
     found = {
@@ -152,12 +152,13 @@ class _Seen:
 
     @classmethod
     def by(
-        cls, gan: NaturalGAN, x: Tensor, points: Points, n: int, several: int, tick: Tick
+        cls, gan: NaturalGAN, x: Tensor, points: Points, config: TraversalConfig, tick: Tick
     ) -> "_Seen":
-        network = labelling(gan, x)
-        walked = walk(gan, Transformation(), x, points.z, points.targets, tick=tick)
+        network, n = labelling(gan, x), min(len(x), config.repeat_images)
+        walked = walk(gan, Transformation(config.batch), x, points.z, points.targets, tick=tick)
         found = numbers(network, x, walked)
-        searches = field_searches(gan, x[:n], points.z[:n], points.targets[:n, :several], tick)
+        some = x[:n], points.z[:n], points.targets[:n, : config.repeat_points]
+        searches = field_searches(gan, *some, config.batch, tick)
         first, *others = (numbers(network, x[:n], one) for one in searches)
         own = x.cpu()
         change = found["images"] - own[:, None]
@@ -169,7 +170,7 @@ class _Seen:
             "image_change": found["image_change"],
             "labels_kept": found["labels_kept"].float(),
             "search_compensation": first["compensation"],
-            "transformer_search_agreement": agreement(change[:n, :several], again[:, :, 0]),
+            "transformer_search_agreement": agreement(change[:n, : again.shape[1]], again[:, :, 0]),
         }
         return cls(values, change.flatten(2), again.flatten(3))
 

@@ -240,7 +240,7 @@ def traverse(
         >>> figure = walk.plot()
     """
     x = as_pixels(rows_of(images)[: config.images]).to(gan.site.filters.device)
-    network, inverter = labelling(gan, x), inverter or _own(gan)
+    network, inverter = labelling(gan, x), inverter or _own(gan, config.batch)
     n, latent, g = len(x), gan.latent, config.grid
     if latent < 2 or max(config.dims or (1,)) >= latent:
         raise UserError(
@@ -309,9 +309,9 @@ def labelling(gan: FilterGAN, x: Float[Tensor, "n c h w"]) -> nn.Module:
     return gan.whole_network
 
 
-def _own(gan: FilterGAN) -> Inverter:
+def _own(gan: FilterGAN, batch: int) -> Inverter:
     if isinstance(gan, NaturalGAN):
-        return Transformation()
+        return Transformation(batch)
     raise UserError(
         "This generator has no transformer, so its images are searched: name what searches them, "
         "as in inverter=fg.PixelSearch.measured(images, config)."

@@ -145,6 +145,7 @@ def invert(
     images = as_pixels(images)
     start = images if starts is None else as_pixels(starts)
 
+    @torch.enable_grad()
     def objective(x: Tensor) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
         values = residual(site, x, profiles, filters) + prior(x)
@@ -186,9 +187,10 @@ def gaussian_blur(
 @cache
 def _blurring(n: int, sigma: float, times: int) -> Float[Tensor, "n n"]:
     """The matrix that convolves a line of n pixels with a Gaussian, zeros beyond its ends."""
-    reach = max(1, round(3 * sigma))
-    weights = torch.exp(-torch.arange(-reach, reach + 1).double().square() / (2 * sigma**2))
-    place = torch.arange(n)
-    distance = (place[:, None] - place).abs()
-    known = F.pad((weights / weights.sum())[reach:], (0, max(0, n - reach - 1)))
-    return torch.linalg.matrix_power(known[distance], times)
+    with torch.inference_mode(False):  # it is kept, and gradients may be wanted next time
+        reach = max(1, round(3 * sigma))
+        weights = torch.exp(-torch.arange(-reach, reach + 1).double().square() / (2 * sigma**2))
+        place = torch.arange(n)
+        distance = (place[:, None] - place).abs()
+        known = F.pad((weights / weights.sum())[reach:], (0, max(0, n - reach - 1)))
+        return torch.linalg.matrix_power(known[distance], times)

@@ -220,7 +220,8 @@ class _NaturalWalks(_Walks):
         super().__post_init__()
         assert isinstance(self.gan, NaturalGAN)
         self.both = {"": self.gan, "null_": null_of(self.gan)}
-        self.inverter, self.null, self.null_seed = Transformation(), self.both["null_"], None
+        self.inverter = Transformation(self.config.batch)
+        self.null, self.null_seed = self.both["null_"], None
 
     def _centres(self, n: int) -> Tensor:
         """In the middle of all draws, so that the grids' corners are no further out than draws."""
@@ -234,7 +235,7 @@ class _NaturalWalks(_Walks):
     def _again(self, index: Tensor, z: Tensor, targets: Tensor) -> Tensors:
         found, x = Tensors(), self.test.pixels(index).to(self.materials.device)
         for prefix, gan in self.both.items():
-            first, *others = field_searches(gan, x, z, targets, self.tick)
+            first, *others = field_searches(gan, x, z, targets, self.config.batch, self.tick)
             found |= self.numbers(f"{prefix}search", index, first)
             pixels = walk(gan, self.pixels, x, z, targets, tick=self.tick)
             found |= self.numbers(f"{prefix}pixel", index, pixels)

@@ -1,0 +1,156 @@
+"""What users have and do that examples do not show: kinds of numbers, modes, nothing at all."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from movable import PAPER, images, network
+from torch import Tensor, nn
+
+import filtergan as fg
+from filtergan import cli
+from filtergan.config.ceiling_fields import CeilingConfig
+from filtergan.config.traversal_fields import TraversalConfig
+from filtergan.errors import UserError
+from filtergan.images.domain import as_pixels
+from filtergan.images.image_fields import _gaussian, spreading
+from filtergan.measures.statistics import interval, two_way_interval
+from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.recovering import FieldSearch, Transformation
+
+DATA = images(1, 8)
+X = DATA.test.pixels()
+SHORT = TraversalConfig(
+    measured_images=4, measured_points=2, repeat_images=2, repeat_points=2, images=2, grid=3
+)
+
+
+@pytest.fixture(scope="module")
+def trained() -> NaturalGAN:
+    site = fg.Site(network(PAPER, DATA), "conv2", X)
+    return fg.learn(site, X, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+
+
+@pytest.mark.parametrize("domain", [fg.Domain(), fg.Domain(0.1307, 0.3081)])
+def test_bytes_are_the_pixels_that_they_stand_for(domain: fg.Domain) -> None:
+    taken = fg.Classifier(network(PAPER, DATA).network, domain)
+    raw = DATA.test.images[:4]
+    torch.testing.assert_close(taken(raw), taken(raw.float() / 255))
+    site = fg.Site(taken, "conv2", raw)
+    torch.testing.assert_close(site.input(raw), site.input(raw.float() / 255))
+
+
+def test_augmentation_computes_in_its_own_kind_of_number(trained: NaturalGAN) -> None:
+    augment = fg.InvarianceAugment(trained, generator=torch.Generator().manual_seed(0))
+    again = fg.InvarianceAugment(trained, generator=torch.Generator().manual_seed(0))
+    found = again(X.double())
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.float(), augment(X))
+    precise = copy.deepcopy(fg.InvarianceAugment(trained)).double()
+    assert precise(X.double()).dtype == torch.float64
+
+
+def test_of_no_images_augmentation_makes_none(trained: NaturalGAN) -> None:
+    augment = fg.InvarianceAugment(trained)
+    assert augment(X[:0]).shape == X[:0].shape
+    nothing, labels = augment(X[:0], torch.empty(0))
+    assert len(nothing) == len(labels) == 0
+
+
+def test_where_images_are_needed_none_are_refused(trained: NaturalGAN) -> None:
+    with pytest.raises(UserError, match="There are no images"):
+        as_pixels(X[:0])
+    with pytest.raises(UserError, match="There are no images"):
+        fg.traverse(trained, X[:0], SHORT)
+
+
+def test_what_needs_gradients_switches_them_on(trained: NaturalGAN) -> None:
+    config = CeilingConfig(train_images=20, test_images=10, steps=2, batch=4)
+    with torch.no_grad():
+        outside = fg.measure(trained, X, SHORT, resamples=10)
+        fg.ceilings_of(trained.site, X, X, ["brightness"], config)
+        fg.learn(trained.site, X, fg.NaturalConfig(latent=(3,), steps=2, null_steps=1))
+        fg.train(trained.site, trained.site.input(X), fg.GanConfig(latent=3, steps=2))
+        prior = fg.NaturalImagePrior.measured(X, 0.001, 0.001)
+        search = fg.PixelSearch(prior, TraversalConfig(evaluations=2))
+        fg.traverse(trained, X[:1], SHORT, inverter=search)
+        assert not torch.is_grad_enabled()
+    assert outside["compensation"] == fg.measure(trained, X, SHORT, resamples=10)["compensation"]
+
+
+def test_what_is_kept_from_inference_serves_training() -> None:
+    spreading.cache_clear()
+    _gaussian.cache_clear()
+    with torch.inference_mode():
+        kept = [spreading(8, 3), _gaussian(8, 1.0)]
+    for matrix in kept:
+        weights = torch.ones(matrix.shape[1], requires_grad=True)
+        (matrix @ weights).sum().backward()
+        assert weights.grad is not None
+
+
+def test_the_batch_that_is_chosen_is_the_batch(
+    trained: NaturalGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    for kind in (Transformation, FieldSearch):
+        own = kind.__call__
+
+        def spied(self: object, points: object, tick: object, own: object = own) -> object:
+            sizes.append(len(points.images))  # type: ignore
+            return own(self, points, tick)  # type: ignore
+
+        monkeypatch.setattr(kind, "__call__", spied)
+    one = SHORT.model_copy(update={"batch": 3})
+    few = fg.measure(trained, X, one, resamples=10)
+    assert max(sizes) == 3
+    sizes.clear()
+    fg.traverse(trained, X, one)
+    assert max(sizes) == 9  # a ring of a grid is not divided
+    many = fg.measure(trained, X, SHORT, resamples=10)
+    assert few["compensation"].value == pytest.approx(many["compensation"].value, abs=1e-4)
+
+
+def test_numbers_of_any_integer_kind_are_labels() -> None:
+    given = DATA.train.images[:20], DATA.train.labels[:20]
+    ways = (given[1], given[1].int(), given[1].numpy().astype(np.uint8), given[1].numpy())
+    found = []
+    for labels in ways:
+        one = network(PAPER, DATA).requires_grad_(True)
+        fg.fit(one, one.parameters(), given[0], labels, epochs=1)
+        found.append(fg.predict(one, given[0]))
+    for other in found[1:]:
+        assert torch.equal(found[0], other)
+    one = network(PAPER, DATA).requires_grad_(True)
+    with pytest.raises(UserError, match="whole numbers"):
+        fg.fit(one, one.parameters(), given[0], given[1].float(), epochs=1)
+
+
+def test_what_is_frozen_cannot_be_trained() -> None:
+    frozen = network(PAPER, DATA).requires_grad_(False)
+    with pytest.raises(UserError, match="frozen"):
+        fg.fit(frozen, frozen.parameters(), DATA.train.images, DATA.train.labels, epochs=1)
+
+
+def test_networks_stay_where_they_are() -> None:
+    """On the device that has no numbers nothing is computed, and nothing is moved to the CPU."""
+    there = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).to("meta")
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        fg.predict(there, X)
+    assert there[1].weight.device.type == "meta"
+
+
+def test_seeds_below_nothing_are_seeds_too() -> None:
+    values: Tensor = torch.rand(20, generator=torch.Generator().manual_seed(0))
+    low, high = interval(values, resamples=50, seed=-1)
+    assert low < float(values.mean()) < high
+    assert two_way_interval(values.view(4, 5), resamples=50, seed=-1)[0] < high
+
+
+def test_ceilings_of_ones_own_network_are_found_by_one_process(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = ["--model", "filtergan:PaperCNN", "--data", "digits", "--layer", "conv1"]
+    assert cli.main(["ceilings", *model, "--processes", "2"]) == 2
+    assert "one process" in capsys.readouterr().err
