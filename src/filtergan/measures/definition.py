@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 PAPER = "Kilcher et al. 2017"
+AS_LARGE = "random changes of the filters as large, inverted alike"
 
 OfImages = Callable[
     [Float[Tensor, "n c h w"], Float[Tensor, "n p c h w"]],

@@ -13,7 +13,7 @@ from filtergan.families.brightness import after_levels
 from filtergan.families.catalogue import explained
 from filtergan.families.registration import Problem, Warp, register
 from filtergan.families.transformations import coordinates, spline_basis, width_table
-from filtergan.measures.definition import Measure
+from filtergan.measures.definition import AS_LARGE, Measure
 
 MEASURES = tuple(
     Measure(
@@ -22,7 +22,7 @@ MEASURES = tuple(
         0.0,
         1.0,
         "neither",
-        "random changes of the filters of the same norm, inverted alike",
+        AS_LARGE,
         "share",
         "own",
     )

@@ -50,7 +50,7 @@ def invariance_gain(
     """Mean squared change of a response over a traversal, relative to a known transformation.
 
     E ||f(x_k) - f(x)||^2 / E ||f(T x) - f(x)||^2. Both changes of the image must be of the same
-    size at every point, as `references.reference` makes them.
+    size over a group, as `references.reference` makes them.
 
     Args:
         at_x: Response, as the logits, at x.

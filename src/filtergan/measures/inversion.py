@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from filtergan.measures.definition import Measure
+from filtergan.measures.definition import AS_LARGE, Measure
 from filtergan.measures.ratios import ratio_interval
 
 FEATHER = "Feather et al. 2023, model metamers"
@@ -21,7 +21,8 @@ MEASURES = (
         0.0,
         1.0,
         "higher",
-        "random pairs of images, of which one in a hundred passes",
+        "random changes of the filters as large, whose images may match as well: few do worse than "
+        "pairs of images",
         "share",
         FEATHER,
     ),
@@ -62,7 +63,7 @@ MEASURES = (
         1.0,
         None,
         "higher",
-        "random changes of the filters of the same norm, inverted alike",
+        AS_LARGE,
         "directions",
         "participation ratio of the second moment of x_k - x; own",
     ),

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from filtergan.machine.runtime import generator
-from filtergan.measures.definition import Measure
+from filtergan.measures.definition import AS_LARGE, Measure
 from filtergan.measures.ratios import ratio_interval
 
 SIZES = (1, 3, 5, 9, 15)
@@ -25,7 +25,7 @@ MEASURES = (
         None,
         1.0,
         "neither",
-        "random changes of the filters of the same norm, inverted alike",
+        AS_LARGE,
         "share",
         "own",
     ),
@@ -36,7 +36,7 @@ MEASURES = (
         1.0,
         None,
         "neither",
-        "random changes of the filters of the same norm, inverted alike",
+        AS_LARGE,
         "pixels",
         "own",
     ),
@@ -46,7 +46,7 @@ MEASURES = (
         0.0,
         1.0,
         "neither",
-        "random changes of the filters of the same norm, inverted alike",
+        AS_LARGE,
         "share of pixels",
         "own",
         lambda x, x_k: change_support(x, x_k),
@@ -58,7 +58,7 @@ MEASURES = (
         0.0,
         math.sqrt(0.5),
         "neither",
-        "white noise",
+        AS_LARGE,
         "cycles per pixel",
         "spectral centroid; own",
         lambda x, x_k: change_frequency(x, x_k),

@@ -5,9 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.measures.definition import Measure
+from filtergan.measures.definition import AS_LARGE, Measure
 
-NULL = "random changes of the filters of the same norm, inverted alike"
 NNPREIMAGE = "Mahendran and Vedaldi 2015, exp_match_accuracy.m"
 MEASURES = (
     Measure(
@@ -27,7 +26,7 @@ MEASURES = (
         0.0,
         1.0,
         "higher",
-        NULL,
+        AS_LARGE,
         "share",
         NNPREIMAGE,
     ),
@@ -58,7 +57,7 @@ MEASURES = (
         0.0,
         None,
         "lower",
-        NULL,
+        AS_LARGE,
         "nats",
         "own",
     ),
@@ -69,7 +68,7 @@ MEASURES = (
         0.0,
         1.0,
         "lower",
-        NULL,
+        AS_LARGE,
         "share",
         "own",
         centre="median",
@@ -81,7 +80,7 @@ MEASURES = (
         0.0,
         1.0,
         "higher",
-        NULL,
+        AS_LARGE,
         "share",
         "own",
     ),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from filtergan.errors import UserError
 from filtergan.machine.telling import Tick
-from filtergan.measures.definition import Measure
+from filtergan.measures.definition import AS_LARGE, Measure
 from filtergan.measures.statistics import ends, resample, summed
 from filtergan.measures.strokes import SCALE, measure_strokes
 
@@ -59,7 +59,7 @@ MEASURES = (
         0.0,
         1.0,
         "neither",
-        "an affine warp that changes the image as much",
+        AS_LARGE,
         "share",
         "own",
     ),

@@ -94,7 +94,7 @@ def describe(evidence: LatentEvidence) -> str:
     if not math.isnan(evidence.labels_kept):
         parts.append(f"labels kept {evidence.labels_kept:.2f}")
     failures = list(evidence.failures)
-    if not evidence.compensation > evidence.compensation_null:
+    if not evidence.compensation > max(evidence.compensation_null, 0.0):
         failures.append(
             f"compensation {evidence.compensation:.2f}, no more than the "
             f"{evidence.compensation_null:.2f} of random filter changes"

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from filtergan.measures.definition import Measure
+from filtergan.measures.definition import AS_LARGE, Measure
 from filtergan.measures.ratios import ratio_interval
 
 MEASURES = (
@@ -47,8 +47,7 @@ MEASURES = (
         None,
         1.0,
         "higher",
-        "random changes of the filters of the same norm, inverted alike from the same starts (of "
-        "searches for pixels without the one half way)",
+        f"{AS_LARGE} from the same starts (of searches for pixels without the one half way)",
         "share",
         "intraclass correlation ICC(1): Shrout and Fleiss 1979",
     ),

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from filtergan.measures.definition import Measure
+from filtergan.measures.definition import AS_LARGE, Measure
 
 MEASURES = (
     Measure(
@@ -24,7 +24,7 @@ MEASURES = (
         0.0,
         None,
         "lower",
-        "random changes of the filters of the same norm, inverted alike",
+        AS_LARGE,
         "relative squared error",
         "eq. 6; Mahendran and Vedaldi 2015",
     ),
@@ -35,13 +35,13 @@ MEASURES = (
         None,
         1.0,
         "higher",
-        "random changes of the filters of the same norm, inverted alike (compensation_null)",
+        f"{AS_LARGE} (compensation_null)",
         "share",
         "own",
     ),
     Measure(
         "compensation_null",
-        "The same for random changes of the filters of the same norm: what an inversion undoes by "
+        "The same for random changes of the filters as large: what an inversion undoes by "
         "its freedom alone.",
         None,
         1.0,
@@ -56,7 +56,7 @@ MEASURES = (
         0.0,
         None,
         "neither",
-        "random changes of the filters of the same norm, inverted alike",
+        AS_LARGE,
         "norms of x",
         "own",
         lambda x, x_k: image_change(x[:, None], x_k),
@@ -68,7 +68,7 @@ MEASURES = (
         0.0,
         1.0,
         "higher",
-        "random changes of the filters of the same norm, inverted alike",
+        AS_LARGE,
         "share",
         "own, after the paper's claim that the changes are irrelevant for the task",
     ),

@@ -15,7 +15,7 @@ WORDS = {
     "compensation": "The share undone: how much of what other filters change in the response an "
     "image brings back. 1 is all of it, 0 nothing; below 0 it makes things worse.",
     "random changes of the filters": "The null: filters changed at random by as much, with images "
-    "sought in the same way. What these reach, anything reaches; below 0 they make it worse.",
+    "sought in the same way. Below 0 they do worse than the images as they are, which have 0.",
     "null": "What comes out where there is nothing to find: the same procedure with random "
     "changes.",
     "invariance": "A change of the image that can be seen, leaves the label, and is undone by "

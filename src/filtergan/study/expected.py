@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from filtergan.ceilings.ceiling import CHUNK, DRAWS, HALVINGS, chosen_of
+from filtergan.ceilings.ceiling import (
+    CHUNK,
+    DRAWS,
+    HALVINGS,
+    LOOKED_AT,
+    LOOKS,
+    chosen_of,
+)
 from filtergan.classifiers.fitting import steps_of
 from filtergan.classifiers.judges import judges_file, untrained
 from filtergan.config.fields import JointConfig, StudyConfig
@@ -150,8 +157,9 @@ def _ceilings(materials: Materials, config: StudyConfig, rate: Rate) -> _Works:
     chosen, data = config.ceilings, materials.dataset
     families = len(chosen_of(None, data.shape[0]))
     test = min(chosen.test_images, len(data.test))
-    passed = 2 * min(chosen.train_images, len(data.train)) + 5 * test
-    passed += DRAWS * (HALVINGS * 2 * CHUNK + 2 * test)
+    train = min(chosen.train_images, len(data.train))
+    passed = 2 * train + 7 * test + 2 * LOOKS * min(LOOKED_AT, train)
+    passed += 2 * DRAWS * (HALVINGS * 2 * CHUNK + 2 * test)
     for name in dict.fromkeys(name.under(PAPER) for name in config.sites):
         each = _passes(materials, name).response
         steps = chosen.steps if name.point != "conv" else 0

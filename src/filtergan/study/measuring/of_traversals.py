@@ -63,7 +63,7 @@ class TraversalMeasures:
         return sum(images.shape[:2].numel() for images in tensors)
 
     def _references(self) -> dict[str, Float[Tensor, "n p c h w"]]:
-        """The reference transformations of x, each as large as the change at the same point."""
+        """The reference transformations of x, each as large over a group as its changes are."""
         change = self.tensors["points_image_change"][:, : self.compared]
         owner = torch.arange(len(change)).repeat_interleave(self.compared)
         which = torch.arange(self.compared).repeat(len(change))
@@ -86,9 +86,9 @@ class TraversalMeasures:
         ours |= self._profiles() | self._smoothness() | self._invariance() | self._curves()
         ours |= self._slopes()
         others["null"] |= self._null_gates()
-        again = self._repeatability("")
-        for name, entry in again.items():
-            ours[name] = beside(entry, others["null"][name])
+        ours |= self._repeatability("")
+        for name in ("inversion_gate_share", "repeatability"):
+            ours[name] = beside(ours[name], others["null"][name])
         return ours, others
 
     def _set(self, named: tuple[str, Float[Tensor, "n p c h w"]]) -> Found:
@@ -116,7 +116,7 @@ class TraversalMeasures:
         }
         wanted, pairs, chance = self._random_pairs
         passed = gate(tensors["points_after"], pairs).float()
-        found["inversion_gate_share"] = summary("inversion_gate_share", passed, 0.01)
+        found["inversion_gate_share"] = summary("inversion_gate_share", passed)
         x_k = tensors["points_images"][:, : self.compared]
         z_k = tensors["points_targets"][:, : self.compared]
         reached = self._profiles_of(x_k.flatten(0, 1), z_k.flatten(0, 1))
@@ -211,7 +211,7 @@ class TraversalMeasures:
         }
         found: Found = {}
         for name in sets:
-            if name not in ("traversal", "null"):
+            if name != "traversal":
                 measure = f"invariance_gain_{name}"
                 gain = invariance_gain(
                     self.images.logits[:, None],
