@@ -3,7 +3,8 @@
 Filters that are fitted to a change of images leave the least of its effect. The share of what they
 change themselves that the images take back may be larger where they go further the same way. So
 both are told of every known change, beside the expressible share, which to first order is the most
-that any length reaches. The answers stand in results/best_lengths/record.json, by run.
+that any length reaches. The answers stand in results/best_lengths/record.json, by run, and the
+figure of the first beside it; without a run it is drawn anew.
 
     python studies/best_lengths.py RUN [RUN ...] --data path/to/mnist
 """
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from error_sets import key_of
+from matplotlib.figure import Figure
 
 import filtergan as fg
 from filtergan.ceilings.ceiling import ceilings_of
 from filtergan.config.site_names import SiteName
+from filtergan.figures import ceilings_figure, save
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state, machine
 from filtergan.runs.record import CeilingRecord
@@ -30,7 +33,7 @@ Found = dict[str, dict[str, Any]]
 def main() -> None:
     """Find the ceilings of each run's network, and add them to the record site by site."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--data", help="their images, where they have moved")
     parser.add_argument("--sites", nargs="+", default=SITES, help="as layer@reading")
     arguments = parser.parse_args()
@@ -44,8 +47,19 @@ def main() -> None:
             entry["sites"][name] = ceilings(run, SiteName.parse(name))
             RECORD.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
+    save(drawn(next(iter(found.values()))), RECORD.with_name("ceilings.png"))
     for line in rows_of(found)[1]:
         print(" | ".join(line))
+
+
+def drawn(entry: dict[str, Any]) -> Figure:
+    """The figure of one run's ceilings."""
+    return ceilings_figure(
+        {
+            site: {change: CeilingRecord.model_validate(one) for change, one in of.items()}
+            for site, of in entry["sites"].items()
+        }
+    )
 
 
 def ceilings(run: Any, name: SiteName) -> dict[str, Any]:
