@@ -1,6 +1,7 @@
 """What users have and do that examples do not show: kinds of numbers, modes, nothing at all."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,24 @@ def test_seeds_below_nothing_are_seeds_too() -> None:
     low, high = interval(values, resamples=50, seed=-1)
     assert low < float(values.mean()) < high
     assert two_way_interval(values.view(4, 5), resamples=50, seed=-1)[0] < high
+
+
+def test_a_study_ends_with_a_stage_that_there_is(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no stage 'typo'; there are train-cnn, "):
+        fg.run_study(fg.tiny(), tmp_path / "run", until="typo")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("command", "further"), [("study", True), ("layers", False)])
+def test_what_cannot_be_resumed_does_not_say_so(
+    command: str, further: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(argv: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("filtergan.cli.command._run", stopped)
+    assert cli.main([command, "digits"]) == 130
+    assert ("--resume" in capsys.readouterr().err) is further
 
 
 def test_ceilings_of_ones_own_network_are_found_by_one_process(

@@ -29,14 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 for a misfortune of the world's, or where nobody reads on; 2 for a mistake of the
         user's; 130 if interrupted.
     """
+    given = list(sys.argv[1:] if argv is None else argv)
     try:
         with launcher.serving():
-            _run(list(sys.argv[1:] if argv is None else argv))
+            _run(given)
     except UserError as error:
         launcher.tell(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("filtergan: interrupted; continue with --resume", file=sys.stderr)
+        further = "; continue with --resume" if given[:1] == ["study"] else ""
+        print(f"filtergan: interrupted{further}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # who read the output has gone, as `head` does; so has what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

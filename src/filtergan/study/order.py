@@ -45,8 +45,8 @@ def run(
         The run directory with its record.
 
     Raises:
-        UserError: Images, network, sites or folder are not what they must be (nothing is written
-            then), a file cannot be written, or the game diverged.
+        UserError: Images, network, sites, stage or folder are not what they must be (nothing is
+            written then), a file cannot be written, or the game diverged.
 
     Examples:
         >>> import tempfile
@@ -55,9 +55,11 @@ def run(
         >>> fg.run_study(config, tempfile.mkdtemp() + "/run", until="train-cnn")  # or to its end
         RunDirectory('.../run', running)
     """
+    until = until or list(STAGES)[-1]
+    if until not in STAGES:
+        raise UserError(f"There is no stage {until!r}; there are {', '.join(STAGES)}.")
     materials = _begin(config)
     materials.check()
-    until = until or list(STAGES)[-1]
     reached = list(STAGES)[: list(STAGES).index(until) + 1]
     names = [name for name in stages_of(materials.config) if name in reached]
     materials.check_images(names)
