@@ -3,9 +3,20 @@
 import math
 
 import pytest
-import symmetries
 import torch
-from symmetries import affine, angles, coordinates, distance, linear_part, scores
+from symmetries import (
+    affine,
+    angles,
+    coordinates,
+    distance,
+    largest_angle,
+    linear_part,
+    of_seeds,
+    over_images,
+    scores,
+)
+
+from filtergan.config.dataset_fields import DatasetConfig
 
 SIZE = (28, 28)
 WEIGHTS = torch.rand(SIZE, generator=torch.Generator().manual_seed(0)) + 0.1
@@ -50,8 +61,33 @@ def test_a_linear_part_is_fitted_beside_a_shift():
 
 def test_distance_to_the_planted_angles():
     uniform = 60 * (2 * torch.rand(20000, generator=torch.Generator().manual_seed(0)) - 1)
-    assert distance(uniform)["w1"] < 1
-    still = distance(torch.zeros(100))
+    assert distance(uniform, 60)["w1"] < 1
+    still = distance(torch.zeros(100), 60)
     assert still["w1"] == pytest.approx(30)
     assert still["null"] == pytest.approx(30)
-    assert symmetries.PLANTED == 60
+
+
+def test_the_angle_is_read_off_the_run():
+    planted = DatasetConfig(planted="rotation")
+    assert largest_angle(planted) == 60
+    assert largest_angle(planted.model_copy(update={"planted_range": (-45.0, 45.0)})) == 45
+    with pytest.raises(ValueError, match="not the same either way"):
+        largest_angle(DatasetConfig(planted="rotation", planted_range=(-10, 45)))
+    with pytest.raises(ValueError, match="planted rotation"):
+        largest_angle(DatasetConfig())
+
+
+def test_intervals_over_images_hold_their_mean_and_close_where_all_agree():
+    known, rng = torch.stack(list(affine(SIZE).values())), torch.Generator().manual_seed(0)
+    noisy = known + 2 * torch.randn(30, *known.shape, generator=rng)
+    weights = WEIGHTS / WEIGHTS.sum()
+    low, high = over_images(noisy, weights)["product"]["rotation"]
+    assert 0 < low < high < 1
+    low, high = over_images(known.expand(30, *known.shape), weights)["product"]["rotation"]
+    assert (low, high) == pytest.approx((1, 1), abs=1e-4)
+
+
+def test_several_trainings_have_a_mean_and_a_range():
+    found = of_seeds([{"bias": {"least": 0.2}}, {"bias": {"least": 0.6}}])
+    assert found["found"]["bias"]["least"] == pytest.approx(0.4)
+    assert found["range"]["bias"]["least"] == [0.2, 0.6]
