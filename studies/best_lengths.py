@@ -41,13 +41,14 @@ def main() -> None:
     found: Found = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     for path in arguments.runs:
         run = fg.open_run(path, data=arguments.data)
-        told = {"git": git, "machine": machine("cpu"), "sites": {}}
-        entry = found.setdefault(key_of(path), told)
+        entry = {"git": git, "machine": machine("cpu"), "sites": {}}
+        found[key_of(path)] = entry
         for name in arguments.sites:
             entry["sites"][name] = ceilings(run, SiteName.parse(name))
             RECORD.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(RECORD, json.dumps(found, indent=1).encode() + b"\n")
-    save(drawn(next(iter(found.values()))), RECORD.with_name("ceilings.png"))
+    if found:
+        save(drawn(next(iter(found.values()))), RECORD.with_name("ceilings.png"))
     for line in rows_of(found)[1]:
         print(" | ".join(line))
 

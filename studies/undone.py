@@ -36,6 +36,7 @@ ROWS: tuple[tuple[str, str, str | dict[str, str]], ...] = (
     ("invariance_gain_affine", "change of logits, squared, over that by affine maps as large", ""),
     ("invariance_gain_warp", "the same over that by warps", ""),
     ("invariance_gain_noise", "over that by noise", ""),
+    ("invariance_gain_thickness", "over that by thicker or thinner strokes", ""),
     ("invariance_gain_brightness", "over that by dimming", ""),
     ("labels_kept", "labels kept by the network", ""),
     ("labels_kept_judges", "labels kept by independent judges", "≥ 0.97"),

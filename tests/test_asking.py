@@ -42,7 +42,7 @@ def test_the_document_is_what_python_finds(run: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(own, values.float(), rtol=1e-3, atol=1e-3)
     for one, ceiling in zip(directions, wanted.ceilings, strict=True):
         assert sum(one["kinds"].values()) == pytest.approx(1)
-        assert one["ceiling"]["value"] == pytest.approx(ceiling.compensation.value, abs=1e-3)
+        assert one["ceiling"]["value"] == pytest.approx(ceiling.record.undone.value, abs=1e-3)
 
 
 def test_a_figure_is_of_one_layer(

@@ -69,7 +69,8 @@ def test_brightness_is_undone_exactly_where_nothing_is_added(point: str) -> None
     assert null < 0.1
     row = Ceilings({"brightness x0.7": found}).to_dataframe().loc["brightness x0.7"]
     assert row["family"] == "brightness"
-    assert row["compensation"] == found.record.undone.value
+    assert row["compensation"] == found.compensation.value
+    assert row["at_best"] == found.record.undone.value
     assert row["share_low"] == found.share.ci95[0]
     assert row["image_change"] == found.image_change
 
@@ -162,7 +163,7 @@ def test_a_longer_step_undoes_the_share_that_fitted_filters_take_back() -> None:
 def test_the_best_length_leaves_no_more_than_the_fitted_one(point: str) -> None:
     x = pictures(150, 1, 8, 8)
     site = site_of(bare(1, 4, 5, 3), "2", x, point)
-    inputs, moved = site_inputs(site, x), site_inputs(site, x.roll(1, 2))
+    inputs, moved = site_inputs(site, x), site_inputs(site, x.flip(3))
     fitted = undo(site, inputs, moved, SHORT)
     best = at_best_length(site, inputs, moved, fitted)
     change, longer = fitted - site.filters, best - site.filters
@@ -173,7 +174,7 @@ def test_the_best_length_leaves_no_more_than_the_fitted_one(point: str) -> None:
         before, after = (float(left(site, h, wanted, filters).sum()) for h in (inputs, moved))
         return after / before
 
-    assert stays(best) <= stays(fitted) + 1e-6
+    assert stays(best) < 0.95 * stays(fitted)
 
 
 def test_images_that_have_nothing_to_do_with_the_first_cannot_be_undone() -> None:

@@ -130,7 +130,7 @@ def test_figure_and_table_show_every_direction() -> None:
     frame = found.to_dataframe()
     assert frame["share"].tolist() == found.shares.tolist()
     assert frame["share_null"].tolist() == found.nulls.tolist()
-    assert frame.loc[1, "at_size_low"] == found.ceilings[1].compensation.ci95[0]
+    assert frame.loc[1, "at_size_low"] == found.ceilings[1].record.undone.ci95[0]
     assert "at_size_null" in found._repr_html_()
     figure = found.figure(x[:2])
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]

@@ -115,7 +115,12 @@ def test_the_batch_that_is_chosen_is_the_batch(
 
 def test_numbers_of_any_integer_kind_are_labels() -> None:
     given = DATA.train.images[:20], DATA.train.labels[:20]
-    ways = (given[1], given[1].int(), given[1].numpy().astype(np.uint8), given[1].numpy())
+    ways = (
+        given[1],
+        given[1].int(),
+        given[1].numpy().astype(np.uint8),
+        given[1].numpy()[::-1].copy()[::-1],
+    )
     found = []
     for labels in ways:
         one = network(PAPER, DATA).requires_grad_(True)
@@ -134,12 +139,15 @@ def test_what_is_frozen_cannot_be_trained() -> None:
         fg.fit(frozen, frozen.parameters(), DATA.train.images, DATA.train.labels, epochs=1)
 
 
-def test_networks_stay_where_they_are() -> None:
-    """On the device that has no numbers nothing is computed, and nothing is moved to the CPU."""
-    there = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).to("meta")
-    with pytest.raises((NotImplementedError, RuntimeError)):
-        fg.predict(there, X)
-    assert there[1].weight.device.type == "meta"
+def test_networks_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = network(PAPER, DATA)
+    moves: list[object] = []
+    own = nn.Module.to
+    monkeypatch.setattr(nn.Module, "to", lambda self, *to: moves.append(to) or own(self, *to))
+    fg.predict(one, X)
+    assert moves == []
+    fg.predict(one, X, device="cpu")
+    assert moves == [("cpu",)]
 
 
 def test_seeds_below_nothing_are_seeds_too() -> None:

@@ -55,8 +55,9 @@ class Ceiling:
             images takes back. Its null: random filters that change the response as much.
         share: 1 - ||R(h(Tx), F) - R(h(x), W)||^2 / ||R(h(Tx), W) - R(h(x), W)||^2, pooled: the
             share of what the images change that the filters take back; with the same null.
-        at_best: The compensation of W + s (F - W), with s chosen on training images to be as large
-            as can be there; its null as large. None: of a record made before it was measured.
+        at_best: The compensation of W + s (F - W), with s chosen on training images, where that of
+            all together is largest; its null changes the response as much as these. None: not
+            asked for, or of a record made before it was.
     """
 
     name: str
@@ -70,13 +71,15 @@ class Ceiling:
 
     def __repr__(self) -> str:
         """The transformation, and what is undone of it."""
-        return f"Ceiling({self.name!r}: compensation {self.record.undone})"
+        return f"Ceiling({self.name!r}: undone {self.record.undone})"
 
     @property
     def row(self) -> dict[str, Any]:
         """As a table has it."""
         changes = {"image_change": self.image_change, "response_change": self.response_change}
-        shares = cells("compensation", self.record.undone) | cells("share", self.share)
+        shares = cells("compensation", self.compensation) | cells("share", self.share)
+        if self.at_best is not None:
+            shares = cells("at_best", self.at_best) | shares
         return {"family": self.family} | shares | changes
 
     @property
@@ -117,7 +120,7 @@ class Ceilings(Tabled[Ceiling]):
         >>> images = torch.rand(32, 1, 8, 8)
         >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
         >>> found = fg.ceilings_of(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
-        >>> found.to_dataframe()[["compensation", "compensation_null"]].shape
+        >>> found.to_dataframe()[["at_best", "at_best_null"]].shape
         (1, 2)
     """
 
@@ -156,7 +159,7 @@ def ceilings_of(
         >>> images = torch.rand(32, 1, 8, 8)
         >>> site = fg.Site(fg.PaperCNN(fg.tiny().cnn, (1, 8, 8), 10), "conv2", images, "conv")
         >>> fg.ceilings_of(site, images, torch.rand(32, 1, 8, 8), ["brightness"])
-        {'brightness x0.7': Ceiling('brightness x0.7': compensation 1.00 [1.00, 1.00], null ...)}
+        {'brightness x0.7': Ceiling('brightness x0.7': undone 1.00 [1.00, 1.00], null ...)}
     """
     asked = Asked.of(site, train, test, config, seed)
     fixed = chosen_of(families, asked.train.shape[1])
@@ -229,16 +232,20 @@ class Asked:
         inputs = site_inputs(site, known)
         return cls(site, known, held, inputs, held_out, responses(site, held_out), seed)
 
-    def ceiling(self, family: str, one: Fixed, config: CeilingConfig) -> Ceiling:
-        """Fit the filters of one transformation, and judge them."""
+    def ceiling(self, family: str, one: Fixed, config: CeilingConfig, best: bool = True) -> Ceiling:
+        """Fit the filters of one transformation, and judge them, at the best length if wanted."""
         site, changed = self.site, one(self.test)
         altered = site_inputs(site, one(self.train))
         filters = undo(site, self.inputs, altered, config, self.seed)
-        best = at_best_length(site, self.inputs, altered, filters)
+        longer = at_best_length(site, self.inputs, altered, filters) if best else None
+        del altered  # as much memory as the training images take
         moved = site_inputs(site, changed)
         direct = left(site, moved, self.wanted)
         own, after, null, null_after = self._undone(filters, moved)
-        longest, _, null_of_longest, _ = self._undone(best, moved)
+        at_best = None
+        if longer is not None:
+            longest, _, null_of_longest, _ = self._undone(longer, moved)
+            at_best = self._median(longest, null_of_longest)
         norms = self.wanted.flatten(1).square().sum(1)
         size = (changed - self.test).flatten(1).norm(dim=1) / self.test.flatten(1).norm(dim=1)
         return Ceiling(
@@ -249,7 +256,7 @@ class Asked:
             float((direct.sum() / norms.sum()).sqrt()),
             self._median(own, null),
             self._pooled(after, direct, null_after),
-            self._median(longest, null_of_longest),
+            at_best,
         )
 
     def _undone(self, filters: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

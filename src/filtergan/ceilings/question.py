@@ -39,7 +39,8 @@ ARRIVED = 0.01
 """Change of the response over that of the image, both relative, that a family must make; with less,
 nothing of it arrives at the layer, and it is ignored."""
 ASKABLE = 0.3
-"""Compensation that the ceiling must exceed, with its interval; below, filters do other things."""
+"""Compensation that the fitted filters must exceed, with its interval; below, they do other things.
+"""
 IGNORED = 1.25
 """Times that what undoes the family reaches the logits more than exchanged filters do: fewer, and
 the network ignores the family; more, and it does not."""
@@ -54,7 +55,7 @@ class Answer:
 
     Attributes:
         name: Of the transformation.
-        ceiling: What the best filters undo.
+        ceiling: What the filters fitted to it undo.
         passed: Relative change of the logits over that of the response, under these filters, over
             the same of exchanged ones. Its null is the largest of these among themselves.
         labels_kept: Share of images whose label the network keeps under these filters; its null
@@ -231,7 +232,7 @@ class Questions:
     def answer(self, family: str, one: Fixed) -> Answer:
         """What becomes of one change of images."""
         asked, plain = self.asked, self.plain
-        ceiling = asked.ceiling(family, one, self.config)
+        ceiling = asked.ceiling(family, one, self.config, best=False)
         own = _passage(asked, plain, ceiling.filters)
         site, held = asked.site, asked.held_out
         sets = [exchanged_filters(site, held, ceiling.filters, asked.seed, i) for i in range(DRAWS)]

@@ -98,7 +98,7 @@ class Tabled(dict[str, Found]):
         Examples:
             >>> import filtergan as fg
             >>> fg.Ceilings.load("ceilings.safetensors")
-            {'brightness x0.7': Ceiling('brightness x0.7': compensation ...)}
+            {'brightness x0.7': Ceiling('brightness x0.7': undone ...)}
         """
         return cls(
             kept(

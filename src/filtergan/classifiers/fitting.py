@@ -146,8 +146,9 @@ def fit(
             "None of these parameters is to be trained: they are frozen, as those of a studied "
             "network are. network.requires_grad_(True) frees them."
         )
-    device = _place(network) if device is None else device
-    network.to(device)
+    if device is not None:
+        network.to(device)
+    device = _place(network)
     steps, batch = steps_of(len(pairs), epochs, batch), min(batch, len(pairs))
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
@@ -200,8 +201,10 @@ def predict(
     """
     inputs = rows_of(inputs)
     module = network if isinstance(network, nn.Module) else nn.Module()
-    device = _place(module) if device is None else device
-    module.to(device)
+    if device is None:
+        device = _place(module)
+    else:
+        module.to(device)
     with mode(module, training=False), torch.no_grad():
         parts = spread(
             lambda part: output_of(network, prepare(inputs[part].to(device))).cpu(),

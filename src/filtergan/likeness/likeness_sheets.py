@@ -81,7 +81,7 @@ def verdicts_sheet(found: Likeness, site: str) -> Sheet:
         f"Does a network ignore what T does along a latent of {plain_site(site)}?",
         ("latent", *(f"asked of {name}" for name in names), "invariance of"),
         rows,
-        "Verdict, and the compensation that the network's best filters reach, with its 95 % "
+        "Verdict, and the compensation that the network's fitted filters reach, with its 95 % "
         f"interval and random filters as null. It must exceed {ASKABLE:g} for the question to be "
         "asked; yes: what these filters change reaches the logits less than "
         f"{IGNORED:g} times as much as exchanged ones do, and at least {LABELS_KEPT:g} of the "

@@ -159,7 +159,7 @@ def pairs_of(given: RowsLike, labels: Tensor | np.ndarray | None = None) -> "Pai
         if isinstance(own, data.TensorDataset) and len(own.tensors) > 1:
             labels = own.tensors[1]
     rows = rows_of(given)
-    known = None if labels is None else _numbers(torch.as_tensor(labels))
+    known = None if labels is None else _numbers(_tensor(labels))
     if not len(rows):
         raise UserError("There are no inputs to learn from; give some.")
     if known is not None and len(known) != len(rows):
@@ -172,6 +172,11 @@ def pairs_of(given: RowsLike, labels: Tensor | np.ndarray | None = None) -> "Pai
             )
         rows.labelled(slice(1))  # a mistake is told before the work
     return Pairs(rows, known)
+
+
+def _tensor(labels: Tensor | np.ndarray) -> Tensor:
+    """The same numbers; of an array a copy, as it may be read-only or run backwards."""
+    return labels if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
 
 
 def _numbers(labels: Tensor) -> Int64[Tensor, " n"]:

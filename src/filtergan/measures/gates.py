@@ -26,7 +26,7 @@ def gates(found: Found) -> list[CheckRecord]:
 
     Returns:
         Inversion (the residual beats random pairs of images, and compensation beats
-        norm-matched random changes of the filters and images left as they are), repeatability,
+        random changes of the filters as large and images left as they are), repeatability,
         naturalness.
     """
     share, ours, null = (

@@ -15,8 +15,9 @@ CHUNK = 512  # features held at once in double precision
 MEASURES = (
     Measure(
         "invariance_gain_{t}",
-        "How far the traversal moves the logits relative to {t} at the same change of image: ratio "
-        "of mean squared changes, below 1 where the network ignores the traversal more.",
+        "How far the traversal moves the logits relative to {t} at the same change of image (of "
+        "null, its own change): ratio of mean squared changes, below 1 where the network ignores "
+        "the traversal more.",
         0.0,
         None,
         "lower",

@@ -21,8 +21,7 @@ MEASURES = (
         0.0,
         1.0,
         "higher",
-        "random changes of the filters as large, whose images may match as well: few do worse than "
-        "pairs of images",
+        f"{AS_LARGE}; in records made before: .01, the share of random pairs themselves",
         "share",
         FEATHER,
     ),

@@ -41,8 +41,7 @@ MEASURES = (
     ),
     Measure(
         "compensation_null",
-        "The same for random changes of the filters as large: what an inversion undoes by "
-        "its freedom alone.",
+        "The same for random changes of the filters as large.",
         None,
         1.0,
         "neither",

@@ -98,7 +98,7 @@ FIGURES = {
     "ceilings": Named(
         "shown_numbers",
         "what filters can undo of known changes of images, at all layers studied",
-        "What the best filters undo of known changes of images, on held-out images.",
+        "What filters undo of known changes of images, on held-out images.",
     ),
     "depth": Named(
         "shown_numbers",

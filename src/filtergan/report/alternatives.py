@@ -61,7 +61,7 @@ def of_ceilings(sites: dict[str, SiteRecord]) -> str:
         for name, site in sites.items()
         if site.ceilings
     ]
-    return f"What the best filters undo. {'; '.join(told)}."
+    return f"What filters undo. {'; '.join(told)}."
 
 
 def of_depth(sites: dict[str, SiteRecord]) -> str:

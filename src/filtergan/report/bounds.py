@@ -22,16 +22,17 @@ def ceiling_sheet(name: SiteName, ceilings: Mapping[str, CeilingRecord]) -> Shee
         ceilings: By the name of the transformation.
     """
     return Sheet(
-        f"What the best filters of {name.prose} undo",
-        ("change of images", "image", "response", "compensation", "null", "share", "null"),
+        f"What filters of {name.prose} undo",
+        ("change of images", "image", "response", "ceiling", "null", "share", "null"),
         [
             [row["name"], *row["changes"], *row["compensation"], *row["share"]]
             for row in ceiling_rows(ceilings)
         ],
         "Held-out images, 95 % intervals. Image and response: how much these change. "
         "Share: of what the images change, the share that the fitted filters take back. "
-        "Compensation: of what filters change that go as far the same way as is best for it, the "
-        "share that the images take back. Null: random filters.",
+        "Ceiling: of what filters change that go as far the same way as is best for it, the share "
+        "that the images take back; in records made before, of what the fitted ones change. Null: "
+        "random filters.",
     )
 
 
@@ -70,16 +71,16 @@ def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
     return Sheet(
         f"Does the network ignore it at {name.prose}?",
         (
-            *("change of images", "ignored?", "ceiling", "null", "passed on", "null"),
+            *("change of images", "ignored?", "fitted", "null", "passed on", "null"),
             *("labels kept", "null"),
         ),
         rows,
-        "Ceiling: compensation of the filters fitted to the change, as they are; it must exceed "
+        "Fitted: compensation of the filters fitted to the change, as they are; it must exceed "
         f"{ASKABLE:g}. Passed on: how much of what these filters change reaches the logits, over "
         f"the same of changes exchanged among the filters; below {IGNORED:g} it is ignored, if at "
-        f"least {LABELS_KEPT:g} of the labels are kept. So it is, whatever the ceiling, where less "
+        f"least {LABELS_KEPT:g} of the labels are kept. So it is, whatever is undone, where less "
         f"than {ARRIVED:g} of the change arrives at the layer. Nulls: "
-        "random filters (ceiling), exchanged ones (labels; of what is passed on, the largest).",
+        "random filters (fitted), exchanged ones (labels; of what is passed on, the largest).",
         words=(1,),
     )
 

@@ -194,7 +194,9 @@ def ignored(site: SiteRecord) -> tuple[list[str], list[str]]:
 
 def _contradicted(kind: str, ceilings: Mapping[str, CeilingRecord]) -> bool:
     """Whether filters undo none of the known changes of a kind, of those that were asked for."""
-    found = [one.undone for one in ceilings.values() if one.family in ASKED.get(kind, ())]
+    # What fits a change best says least of what others undo: where only that is known, its share.
+    asked = [one for one in ceilings.values() if one.family in ASKED.get(kind, ())]
+    found = [one.at_best or one.share for one in asked]
     known = [one for one in found if one.value is not None]
     return bool(known) and not any(_undone(one) for one in known)
 

@@ -290,7 +290,8 @@ def _ceilings(config: StudyConfig, record: Record) -> dict[str, str]:
         "Ceilings: for each of several known changes of images, the filters that best undo it "
         f"were fitted on up to {count_of(asked.train_images, 'training image')} and judged on "
         f"{count_of(asked.test_images, 'held-out image')}. Of what such filters change that go as "
-        "far as is best for it, images take back the share that is told: the most that was found."
+        "far as is best for it, images take back the share that is told; in records made before "
+        "that was sought, of what the fitted filters change."
     )
     return {"ceilings": said}
 

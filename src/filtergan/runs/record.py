@@ -147,7 +147,7 @@ class LatentRecord(_Fixed):
 
 
 class CeilingRecord(_Fixed):
-    """What the best filters can undo of a known transformation of images.
+    """What filters undo of a known transformation of images, those fitted to it.
 
     Attributes:
         family: That the transformation belongs to.
@@ -167,7 +167,7 @@ class CeilingRecord(_Fixed):
 
     @property
     def undone(self) -> MeasureRecord:
-        """The most that was found to be undone."""
+        """The ceiling; of records without it, what the fitted filters undo."""
         return self.at_best or self.compensation
 
 

@@ -53,7 +53,7 @@ _LIST = (
     ),
     Stage(
         "ceilings",
-        "What the best filters can undo of known changes of images, whatever the generator.",
+        "What filters can undo of known changes of images, whatever the generator.",
         needs=("train-cnn",),
         owns=Owned(files=("figures/ceilings.png",), site_keys=("ceilings",)),
     ),
