@@ -127,8 +127,8 @@ def fit(
             loss before the step, and the number of samples shown so far.
 
     Raises:
-        UserError: There is no label for each input, or none of the parameters requires gradients;
-            or the loss is not finite (exit code 1), where the weights are those before that step.
+        UserError: There is no label for each input, or all parameters are frozen; or the loss is
+            not finite (exit code 1), where the weights are those before that step.
 
     Examples:
         >>> import torch
@@ -140,15 +140,8 @@ def fit(
         >>> fg.fit(network, network.parameters(), pairs, epochs=2)
     """
     pairs = pairs_of(inputs, labels)
-    trained = [p for p in parameters if p.requires_grad]
-    if not trained:
-        raise UserError(
-            "None of these parameters is to be trained: they are frozen, as those of a studied "
-            "network are. network.requires_grad_(True) frees them."
-        )
-    if device is not None:
-        network.to(device)
-    device = _place(network)
+    trained = _free(parameters)
+    device = _placed(network, device)
     steps, batch = steps_of(len(pairs), epochs, batch), min(batch, len(pairs))
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
@@ -201,10 +194,7 @@ def predict(
     """
     inputs = rows_of(inputs)
     module = network if isinstance(network, nn.Module) else nn.Module()
-    if device is None:
-        device = _place(module)
-    else:
-        module.to(device)
+    device = _placed(module, device)
     with mode(module, training=False), torch.no_grad():
         parts = spread(
             lambda part: output_of(network, prepare(inputs[part].to(device))).cpu(),
@@ -213,8 +203,19 @@ def predict(
         return torch.cat(parts)
 
 
-def _place(module: nn.Module) -> torch.device:
-    """Where a module's first parameter or buffer lies; without any, the CPU."""
+def _free(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that require gradients, of which there must be some."""
+    found = [p for p in parameters if p.requires_grad]
+    if not found:
+        raise UserError("These parameters are frozen; network.requires_grad_(True) frees them.")
+    return found
+
+
+def _placed(module: nn.Module, device: torch.device | str | None) -> torch.device:
+    """Move a module to a device, if one is named; returns where its first number lies."""
+    if device is not None:
+        module.to(device)
+        return torch.device(device)
     own = chain(module.parameters(), module.buffers())
     return next((one.device for one in own), torch.device("cpu"))
 
