@@ -85,7 +85,7 @@ def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert command(*asked, "-o", "ceilings.svg").endswith("The figure: ceilings.svg\n")
     drawn = Path("ceilings.svg").read_text()
     assert drawn.startswith("<?xml")
-    assert "What the best filters undo of known changes" in drawn
+    assert "What filters undo of known changes" in drawn
     assert set(json.loads(command(*asked, "-o", "ceilings.svg", "--json"))) == {"schema", "sites"}
 
 
