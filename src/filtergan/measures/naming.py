@@ -95,10 +95,10 @@ def describe(evidence: LatentEvidence) -> str:
         parts.append(f"labels kept {evidence.labels_kept:.2f}")
     failures = list(evidence.failures)
     if not evidence.compensation > max(evidence.compensation_null, 0.0):
-        failures.append(
-            f"compensation {evidence.compensation:.2f}, no more than the "
-            f"{evidence.compensation_null:.2f} of random filter changes"
-        )
+        beaten_by = f"the {evidence.compensation_null:.2f} of random filter changes"
+        if evidence.compensation > evidence.compensation_null:
+            beaten_by = "images left as they are"
+        failures.append(f"compensation {evidence.compensation:.2f}, no more than {beaten_by}")
     doubt = f"not to be believed ({'; '.join(failures)}): " if failures else ""
     return f"{evidence.name}: {doubt}{'; '.join(parts) or 'nothing was measured'}"
 
