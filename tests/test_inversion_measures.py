@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import pearsonr, spearmanr, ttest_ind
 
 from filtergan.measures.inversion import gate, independent_changes, pair_null, profile_agreement
 from filtergan.measures.ratios import jackknife_reach, ratio_interval
@@ -71,6 +71,16 @@ def test_jackknife_of_a_mean_is_its_standard_error():
     values = normal(50).double()
     reach = jackknife_reach((values.sum() - values) / 49)
     assert reach == pytest.approx(2.00957 * float(values.std()) / math.sqrt(50), rel=1e-4)
+
+
+def test_jackknife_over_two_sources_is_that_of_welch():
+    """Of a difference of two means, the interval of Welch's t."""
+    one, other = normal(12).double(), 3 * normal(5, seed=1).double()
+    reach = jackknife_reach((one.sum() - one) / 11, (other.sum() - other) / 4)
+    low, high = ttest_ind(one, other, equal_var=False).confidence_interval()
+    assert reach == pytest.approx((high - low) / 2, rel=1e-4)
+    assert jackknife_reach(torch.ones(4), torch.ones(3)) == 0
+    assert math.isnan(jackknife_reach(torch.ones(4), torch.tensor([1.0, math.inf])))
 
 
 # gate

@@ -79,6 +79,19 @@ def test_what_they_see_is_passed_on_wholly(answers: dict[str, Answer]) -> None:
     assert one.passed.null > 0.9
 
 
+def test_the_interval_holds_what_other_exchanges_and_images_say() -> None:
+    """Twenty times with other images and exchanges; of 200 times .945 held the mean of all."""
+    seen, values, intervals = family("seen", gain(0.6, 1, 0.9)), [], []
+    for seed in range(20):
+        x = pictures(160, 3, 4, 4, seed=seed)
+        one = ask(half_blind(), x[:100], x[100:], [seen], SHORT, seed=seed)["seen"].passed
+        values.append(one.value)
+        intervals.append(one.ci95)
+    middle = sum(values) / len(values)
+    assert sum(low < middle < high for low, high in intervals) >= 17
+    assert sorted(high / low for low, high in intervals)[10] < 2
+
+
 def test_what_cannot_be_undone_cannot_be_asked(answers: dict[str, Answer]) -> None:
     assert answers["other images"].verdict == "cannot be asked here"
 

@@ -31,7 +31,9 @@ from filtergan.walks.inverter import compensation
 
 MEMORY = 2**28  # bytes of the site inputs of the training images; fewer images where more are due
 DRAWS = 3  # of random filters
-HALVINGS = 14  # of the interval, by factors, in which their size lies
+SCALES = 2.0**-12, 2.0**6  # of their change, among which theirs lies
+NEAR = 1e-3  # so near to it, relative
+USUAL = 8  # looks that take us there
 LENGTHS = -1.0, 4.0  # powers of 2: of the fitted change of filters, among which the best is sought
 LOOKS = 12  # at most, at lengths
 LOOKED_AT = 4 * CHUNK  # training images
@@ -353,15 +355,23 @@ def as_large(
         filters: The others.
         change: Of W, of any size.
     """
+    from scipy.optimize import brentq  # takes half a second to import
+
     real, some = site.filters, inputs[: 2 * CHUNK]
     wanted = responses(site, some)
-    aim = float(left(site, some, wanted, filters).sum())
-    low, high = -12.0, 6.0  # powers of 2
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        less = float(left(site, some, wanted, real + 2**middle * change).sum()) < aim
-        low, high = (middle, high) if less else (low, middle)
-    return real + 2 ** ((low + high) / 2) * change
+
+    def moved(scale: float) -> float:
+        return float(left(site, some, wanted, real + scale * change).sum().sqrt())
+
+    aim = float(left(site, some, wanted, filters).sum().sqrt())
+    least, most = SCALES
+    if moved(least) >= aim:
+        return real + least * change
+    if moved(most) <= aim:
+        return real + most * change
+    # Nearly a straight line in the scale, so few steps of the secant lead there.
+    scale = brentq(lambda s: moved(s) - aim, least, most, rtol=NEAR)
+    return real + float(scale) * change
 
 
 def some_of(images: RowsLike, count: int, seed: int, what: str) -> Float[Tensor, "n c h w"]:

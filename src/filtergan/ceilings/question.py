@@ -13,7 +13,7 @@ themselves are a weaker comparison: by it, networks trained to ignore brightness
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from filtergan.ceilings.ceiling import RESAMPLES, Asked, Ceiling, as_large, chosen_of
 from filtergan.ceilings.tabled import Tabled, cells
-from filtergan.ceilings.undoing import CHUNK, PLAIN, left
+from filtergan.ceilings.undoing import CHUNK, PLAIN
 from filtergan.config.ceiling_fields import CeilingConfig
 from filtergan.families.family import Family, Fixed
 from filtergan.machine import runtime, telling
@@ -44,7 +44,8 @@ ASKABLE = 0.3
 IGNORED = 1.25
 """Times that what undoes the family reaches the logits more than exchanged filters do: fewer, and
 the network ignores the family; more, and it does not."""
-DRAWS = 8  # of exchanged filters
+DRAWS = 32  # of exchanged filters
+OF_CHANCE = 0.95  # share of the exchanged ones that pass less on than the null says
 
 Verdict = Literal["yes", "no", "undecided", "cannot be asked here"]
 
@@ -57,7 +58,8 @@ class Answer:
         name: Of the transformation.
         ceiling: What the filters fitted to it undo.
         passed: Relative change of the logits over that of the response, under these filters, over
-            the same of exchanged ones. Its null is the largest of these among themselves.
+            the same of exchanged ones; its interval is over images and exchanges. Its null is what
+            one in twenty of these exceeds among themselves.
         labels_kept: Share of images whose label the network keeps under these filters; its null
             that under exchanged ones.
     """
@@ -227,27 +229,43 @@ class Questions:
             UserError: As for `ask`.
         """
         asked = Asked.of(site, train, test, config, seed)
-        return cls(asked, _logits(site, asked.test, None), config)
+        with torch.no_grad():
+            plain = [require_logits(site.output(x)) for x in asked.test.split(CHUNK)]
+        return cls(asked, torch.cat(plain), config)
 
     def answer(self, family: str, one: Fixed) -> Answer:
         """What becomes of one change of images."""
-        asked, plain = self.asked, self.plain
+        asked = self.asked
         ceiling = asked.ceiling(family, one, self.config, best=False)
-        own = _passage(asked, plain, ceiling.filters)
-        site, held = asked.site, asked.held_out
-        sets = [exchanged_filters(site, held, ceiling.filters, asked.seed, i) for i in range(DRAWS)]
-        drawn = [_passage(asked, plain, filters) for filters in sets]
-        layer = torch.stack([one.layer for one in drawn]).mean(0)
-        logits = torch.stack([one.logits for one in drawn]).mean(0)
-        value, ends = _ratio(own, layer, logits)
-        null = max(float(_ratio(one, layer, logits)[0]) for one in drawn)
+        own = self._passage(ceiling.filters)
+        drawn = _Passage.joined(self._passage(f) for f in self._exchanged(ceiling.filters))
+        value, ends = _ratio(own, drawn)
+        null = _over(drawn, drawn).quantile(OF_CHANCE)
         kept = float(own.kept.float().mean())
         kept_ends = interval(own.kept, resamples=RESAMPLES, seed=asked.seed)
-        others = float(torch.stack([d.kept for d in drawn]).float().mean())
-        n = len(held)
-        passed = MeasureRecord(value=value, ci95=ends, n=n, null=null, better="neither")
+        others, n = float(drawn.kept.float().mean()), len(asked.held_out)
+        passed = MeasureRecord(value=value, ci95=ends, n=n, null=float(null), better="neither")
         labels = MeasureRecord(value=kept, ci95=kept_ends, n=n, null=others, better="higher")
         return Answer(ceiling.name, ceiling, passed, labels)
+
+    def _exchanged(self, filters: Tensor) -> Iterator[Tensor]:
+        site, inputs, seed = self.asked.site, self.asked.held_out, self.asked.seed
+        for draw in range(DRAWS):
+            yield exchanged_filters(site, inputs, filters, seed, draw)
+
+    @torch.no_grad()
+    def _passage(self, filters: Tensor) -> "_Passage":
+        asked, site = self.asked, self.asked.site
+        layer, logits = [], []
+        for x, h, r in zip(
+            *(t.split(CHUNK) for t in (asked.test, asked.held_out, asked.wanted)), strict=True
+        ):
+            response = site.respond(h, filters)
+            layer.append((response - r).flatten(1).square().sum(1))
+            logits.append(require_logits(site.output(x, response=response)))
+        changed = torch.cat(logits)
+        moved = (_centred(changed) - _centred(self.plain)).square().sum(1)
+        return _Passage(torch.cat(layer), moved, changed.argmax(1) == self.plain.argmax(1))
 
 
 def exchanged_filters(
@@ -271,41 +289,40 @@ def exchanged_filters(
 class _Passage:
     """What filters do to each image: squared changes of response and centred logits; the label."""
 
-    layer: Float[Tensor, " n"]
-    logits: Float[Tensor, " n"]
-    kept: Bool[Tensor, " n"]
+    layer: Float[Tensor, "*draws n"]
+    logits: Float[Tensor, "*draws n"]
+    kept: Bool[Tensor, "*draws n"]
+
+    @classmethod
+    def joined(cls, of_draws: Iterable["_Passage"]) -> "_Passage":
+        """Those of several sets of filters."""
+        parts = zip(*((one.layer, one.logits, one.kept) for one in of_draws), strict=True)
+        return cls(*(torch.stack(part) for part in parts))
 
 
-def _ratio(own: _Passage, layer: Tensor, logits: Tensor) -> tuple[float, tuple[float, float]]:
-    """Root of what reaches the logits over the layer's, over the same of others; a 95 % interval.
+def _over(own: _Passage, others: _Passage) -> Float[Tensor, "*draws"]:
+    """Root of what reaches the logits over the layer's, over the same of others on average."""
+    alone = own.logits.double().sum(-1) / own.layer.double().sum(-1)
+    return (alone * others.layer.double().sum() / others.logits.double().sum()).sqrt()
 
-    The interval is that of the logarithm, by the jackknife over images.
+
+def _ratio(own: _Passage, others: _Passage) -> tuple[float, tuple[float, float]]:
+    """What is passed on, and a 95 % interval.
+
+    The interval is that of the logarithm, by the jackknife over images and over exchanges.
     """
-    parts = torch.stack([own.logits, own.layer, logits, layer]).double()
-    total = parts.sum(1)
-    if total[0] == 0 and total[1:].all():
+    value = float(_over(own, others))
+    if value == 0:
         return 0.0, (0.0, 0.0)  # nothing at all, of which there is no logarithm
-    sign = torch.tensor([0.5, -0.5, -0.5, 0.5], dtype=torch.float64, device=parts.device)
-    value = float((sign @ total.log()).exp())
-    reach = jackknife_reach(sign @ (total[:, None] - parts).log())
+    of_images = torch.stack([own.logits, own.layer, others.logits.mean(0), others.layer.mean(0)])
+    of_draws = torch.stack([others.logits.sum(1), others.layer.sum(1)])
+    sign = torch.tensor([0.5, -0.5, -0.5, 0.5], dtype=torch.float64, device=of_images.device)
+    images, draws = (part.double() for part in (of_images, of_draws))
+    logs = [(part.sum(1, keepdim=True) - part).log() for part in (images, draws)]
+    reach = jackknife_reach(sign @ logs[0], sign[2:] @ logs[1])
     factor = float(torch.tensor(reach).exp())
     return value, (value / factor, value * factor)
 
 
-def _passage(asked: Asked, plain: Tensor, filters: Tensor) -> _Passage:
-    site = asked.site
-    changed = _logits(site, asked.test, filters)
-    moved = (_centred(changed) - _centred(plain)).square().sum(1)
-    layer = left(site, asked.held_out, asked.wanted, filters)
-    return _Passage(layer, moved, changed.argmax(1) == plain.argmax(1))
-
-
 def _centred(logits: Tensor) -> Tensor:
     return logits - logits.mean(1, keepdim=True)
-
-
-@torch.no_grad()
-def _logits(site: Site, x: Tensor, filters: Tensor | None) -> Tensor:
-    return torch.cat(
-        [require_logits(site.output(part, filters=filters)) for part in x.split(CHUNK)]
-    )

@@ -42,17 +42,26 @@ def ratio_interval(
     return value, (value * math.exp(-reach), value * math.exp(reach))
 
 
-def jackknife_reach(without: Float[Tensor, " n"]) -> float:
+def jackknife_reach(*without: Float[Tensor, " _"]) -> float:
     """Half the width of a 95 % jackknife interval.
 
+    Where there are several sources of chance (images, and draws), their variances add up; Student's
+    t has then as many degrees of freedom as Satterthwaite (1946) gives it.
+
     Args:
-        without: The statistic with one cluster left out, for each of at least two clusters.
+        without: For each source the statistic with one cluster left out, for each of at least two.
 
     Returns:
         Reach on either side; NaN if the statistic is not finite without some cluster.
     """
-    count = len(without)
-    if not bool(without.isfinite().all()):
+    if not all(bool(one.isfinite().all()) for one in without):
         return math.nan
-    error = float(without.double().std(correction=0)) * math.sqrt(count - 1)
-    return float(stdtrit(count - 1, 0.975)) * error
+    freedoms = [len(one) - 1 for one in without]
+    variances = [
+        float(o.double().var(correction=0)) * f for o, f in zip(without, freedoms, strict=True)
+    ]
+    variance = sum(variances)
+    if variance == 0:
+        return 0.0
+    freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    return float(stdtrit(freedom, 0.975)) * math.sqrt(variance)

@@ -80,7 +80,8 @@ def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
         f"the same of changes exchanged among the filters; below {IGNORED:g} it is ignored, if at "
         f"least {LABELS_KEPT:g} of the labels are kept. So it is, whatever is undone, where less "
         f"than {ARRIVED:g} of the change arrives at the layer. Nulls: "
-        "random filters (fitted), exchanged ones (labels; of what is passed on, the largest).",
+        "random filters (fitted), exchanged ones (labels; of what is passed on, "
+        "what one in twenty of these exceeds).",
         words=(1,),
     )
 
