@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--sites", nargs="+", help="by default those of these images")
     arguments = parser.parse_args()
     images, found = IMAGES[arguments.images], recorded()
+    git = git_state()  # before the record itself is changed
     kinds, sites = arguments.kinds or images.kinds, arguments.sites or images.sites
     for seed, kind, site in product(arguments.seeds, kinds, sites):
         key = f"{kind}/seed{seed}/{site}"
@@ -97,7 +98,7 @@ def main() -> None:
             path = arguments.runs / arguments.images / kind / f"seed{seed}"
             run = _trained(images.config, kind, seed, arguments.data, path)
             answers = answers_at(run, SiteName.parse(site), list(images.families))
-            found[key] = {"git": git_state(), "answers": {n: told(a) for n, a in answers.items()}}
+            found[key] = {"git": git, "answers": {n: told(a) for n, a in answers.items()}}
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(RESULTS, json.dumps(found, indent=1).encode() + b"\n")
     for site in sites:
