@@ -135,13 +135,7 @@ class InvarianceAugment(nn.Module):
             >>> moved.shape
             torch.Size([5, 1, 8, 8])
         """
-        shape = self.transformer.space.shape
-        if images.shape[-3:] != shape or images.ndim not in (3, 4):
-            wanted = "x".join(map(str, shape))
-            raise UserError(
-                f"The images are {'x'.join(map(str, images.shape))}, but the transformer moves "
-                f"images of {wanted} (channels, height, width), one or a batch of them."
-            )
+        self.transformer.space.require(images)
         plain = images.as_subclass(Tensor)
         batch = plain if plain.ndim == 4 else plain[None]
         if not len(batch):

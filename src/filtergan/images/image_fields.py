@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.config.values import SPECIAL, FieldKind
+from filtergan.errors import UserError
 from filtergan.families.transformations import displace
 
 KINDS: tuple[FieldKind, ...] = get_args(FieldKind)
@@ -56,6 +57,19 @@ class FieldSpace:
             "ground": 1,
         }
         return {kind: of_kind[kind] for kind in self.kinds}
+
+    def require(self, images: Tensor) -> None:
+        """See that they are images of this shape, one or a batch.
+
+        Raises:
+            UserError: They are not.
+        """
+        if images.shape[-3:] != self.shape or images.ndim not in (3, 4):
+            given, wanted = ("x".join(map(str, shape)) for shape in (images.shape, self.shape))
+            raise UserError(
+                f"The images are {given}, but the transformer moves images of {wanted} (channels, "
+                "height, width), one or a batch of them."
+            )
 
     @property
     def count(self) -> int:

@@ -63,6 +63,7 @@ def learn(
     require_enough(len(rows))
     first = as_pixels(rows[:FIRST]).to(site.filters.device)
     gan = NaturalGAN.new(site, site.input(first), joint_config(game, config), seed)
+    gan.transformer.space.require(first)
     if config.start == "spectrum":
         begin_with_spectrum(gan, rows, seed)
     with telling.progress(config.steps, f"generator of {gan.name}", "steps") as advance:

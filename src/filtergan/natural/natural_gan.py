@@ -117,6 +117,9 @@ class NaturalGAN(FilterGAN):
             z: The latent whose filters saw x.
             z_k: That whose filters are to see the result.
 
+        Raises:
+            UserError: The images are of another shape than those that T was trained on.
+
         Examples:
             >>> import torch
             >>> import filtergan as fg
@@ -125,6 +128,7 @@ class NaturalGAN(FilterGAN):
             >>> gan.transform(torch.rand(5, 1, 8, 8), z, z_k).shape
             torch.Size([5, 1, 8, 8])
         """
+        self.transformer.space.require(x)
         parts = zip(x.split(BATCH), z.split(BATCH), z_k.split(BATCH), strict=True)
         return torch.cat([self.transformer(*part) for part in parts])
 

@@ -144,6 +144,9 @@ class Site:
     def input(self, images: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n i *k"]:
         """h(I): what the convolution receives for these images (eq. 2).
 
+        Raises:
+            UserError: The network takes no inputs of this shape.
+
         Examples:
             >>> import torch
             >>> import filtergan as fg
@@ -288,7 +291,14 @@ class Site:
             images = to_float(images)
         if self.classifier is not None:
             images = self.classifier.domain.to_network(images)
-        return self.network(images)
+        try:
+            return self.network(images)
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or images.shape[1:] == self.image_shape:
+                raise
+            given, known = ("x".join(map(str, s)) for s in (images.shape[1:], self.image_shape))
+            told = f"The network takes no input of {given}; the site was made with some of {known}."
+            raise UserError(told) from error
 
     def _run(self, part: Part, tensor: Tensor) -> Tensor:
         with untouched(self.network):
