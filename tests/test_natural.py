@@ -1,5 +1,7 @@
 """The natural recipe: terms, transformer, joint training, what recovers images, and the null."""
 
+from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from filtergan.natural.terms import (
     STEP,
     compensation_loss,
     labels_loss,
+    logits_loss,
     reading_loss,
     relative_change,
     size_loss,
@@ -100,20 +103,41 @@ def test_the_change_of_labels_is_a_divergence(seed: int, n: int, classes: int) -
     assert float(labels_loss(before, before + 3)) == pytest.approx(0, abs=1e-6)
 
 
+@given(seed=st.integers(0, 99), n=st.integers(1, 4), classes=st.integers(2, 5))
+def test_the_change_of_logits_is_that_of_their_differences(seed: int, n: int, classes: int) -> None:
+    """Between classes: squared and added up, each pair once, they are classes times it."""
+    before, after = torch.randn(2, n, classes, generator=torch.Generator().manual_seed(seed))
+    total = 0.0
+    for moved in (after - before).double():
+        total += sum(float(a - b) ** 2 for a, b in combinations(moved, 2)) / classes
+    assert float(logits_loss(before, after)) == pytest.approx(total / n, abs=1e-4)
+    assert float(logits_loss(before, before + 3)) == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("fixed", [False, True])
-def test_labels_are_kept_where_they_are_asked_for(site: Site, images: Tensor, fixed: bool) -> None:
+@pytest.mark.parametrize(
+    ("term", "loss", "steps"), [("labels", labels_loss, 100), ("logits", logits_loss, 250)]
+)
+def test_what_the_network_puts_out_stays_where_that_is_asked_for(
+    site: Site,
+    images: Tensor,
+    term: str,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    steps: int,
+    fixed: bool,
+) -> None:
     """By the transformer of the recipe, and by that of the null, whose generator stays."""
     last = site.network.get_submodule("5")
     assert isinstance(last, nn.Linear)
     last.weight.mul_(300)  # so that labels depend on images
     changes = []
     for weight in (0.0, 100.0):
-        chosen = {"labels": weight, "average": 0.0, "steps": 100, "null_steps": 100}
+        chosen = {term: weight, "average": 0.0, "steps": steps, "null_steps": steps}
         gan = stirred(new(site, images, **chosen))
         train_jointly(gan, images, fixed=fixed)
         with torch.no_grad():
             moved = gan.transform(images, gan.latents(20, 1), gan.latents(20, 2))
-            changes.append(float(labels_loss(site.output(images), site.output(moved))))
+            changes.append(float(loss(site.output(images), site.output(moved))))
     assert changes[1] < 0.8 * changes[0]
 
 
@@ -122,6 +146,8 @@ def test_labels_cannot_be_asked_for_where_there_are_none(images: Tensor) -> None
     site = Site(network.requires_grad_(False), "0", images)
     with pytest.raises(UserError, match=r"puts out \[1\] for an image, not a logit"):
         train_jointly(new(site, images, labels=1.0), images)
+    with pytest.raises(UserError, match=r"puts out \[1\] for an image, not a logit"):
+        train_jointly(new(site, images, logits=1.0), images)
 
 
 @settings(max_examples=15, deadline=None)

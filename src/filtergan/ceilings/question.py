@@ -33,7 +33,7 @@ from filtergan.measures.ratios import jackknife_reach
 from filtergan.measures.statistics import interval
 from filtergan.runs.record import MeasureRecord
 from filtergan.sites.site import Site
-from filtergan.sites.wrappers import require_logits
+from filtergan.sites.wrappers import centred, require_logits
 
 ARRIVED = 0.01
 """Change of the response over that of the image, both relative, that a family must make; with less,
@@ -264,7 +264,7 @@ class Questions:
             layer.append((response - r).flatten(1).square().sum(1))
             logits.append(require_logits(site.output(x, response=response)))
         changed = torch.cat(logits)
-        moved = (_centred(changed) - _centred(self.plain)).square().sum(1)
+        moved = (centred(changed) - centred(self.plain)).square().sum(1)
         return _Passage(torch.cat(layer), moved, changed.argmax(1) == self.plain.argmax(1))
 
 
@@ -322,7 +322,3 @@ def _ratio(own: _Passage, others: _Passage) -> tuple[float, tuple[float, float]]
     reach = jackknife_reach(sign @ logs[0], sign[2:] @ logs[1])
     factor = float(torch.tensor(reach).exp())
     return value, (value / factor, value * factor)
-
-
-def _centred(logits: Tensor) -> Tensor:
-    return logits - logits.mean(1, keepdim=True)

@@ -54,6 +54,9 @@ class NaturalConfig(Frozen):
     labels: NonNegative = 0.0
     """Weight of the change of the network's own answers, in nats, from an image to the changed one:
     with it, what is found is ignored by the whole network too, and not at the layer alone."""
+    logits: NonNegative = 0.0
+    """Weight of the squared change of its logits, over theirs: the same where the network is so
+    sure of its labels that these say little. On MNIST it costs less compensation than labels do."""
     game: NonNegative = 5.0
     """Weight of fooling the discriminator of responses, which keeps single draws good."""
     transformer_rate: Positive = 4e-3
@@ -79,6 +82,17 @@ class NaturalConfig(Frozen):
             8
         """
         return self.pairs * self.pair_images
+
+    @property
+    def asks_network(self) -> bool:
+        """Whether what the whole network puts out is to stay.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.NaturalConfig(logits=20).asks_network
+            True
+        """
+        return self.labels > 0 or self.logits > 0
 
     @model_validator(mode="after")
     def _check(self) -> "NaturalConfig":

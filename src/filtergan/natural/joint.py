@@ -18,12 +18,13 @@ from filtergan.natural.pairs import Pairs
 from filtergan.natural.terms import (
     compensation_loss,
     labels_loss,
+    logits_loss,
     reading_loss,
     relative_change,
     size_loss,
     squared_norm,
 )
-from filtergan.sites.wrappers import require_logits, untouched
+from filtergan.sites.wrappers import centred, require_logits, untouched
 
 
 class JointGame(Game):
@@ -109,16 +110,24 @@ class JointGame(Game):
             "change": change.mean(),
             "size": size,
         }
-        if natural.labels:  # two passes through the whole network
-            losses["labels"] = self._change_of_labels(x, x_k)
-            total = total + natural.labels * losses["labels"]
+        if natural.asks_network:  # two passes through all of it
+            changes = self._changes_of_output(pairs, x_k)
+            total = total + sum(getattr(natural, name) * value for name, value in changes.items())
+            losses |= changes
         return losses | {"total": total}, moved, h
 
-    def _change_of_labels(self, x: Tensor, x_k: Tensor) -> Tensor:
+    def _changes_of_output(self, pairs: Pairs, x_k: Tensor) -> dict[str, Tensor]:
         """How far the network's own answers, by its real filters, move from x to x'."""
+        site, found = self.gan.site, dict[str, Tensor]()
         with torch.no_grad():
-            before = require_logits(self.gan.site.output(x))
-        return labels_loss(before, self.gan.site.output(x_k))
+            before = require_logits(site.output(pairs.x))
+        after = site.output(x_k)
+        if self.natural.labels:
+            found["labels"] = labels_loss(before, after)
+        if self.natural.logits:
+            (unit,) = distributed.mean([squared_norm(centred(before)).mean()], pairs.weight)
+            found["logits"] = logits_loss(before, after) / unit
+        return found
 
     def _play_on(self, pairs: Pairs, total: Tensor, moved: Tensor, h: Tensor) -> dict[str, Tensor]:
         """The game's own step: D learns, then all who undo, and G fools D as well; Q looks on."""

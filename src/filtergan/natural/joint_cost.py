@@ -79,7 +79,7 @@ def joint_estimate(
     with torch.no_grad():
         later = flop(lambda: site.respond(inputs)) // len(x) - convolution
         before = flop(lambda: site.input(x)) // len(x)
-        whole = flop(lambda: site.output(x)) // len(x) if natural.labels else 0
+        whole = flop(lambda: site.output(x)) // len(x) if natural.asks_network else 0
     with torch.device("meta"):  # neither memory nor time
         gan = NaturalGAN.built(site, config, shape)
     z = torch.empty(latents, config.latent, device="meta")
@@ -103,7 +103,7 @@ def joint_estimate(
     draws = latents * site.filters.numel()
     kept = saved(gan.reader, torch.empty(n, *x.shape[1:], device="meta"), images)
     kept += saved(gan.transformer, images, z_k, z_k) + saved(gan.generator, z)
-    if natural.labels:
+    if natural.asks_network:
         with untouched(site.network):
             asked = x.detach().clone().requires_grad_()
             kept += n * saved(gan.whole_network, asked) // len(x)

@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.sites.wrappers import centred
+
 FLOOR = 0.002  # of residuals, over the norm of profiles: below it nothing more is to be gained
 STEP = 4.0  # in latent space: how far the points that a study measures are from z
 
@@ -51,6 +53,18 @@ def labels_loss(
     """
     was, is_now = before.log_softmax(1), after.log_softmax(1)
     return F.kl_div(is_now, was, reduction="batchmean", log_target=True)
+
+
+def logits_loss(
+    before: Float[Tensor, "n classes"], after: Float[Tensor, "n classes"]
+) -> Float[Tensor, ""]:
+    """Mean squared change of the logits, whose mean over classes says nothing.
+
+    Args:
+        before: The network's logits for x.
+        after: Its logits for x' = T(x, z, z').
+    """
+    return squared_norm(centred(after - before)).mean()
 
 
 def squared_norm(values: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:

@@ -273,9 +273,10 @@ def _natural(config: StudyConfig) -> dict[str, str]:
         "change the response as much. Traversals there are one pass of the transformer; searches "
         "image by image stand beside it."
     )
-    if natural.labels:
+    if natural.asks_network:
+        what = "logits" if natural.logits else "labels"
         said += (
-            " Both transformers were trained to leave the network's own labels as they are, too: "
+            f" Both transformers were trained to leave the network's own {what} as they are, too: "
             "that these stay is no evidence, but only what judges say who had no part in it."
         )
     return {"natural": said}

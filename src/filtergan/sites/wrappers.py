@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
@@ -197,6 +198,11 @@ def _is_exported(network: Any) -> bool:
     graphs = [graph for m in modules if isinstance(graph := getattr(m, "graph", None), fx.Graph)]
     operators = (isinstance(n.target, torch._ops.OpOverload) for g in graphs for n in g.nodes)
     return any(operators) and not any(isinstance(m, nn.modules.conv._ConvNd) for m in modules)
+
+
+def centred(logits: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
+    """Logits less their mean over classes, of which no label depends."""
+    return logits - logits.mean(1, keepdim=True)
 
 
 def require_logits(output: object) -> Tensor:
