@@ -3,7 +3,7 @@
 For every seed a plain network and one for each family that can be planted are trained (on MNIST
 by the preset `planted`, a quarter of a minute each; on CIFAR-10 a small residual network, three
 minutes), and asked of all these families at several sites. What is answered already is not asked
-again. The answers stand in results/planted/questions.json.
+again, unless it is taken out of the file. The answers stand in results/planted/questions.json.
 
     python studies/questions.py --data path/to/mnist
     python studies/questions.py --images cifar10 --data path/to/cifar10

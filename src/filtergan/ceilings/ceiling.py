@@ -9,6 +9,7 @@ change the site's inputs much or behind `conv`: it is the most that was found, n
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,9 +32,9 @@ from filtergan.walks.inverter import compensation
 
 MEMORY = 2**28  # bytes of the site inputs of the training images; fewer images where more are due
 DRAWS = 3  # of random filters
-SCALES = 2.0**-12, 2.0**6  # of their change, among which theirs lies
-NEAR = 1e-3  # so near to it, relative
-USUAL = 8  # looks that take us there
+SCALES = 2.0**-12, 2.0**6  # factors of their change, between which the one sought lies
+TOLERANCE = 1e-3  # of it, relative
+SCALE_LOOKS = 8  # passes that finding it usually takes
 LENGTHS = -1.0, 4.0  # powers of 2: of the fitted change of filters, among which the best is sought
 LOOKS = 12  # at most, at lengths
 LOOKED_AT = 4 * CHUNK  # training images
@@ -360,17 +361,18 @@ def as_large(
     real, some = site.filters, inputs[: 2 * CHUNK]
     wanted = responses(site, some)
 
+    @cache
     def moved(scale: float) -> float:
         return float(left(site, some, wanted, real + scale * change).sum().sqrt())
 
     aim = float(left(site, some, wanted, filters).sum().sqrt())
     least, most = SCALES
-    if moved(least) >= aim:
+    if not math.isfinite(aim) or moved(least) >= aim:
         return real + least * change
     if moved(most) <= aim:
         return real + most * change
     # Nearly a straight line in the scale, so few steps of the secant lead there.
-    scale = brentq(lambda s: moved(s) - aim, least, most, rtol=NEAR)
+    scale = brentq(lambda s: moved(s) - aim, least, most, rtol=TOLERANCE)
     return real + float(scale) * change
 
 

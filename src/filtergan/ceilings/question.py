@@ -31,6 +31,7 @@ from filtergan.machine.storage import RowsLike
 from filtergan.measures.gates import LABELS_KEPT
 from filtergan.measures.ratios import jackknife_reach
 from filtergan.measures.statistics import interval
+from filtergan.natural.terms import squared_norm
 from filtergan.runs.record import MeasureRecord
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import centred, require_logits
@@ -58,8 +59,8 @@ class Answer:
         name: Of the transformation.
         ceiling: What the filters fitted to it undo.
         passed: Relative change of the logits over that of the response, under these filters, over
-            the same of exchanged ones; its interval is over images and exchanges. Its null is what
-            one in twenty of these exceeds among themselves.
+            the same of exchanged ones; its interval is over images and exchanges, its n the number
+            of images. Its null is what about one in twenty of these exceeds among themselves.
         labels_kept: Share of images whose label the network keeps under these filters; its null
             that under exchanged ones.
     """
@@ -230,7 +231,7 @@ class Questions:
         """
         asked = Asked.of(site, train, test, config, seed)
         with torch.no_grad():
-            plain = [require_logits(site.output(x)) for x in asked.test.split(CHUNK)]
+            plain = [_logits(site, x, r, site.filters) for x, _, r in _parts(asked)]
         return cls(asked, torch.cat(plain), config)
 
     def answer(self, family: str, one: Fixed) -> Answer:
@@ -239,8 +240,8 @@ class Questions:
         ceiling = asked.ceiling(family, one, self.config, best=False)
         own = self._passage(ceiling.filters)
         drawn = _Passage.joined(self._passage(f) for f in self._exchanged(ceiling.filters))
-        value, ends = _ratio(own, drawn)
-        null = _over(drawn, drawn).quantile(OF_CHANCE)
+        value, ends = _passed_on(own, drawn)
+        null = _ratio(drawn, drawn).nanquantile(OF_CHANCE)
         kept = float(own.kept.float().mean())
         kept_ends = interval(own.kept, resamples=RESAMPLES, seed=asked.seed)
         others, n = float(drawn.kept.float().mean()), len(asked.held_out)
@@ -255,23 +256,23 @@ class Questions:
 
     @torch.no_grad()
     def _passage(self, filters: Tensor) -> "_Passage":
-        asked, site = self.asked, self.asked.site
+        site, plain = self.asked.site, self.plain
         layer, logits = [], []
-        for x, h, r in zip(
-            *(t.split(CHUNK) for t in (asked.test, asked.held_out, asked.wanted)), strict=True
-        ):
+        for x, h, r in _parts(self.asked):
             response = site.respond(h, filters)
-            layer.append((response - r).flatten(1).square().sum(1))
-            logits.append(require_logits(site.output(x, response=response)))
+            layer.append(squared_norm(response - r))
+            logits.append(_logits(site, x, response, filters))
         changed = torch.cat(logits)
-        moved = (centred(changed) - centred(self.plain)).square().sum(1)
-        return _Passage(torch.cat(layer), moved, changed.argmax(1) == self.plain.argmax(1))
+        moved = squared_norm(centred(changed - plain))
+        return _Passage(torch.cat(layer), moved, changed.argmax(1) == plain.argmax(1))
 
 
 def exchanged_filters(
     site: Site, inputs: Tensor, filters: Tensor, seed: int, draw: int
 ) -> Float[Tensor, "o i kh kw"]:
     """W with the changes of other filters, exchanged among them, as large in the response.
+
+    At least one filter has another's, if there is another.
 
     Args:
         site: The site.
@@ -280,9 +281,28 @@ def exchanged_filters(
         seed: Of the exchange.
         draw: Which draw.
     """
-    order = torch.randperm(len(filters), generator=runtime.generator(seed, "exchange", draw))
+    rng, count = runtime.generator(seed, "exchange", draw), len(filters)
+    order = torch.randperm(count, generator=rng)
+    while count > 1 and bool((order == torch.arange(count)).all()):
+        order = torch.randperm(count, generator=rng)
     change = (filters - site.filters)[order.to(filters.device)]
     return as_large(site, inputs, filters, change)
+
+
+def _parts(asked: Asked) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Held-out images x, h(x) and R(h(x), W), some at a time."""
+    whole = asked.test, asked.held_out, asked.wanted
+    return zip(*(tensor.split(CHUNK) for tensor in whole), strict=True)
+
+
+def _logits(site: Site, x: Tensor, response: Tensor, filters: Tensor) -> Tensor:
+    """What the network puts out under filters that cause a response.
+
+    Where something passes around the response it sees the filters too, so all of it runs anew.
+    """
+    if site.straight:
+        return require_logits(site.output(response=response))
+    return require_logits(site.output(x, filters=filters))
 
 
 @dataclass(frozen=True)
@@ -300,18 +320,18 @@ class _Passage:
         return cls(*(torch.stack(part) for part in parts))
 
 
-def _over(own: _Passage, others: _Passage) -> Float[Tensor, "*draws"]:
+def _ratio(own: _Passage, others: _Passage) -> Float[Tensor, "*draws"]:
     """Root of what reaches the logits over the layer's, over the same of others on average."""
     alone = own.logits.double().sum(-1) / own.layer.double().sum(-1)
     return (alone * others.layer.double().sum() / others.logits.double().sum()).sqrt()
 
 
-def _ratio(own: _Passage, others: _Passage) -> tuple[float, tuple[float, float]]:
+def _passed_on(own: _Passage, others: _Passage) -> tuple[float, tuple[float, float]]:
     """What is passed on, and a 95 % interval.
 
     The interval is that of the logarithm, by the jackknife over images and over exchanges.
     """
-    value = float(_over(own, others))
+    value = float(_ratio(own, others))
     if value == 0:
         return 0.0, (0.0, 0.0)  # nothing at all, of which there is no logarithm
     of_images = torch.stack([own.logits, own.layer, others.logits.mean(0), others.layer.mean(0)])

@@ -55,8 +55,8 @@ class NaturalConfig(Frozen):
     """Weight of the change of the network's own answers, in nats, from an image to the changed one:
     with it, what is found is ignored by the whole network too, and not at the layer alone."""
     logits: NonNegative = 0.0
-    """Weight of the squared change of its logits, over theirs: the same where the network is so
-    sure of its labels that these say little. On MNIST it costs less compensation than labels do."""
+    """Weight of the squared change of the network's own logits, over their size: for networks so
+    sure of their labels that these hardly move, whatever the logits do."""
     game: NonNegative = 5.0
     """Weight of fooling the discriminator of responses, which keeps single draws good."""
     transformer_rate: Positive = 4e-3

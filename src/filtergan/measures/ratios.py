@@ -52,11 +52,14 @@ def jackknife_reach(*without: Float[Tensor, " _"]) -> float:
         without: For each source the statistic with one cluster left out, for each of at least two.
 
     Returns:
-        Reach on either side; NaN if the statistic is not finite without some cluster.
+        Reach on either side; NaN if the statistic is not finite without some cluster, or there is
+        but one.
     """
     if not all(bool(one.isfinite().all()) for one in without):
         return math.nan
     freedoms = [len(one) - 1 for one in without]
+    if min(freedoms) < 1:
+        return math.nan
     variances = [
         float(o.double().var(correction=0)) * f for o, f in zip(without, freedoms, strict=True)
     ]

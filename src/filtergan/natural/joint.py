@@ -16,6 +16,7 @@ from filtergan.machine.storage import Rows, RowsLike, rows_of
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.pairs import Pairs
 from filtergan.natural.terms import (
+    TINY,
     compensation_loss,
     labels_loss,
     logits_loss,
@@ -112,6 +113,7 @@ class JointGame(Game):
         }
         if natural.asks_network:  # two passes through all of it
             changes = self._changes_of_output(pairs, x_k)
+            # Each loss has the name of its weight.
             total = total + sum(getattr(natural, name) * value for name, value in changes.items())
             losses |= changes
         return losses | {"total": total}, moved, h
@@ -126,7 +128,7 @@ class JointGame(Game):
             found["labels"] = labels_loss(before, after)
         if self.natural.logits:
             (unit,) = distributed.mean([squared_norm(centred(before)).mean()], pairs.weight)
-            found["logits"] = logits_loss(before, after) / unit
+            found["logits"] = logits_loss(before, after) / (unit + TINY)
         return found
 
     def _play_on(self, pairs: Pairs, total: Tensor, moved: Tensor, h: Tensor) -> dict[str, Tensor]:
@@ -174,7 +176,8 @@ def train_jointly(
     Raises:
         Diverged: A loss is not finite, or a weight where the state is to be kept.
         LostProcess: Another process of the run has ended.
-        UserError: The checkpoint is damaged, or labels are asked for of a network that gives none.
+        UserError: The checkpoint is damaged, or labels or logits are asked for of a network that
+            gives none.
 
     Examples:
         >>> import torch

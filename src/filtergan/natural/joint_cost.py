@@ -53,7 +53,7 @@ JOINT = Passes(8, 7, 3, 3, 3, 3, 8, -2)
 NULL = Passes(4, 4, 3, 3, 3, 1, 0, 0)
 """Where the generator is fixed, and nothing passes back to it."""
 ASKED = 3
-"""Of each image, through the whole network, where its labels are to stay."""
+"""Of each image, through the whole network, where what it puts out is to stay."""
 
 
 def joint_estimate(

@@ -43,9 +43,9 @@ def learn(
         a transformer trained alike.
 
     Raises:
-        UserError: The images are no pixels or fewer than 32, or the network takes no images, or
-            gives no labels where these are asked for; or the config begins with the paper's
-            generator, which `train_jointly` goes on from.
+        UserError: The images are no pixels, fewer than 32 or of another shape than the site's, or
+            the network takes no images, or gives no labels where these are asked for; or the config
+            begins with the paper's generator, which `train_jointly` goes on from.
         Diverged: A loss is not finite.
 
     Examples:

@@ -7,6 +7,7 @@ from torch import Tensor
 from filtergan.sites.wrappers import centred
 
 FLOOR = 0.002  # of residuals, over the norm of profiles: below it nothing more is to be gained
+TINY = 1e-12  # of black images, logits all alike, and a root's slope where nothing changed
 STEP = 4.0  # in latent space: how far the points that a study measures are from z
 
 
@@ -76,5 +77,4 @@ def relative_change(
     x: Float[Tensor, "n c h w"], x_k: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, " n"]:
     """‖x' - x‖ / ‖x‖ of each image."""
-    tiny = 1e-12  # of black images, and of the square root's slope where nothing changed
-    return ((squared_norm(x_k - x) + tiny) / (squared_norm(x) + tiny)).sqrt()
+    return ((squared_norm(x_k - x) + TINY) / (squared_norm(x) + TINY)).sqrt()

@@ -81,7 +81,7 @@ def answer_sheet(name: SiteName, answers: Mapping[str, Answer]) -> Sheet:
         f"least {LABELS_KEPT:g} of the labels are kept. So it is, whatever is undone, where less "
         f"than {ARRIVED:g} of the change arrives at the layer. Nulls: "
         "random filters (fitted), exchanged ones (labels; of what is passed on, "
-        "what one in twenty of these exceeds).",
+        "what about one in twenty of these exceeds).",
         words=(1,),
     )
 

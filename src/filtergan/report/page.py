@@ -274,10 +274,11 @@ def _natural(config: StudyConfig) -> dict[str, str]:
         "image by image stand beside it."
     )
     if natural.asks_network:
-        what = "logits" if natural.logits else "labels"
+        asked = {"labels": natural.labels, "logits": natural.logits}
+        what = listed([name for name, weight in asked.items() if weight])
         said += (
             f" Both transformers were trained to leave the network's own {what} as they are, too: "
-            "that these stay is no evidence, but only what judges say who had no part in it."
+            "that its labels stay is no evidence, but only what judges say who had no part in it."
         )
     return {"natural": said}
 

@@ -145,7 +145,7 @@ class Site:
         """h(I): what the convolution receives for these images (eq. 2).
 
         Raises:
-            UserError: The network takes no inputs of this shape.
+            UserError: The network fails on inputs of this shape.
 
         Examples:
             >>> import torch
@@ -293,12 +293,12 @@ class Site:
             images = self.classifier.domain.to_network(images)
         try:
             return self.network(images)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
             if isinstance(error, torch.OutOfMemoryError) or images.shape[1:] == self.image_shape:
                 raise
             given, known = ("x".join(map(str, s)) for s in (images.shape[1:], self.image_shape))
-            told = f"The network takes no input of {given}; the site was made with some of {known}."
-            raise UserError(told) from error
+            told = f"The network fails on inputs of {given}; the site was made with some of {known}"
+            raise UserError(f"{told}: {str(error).partition(chr(10))[0]}") from error
 
     def _run(self, part: Part, tensor: Tensor) -> Tensor:
         with untouched(self.network):

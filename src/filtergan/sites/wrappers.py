@@ -201,7 +201,7 @@ def _is_exported(network: Any) -> bool:
 
 
 def centred(logits: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
-    """Logits less their mean over classes, of which no label depends."""
+    """Logits less their mean over classes, on which no label depends."""
     return logits - logits.mean(1, keepdim=True)
 
 

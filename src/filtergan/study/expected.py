@@ -15,7 +15,7 @@ from filtergan.ceilings.ceiling import (
     DRAWS,
     LOOKED_AT,
     LOOKS,
-    USUAL,
+    SCALE_LOOKS,
     chosen_of,
 )
 from filtergan.classifiers.fitting import steps_of
@@ -159,7 +159,7 @@ def _ceilings(materials: Materials, config: StudyConfig, rate: Rate) -> _Works:
     test = min(chosen.test_images, len(data.test))
     train = min(chosen.train_images, len(data.train))
     passed = 2 * train + 7 * test + 2 * LOOKS * min(LOOKED_AT, train)
-    passed += 2 * DRAWS * (USUAL * 2 * CHUNK + 2 * test)
+    passed += 2 * DRAWS * (SCALE_LOOKS * 2 * CHUNK + 2 * test)
     for name in dict.fromkeys(name.under(PAPER) for name in config.sites):
         each = _passes(materials, name).response
         steps = chosen.steps if name.point != "conv" else 0
