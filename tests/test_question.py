@@ -115,7 +115,9 @@ def test_what_passes_around_the_response_sees_the_filters_too() -> None:
     assert not site.straight
     for filters in ask(site, x[:80], x[80:], ["brightness", "colour"], SHORT).values():
         other = copy.deepcopy(network)
-        other.get_submodule("conv").weight.data.copy_(filters.filters)
+        conv = other.get_submodule("conv")
+        assert isinstance(conv, nn.Conv2d)
+        conv.weight.data.copy_(filters.filters)
         seen = some_of(x[80:], SHORT.test_images, 0, "held out")
         kept = (other(seen).argmax(1) == network(seen).argmax(1)).float().mean()
         assert filters.labels_kept.value == pytest.approx(float(kept), abs=0.02)

@@ -356,7 +356,7 @@ def as_large(
         filters: The others.
         change: Of W, of any size.
     """
-    from scipy.optimize import brentq  # takes half a second to import
+    from scipy.optimize import root_scalar  # takes half a second to import
 
     real, some = site.filters, inputs[: 2 * CHUNK]
     wanted = responses(site, some)
@@ -372,8 +372,8 @@ def as_large(
     if moved(most) <= aim:
         return real + most * change
     # Nearly a straight line in the scale, so few steps of the secant lead there.
-    scale = brentq(lambda s: moved(s) - aim, least, most, rtol=TOLERANCE)
-    return real + float(scale) * change
+    found = root_scalar(lambda s: moved(s) - aim, bracket=SCALES, rtol=TOLERANCE)
+    return real + float(found.root) * change
 
 
 def some_of(images: RowsLike, count: int, seed: int, what: str) -> Float[Tensor, "n c h w"]:
