@@ -128,7 +128,6 @@ class NaturalGAN(FilterGAN):
             >>> gan.transform(torch.rand(5, 1, 8, 8), z, z_k).shape
             torch.Size([5, 1, 8, 8])
         """
-        self.transformer.space.require(x[:1])  # of a single image that would be a channel
         parts = zip(x.split(BATCH), z.split(BATCH), z_k.split(BATCH), strict=True)
         return torch.cat([self.transformer(*part) for part in parts])
 

@@ -113,5 +113,10 @@ class Transformer(nn.Module):
         z: Float[Tensor, "n latent"],
         z_k: Float[Tensor, "n latent"],
     ) -> Float[Tensor, "n c h w"]:
-        """T(x, z, z'): images whose response under G(z') is to be that of x under G(z)."""
+        """T(x, z, z'): images whose response under G(z') is to be that of x under G(z).
+
+        Raises:
+            UserError: The images are of another shape than those that it moves.
+        """
+        self.space.require(x)
         return self.space.apply(x, self.coefficients(x, z, z_k))
