@@ -123,6 +123,15 @@ def test_what_passes_around_the_response_sees_the_filters_too() -> None:
         assert filters.labels_kept.value == pytest.approx(float(kept), abs=0.02)
 
 
+def test_of_a_single_filter_nothing_can_be_exchanged() -> None:
+    x = pictures(160, 1, 4, 4)
+    network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.Flatten(), nn.Linear(16, 2)).eval()
+    found = ask(Site(network, "0", x, "conv"), x[:80], x[80:], ["brightness"], SHORT)
+    (one,) = found.values()
+    assert one.ceiling.compensation.value == pytest.approx(1, abs=1e-4)
+    assert one.verdict == "cannot be asked here"
+
+
 def test_a_change_of_images_that_is_no_number_is_asked_beside_others() -> None:
     x = pictures(160, 3, 4, 4)
     asked = [family("none", lambda x: x / 0), family("seen", gain(0.6, 1, 1))]

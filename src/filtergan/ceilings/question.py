@@ -241,6 +241,8 @@ class Questions:
         own = self._passage(ceiling.filters)
         drawn = _Passage.joined(self._passage(f) for f in self._exchanged(ceiling.filters))
         value, ends = _passed_on(own, drawn)
+        if len(ceiling.filters) == 1:  # which has nothing to exchange
+            value, ends = math.nan, (math.nan, math.nan)
         null = _ratio(drawn, drawn).nanquantile(OF_CHANCE)
         kept = float(own.kept.float().mean())
         kept_ends = interval(own.kept, resamples=RESAMPLES, seed=asked.seed)
