@@ -117,6 +117,16 @@ def test_another_reading_keeps_each_layers_recipe() -> None:
     assert varied(base, "conv_response", 0).sites == ("conv4@conv/natural", "conv2@conv")
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("of", ["digits", "mnist", "ablation"])
+def test_a_study_knows_its_own_config_again(name: str, of: str) -> None:
+    """A study names its sites as briefly as it can, and goes on only where it finds them so."""
+    base = preset(of)
+    config = varied(base.at(base.sites), name, 0)
+    assert config.at(config.sites) == config
+    assert len(config.natural.latent) in (1, len(config.sites_of("natural")))
+
+
 def test_the_preset_is_one_site_of_mnist() -> None:
     config = preset("ablation")
     assert config.layer == ("conv4",)

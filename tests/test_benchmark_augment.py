@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from commands import command, quickly, told
 from configs import micro
 from movable import WHITENED
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from filtergan import cli, study
 from filtergan.benchmark import contest, standings, trials
@@ -58,6 +59,15 @@ def test_a_fresh_network_is_drawn_anew_and_the_old_one_stays(grey: Subject) -> N
         dataclasses.replace(grey, network=nn.ModuleDict({"one": Own()})).fresh(0)
 
 
+@pytest.mark.parametrize("norm", [parametrizations.weight_norm, nn.utils.spectral_norm])
+def test_weights_that_are_computed_are_refused(
+    grey: Subject, norm: Callable[[nn.Module], nn.Module]
+) -> None:
+    network = nn.Sequential(nn.Flatten(), norm(nn.Linear(64, 10)))
+    with pytest.raises(UserError, match="Layer '1' of the network computes its weights"):
+        dataclasses.replace(grey, network=network).fresh(0)
+
+
 def test_a_fresh_whitened_network_keeps_its_whitening_and_learns(tmp_path: Path) -> None:
     """The rate of its preset, which is SGD's, would leave it at chance."""
     config = micro(
@@ -73,6 +83,7 @@ def test_a_fresh_whitened_network_keeps_its_whitening_and_learns(tmp_path: Path)
     for name, value in before.items():
         stays = "whiten." in name or ("bn" in name and name.endswith("weight"))
         assert torch.equal(value, drawn[name]) == stays, name
+        assert drawn[name].requires_grad == (not stays or name.endswith("whiten.bias")), name
     found = trials.perform(Trial("none", 50, 0, 0.0), own, own.factory("none"), 50)
     assert found["test"] > 0.3  # of ten classes
 

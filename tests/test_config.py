@@ -8,6 +8,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from filtergan.cli.arguments import parser
+from filtergan.cli.options import base_of, override
 from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.config.fields import GanConfig, StudyConfig, TraversalConfig
 from filtergan.config.older import renewed
@@ -228,3 +230,22 @@ def test_missing_files(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.yaml", tmp_path):
         with pytest.raises(UserError, match="cannot be read"):
             load(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "latent"),
+    [
+        ("", (8, 4, 4)),
+        ("--recipe natural", (8, 4, 4)),
+        ("--layer conv2,conv4@bn5/natural", (4, 8)),
+        ("--layer conv4 --response bn5 --recipe natural", (8,)),
+        ("--layer conv3", (6,)),
+        ("--layer all --recipe natural", (6,)),
+        ("--layer conv4,conv3", (6,)),
+        ("--layer conv4,conv3 --natural.latent 3,2", (3, 2)),
+        ("--layer conv4 --recipe paper", (6,)),
+    ],
+)
+def test_latents_of_a_preset_go_with_its_sites(options: str, latent: tuple[int, ...]) -> None:
+    arguments = parser(StudyConfig()).parse_args(["study", "mnist", *options.split()])
+    assert override(base_of(arguments), arguments).natural.latent == latent

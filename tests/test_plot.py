@@ -24,6 +24,7 @@ from torch import Tensor
 
 import filtergan as fg
 from filtergan import figures, study
+from filtergan.config.site_names import SiteName
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.plot.gallery import FIGURES, PAPERS
 from filtergan.plot.shown_walks import FRAMES, frames
@@ -32,6 +33,7 @@ from filtergan.study.opened import OpenedRun
 pytestmark = pytest.mark.slow
 
 NATURAL, LATE, EARLY = "conv2@activation/natural", "conv2@activation", "conv1@activation"
+ORDER = EARLY, NATURAL, LATE
 CUT = 1.5  # pixels at 100 an inch: the padding of letters
 LAZY = """
 import sys
@@ -96,6 +98,15 @@ def test_what_is_measured_has_figures_and_captions(run: OpenedRun) -> None:
         assert figure.get_figwidth() == pytest.approx(85 / 25.4)
         assert fg.plot.caption(run, name).endswith("Data: digits, seed 0.")
     assert set(FIGURES) | {"animate", "caption", "save"} == set(dir(fg.plot))
+
+
+def test_fields_and_their_caption_are_of_the_first_site_that_has_some(
+    run: OpenedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "sites", [*map(SiteName.parse, ORDER)])
+    assert "conv2 read at activation (natural)" in fg.plot.caption(run, "fields")
+    assert "conv1 read at activation." in fg.plot.caption(run, "curves")
+    assert figures.png(fg.plot.fields(run)) == figures.png(fg.plot.fields(run, NATURAL))
 
 
 def test_fields_are_those_that_make_the_images(run: OpenedRun) -> None:

@@ -132,6 +132,28 @@ def test_what_cannot_be_taken_out(name: str, words: str) -> None:
     FilterPool2d.into(Site(site.network, site.layer, images(1), "conv"), draws(site))
 
 
+class Moved(nn.Module):
+    """Moves dimensions, as a module of torchvision's does."""
+
+    def __init__(self, *dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(self.dims)
+
+
+@pytest.mark.parametrize("width", [3, 4])  # channels as many as a side, or not
+def test_modules_that_move_dimensions_stay(width: int) -> None:
+    last = (Moved(0, 2, 3, 1), nn.LayerNorm(4), nn.Linear(4, 5), nn.Flatten())
+    network, x = nn.Sequential(nn.Conv2d(1, 4, 3), *last).eval(), images(2)[..., : width + 2]
+    site = Site(network, "0", x)
+    filters = draws(site)
+    with torch.no_grad():
+        want = site.output(x, response=pooled_response(site, site.input(x), filters))
+        torch.testing.assert_close(FilterPool2d.into(site, filters)(x), want)
+
+
 def test_a_later_response_point() -> None:
     site = Site(make("plain"), "conv1", images(1), "pool1")
     with pytest.raises(UserError, match="'pool1' lies beyond it"):
@@ -185,6 +207,27 @@ def test_later_parameters(name: str, layer: str, point: str, names: list[str]) -
     site = Site(network, layer, images(2), point)
     assert later_parameters(site, images(2)) == names
     assert traces(network) == before
+
+
+class Attending(nn.Module):
+    """Attention, which uses the weights of a layer of its own without running it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.unused = nn.Conv2d(1, 4, 3), nn.Linear(2, 2)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.conv(x).flatten(2).mT
+        return self.attention(rows, rows, rows)[0].mean(1) + 0 * x.sum()
+
+
+def test_parts_that_do_not_run_are_later_as_well() -> None:
+    network = Attending().eval()
+    own = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+    for point in ("conv", "activation"):
+        site = Site(network, "conv", images(2), point)
+        assert later_parameters(site, images(2)) == [f"attention.{name}" for name in own]
 
 
 @pytest.mark.parametrize(

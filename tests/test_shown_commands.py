@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from filtergan.cli.arguments import parser
+from filtergan.cli.arguments import STUDY, parser
+from filtergan.cli.options import base_of, override
 from filtergan.config.fields import StudyConfig
 
 ROOT = Path(__file__).parents[1]
@@ -36,3 +37,19 @@ def test_the_command_is_one(page: str, line: str) -> None:
         return
     _, unknown = whole.parse_known_args(words)
     assert not unknown
+
+
+HELP = [("study --help", line.strip()) for line in STUDY.splitlines() if "filtergan study" in line]
+STUDIES = [
+    (page, line)
+    for page, line in (*SHOWN, *((page, line.partition("  (")[0]) for page, line in HELP))
+    if re.match(r"filtergan study (mnist|digits|cifar10|cifar10_small)\b", line)
+]
+
+
+@pytest.mark.parametrize(("page", "line"), STUDIES)
+def test_the_study_has_latents_for_its_sites(page: str, line: str) -> None:
+    words = [word for word in shlex.split(line.replace("SEED", "0"))[1:] if word != "..."]
+    arguments, _ = parser(StudyConfig()).parse_known_args(words)
+    config = override(base_of(arguments), arguments)
+    assert len(config.natural.latent) in (1, len(config.sites_of("natural")))

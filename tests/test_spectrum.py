@@ -15,7 +15,7 @@ from filtergan.errors import UserError
 from filtergan.images.image_fields import KINDS, FieldSpace
 from filtergan.sites.convolution import convolve
 from filtergan.sites.site import Site
-from filtergan.spectra.forms import EachFilter, Forms, slope
+from filtergan.spectra.forms import EachFilter, Forms, parts_of, slope
 from filtergan.spectra.krylov import Together, along, gradient
 from filtergan.spectra.leading import leading
 
@@ -250,3 +250,21 @@ def test_what_cannot_be_asked_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("filtergan.spectra.krylov.MEMORY", 0)
     with pytest.raises(UserError, match="coarser grid"):
         spectrum_of(site, x, x, ("gain",), 2, 2, SHORT)
+
+
+def test_no_image_is_its_own_other() -> None:
+    """Of 26 images the last is not alone; what fields do to another they do to none of these."""
+    parts = list(parts_of(torch.arange(26.0).reshape(26, 1, 1, 1)))
+    assert min(map(len, parts)) > 1
+    assert torch.cat(parts).flatten().tolist() == list(range(26))
+    assert [len(part) for part in parts_of(torch.zeros(250, 1, 1, 1))] == [25] * 10
+
+
+def test_in_64_bits_the_forms_stay_as_they_are() -> None:
+    site, x = plain(), pictures(12, 1, 8, 8)
+    single = leading(site, x, x, KINDS[:2], 2, 2)
+    double = leading(
+        Site(site.network.double(), "2", x.double()), x.double(), x.double(), KINDS[:2], 2, 2
+    )
+    assert double.ridge == single.ridge
+    torch.testing.assert_close(double.nulls, single.nulls, atol=1e-3, rtol=1e-3)

@@ -5,7 +5,7 @@ from typing import Any
 
 from filtergan.config.fields import StudyConfig
 from filtergan.config.parsing import parse
-from filtergan.config.site_names import split
+from filtergan.config.site_names import NATURAL, split
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,14 @@ def varied(base: StudyConfig, name: str, seed: int) -> StudyConfig:
         parts = map(split, base.layer)
         layers = (p.layer if p.recipe is None else f"{p.layer}/{p.recipe}" for p in parts)
         values["layer"] = list(dict.fromkeys(layers))
-    return parse(values, f"the ablation {name} with seed {seed}")
+        values["natural"]["latent"] = _latents(base)
+    found = parse(values, f"the ablation {name} with seed {seed}")
+    return found.at(found.sites)  # as a study names them, by which it knows its own config again
+
+
+def _latents(base: StudyConfig) -> list[int]:
+    """The number of latents for each layer of the natural recipe, that of its first reading."""
+    numbers, first = base.natural.latent, dict[str, int]()
+    for place, site in enumerate(base.sites_of(NATURAL)):
+        first.setdefault(site.layer, numbers[place % len(numbers)])
+    return list(first.values()) if len(numbers) > 1 else list(numbers)

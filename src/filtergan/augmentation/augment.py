@@ -140,9 +140,7 @@ class InvarianceAugment(nn.Module):
         batch = plain if plain.ndim == 4 else plain[None]
         if not len(batch):
             return (images, *others) if others else images
-        if plain.is_floating_point() and plain.min() >= -BEYOND and plain.max() <= 1 + BEYOND:
-            batch = batch.clamp(0, 1)
-        pixels = as_pixels(batch).to(self.moving.dtype)
+        pixels = as_pixels(batch, BEYOND).to(self.moving.dtype)
         moved = self.transformer(pixels, *self.latents(len(batch)))
         if plain.dtype == torch.uint8:
             moved = moved * 255 + 0.5  # rounded

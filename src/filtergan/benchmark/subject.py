@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from filtergan.benchmark.methods import METHODS
 from filtergan.config.fields import CnnConfig
@@ -92,6 +93,11 @@ class Subject:
             UserError: A layer has weights, but no way to draw them anew.
         """
         network = copy.deepcopy(self.network).cpu().requires_grad_(True)
+        if computed := [name for name, module in network.named_modules() if _computed(module)]:
+            raise UserError(
+                f"Layer {computed[0]!r} of the network computes its weights from others, as "
+                "weight_norm does, so it cannot be drawn anew, and no fresh network be trained."
+            )
         with runtime.own_randomness(seed):
             _draw_anew(network)
         return network
@@ -121,6 +127,12 @@ class Subject:
 
     def _order(self, seed: int) -> Int64[Tensor, " n"]:
         return runtime.sample(len(self.train), len(self.train), seed, "labelled images")
+
+
+def _computed(module: nn.Module) -> bool:
+    """Whether weights are computed from others, as by weight_norm, which no drawing would reach."""
+    hooks = module._forward_pre_hooks.values()  # where the older functions of torch compute them
+    return is_parametrized(module) or any(hasattr(hook, "compute_weight") for hook in hooks)
 
 
 def _draw_anew(module: nn.Module, name: str = "") -> None:

@@ -243,7 +243,7 @@ def spectrum_of(
     fitted = some_of(train, FITTED, seed, "fitted").to(site.filters.device)
     held = some_of(test, 2 * JUDGED, seed, "held out").to(fitted)
     found = leading(site, fitted, held, kinds, grid, directions)
-    asked = Asked.of(site, train, held[len(held) // 2 :], config, seed)
+    asked = Asked.of(site, train, held.tensor_split(2)[1], config, seed)
     ceilings = (asked.ceiling(FIELDS, _fixed(found.space, own), config) for own in found.fields)
     return Spectrum(**vars(found), ceilings=tuple(ceilings))
 

@@ -124,8 +124,7 @@ def _optimizer(
     rate, decay = config.rate / of_momentum, config.weight_decay * batch / of_momentum
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     shifts = [norm.bias for norm in norms]
-    for p in (network.whiten.weight, *(norm.weight for norm in norms)):
-        p.requires_grad_(False)
+    network.keep_fixed()
     # What takes the mean of the images away is not to decay.
     offset = network.whiten.bias
     apart = {id(p) for p in (offset, *shifts)}

@@ -221,6 +221,21 @@ class WhitenedCNN(nn.Module):
                 assert isinstance(layer, Passing | nn.BatchNorm2d)
                 layer.reset_parameters()
         self.fc.reset_parameters()
+        self.keep_fixed()
+
+    def keep_fixed(self) -> None:
+        """Let no training move the whitening, nor the scales of norms, which stay at one.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> network = fg.WhitenedCNN(fg.CnnConfig(channels=(8, 16)), (3, 16, 16), 10)
+            >>> network.keep_fixed()
+            >>> network.whiten.weight.requires_grad, network.fc.weight.requires_grad
+            (False, True)
+        """
+        norms = (module for module in self.modules() if isinstance(module, nn.BatchNorm2d))
+        for layer in (self.whiten, *norms):
+            layer.weight.requires_grad_(False)
 
     @no_type_check  # torch.fx traces it with a stand-in that is no Tensor
     def forward(self, images: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from filtergan.errors import UserError
 ASK = """
 Is a known change of images an invariance of the network at a layer? Yes, where filters can undo it
 there and what they change reaches the logits hardly more than the same changes exchanged among the
-filters; no, where it does; and where no filters undo it, the question cannot be asked.
+filters; no, where it does; undecided, where the interval holds both; and where no filters undo it,
+or the layer has but one, the question cannot be asked.
   filtergan ask RUN --family rotation --layer conv4 --response activation
 """
 SPECTRUM = """

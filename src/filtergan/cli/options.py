@@ -10,8 +10,10 @@ from pydantic.fields import FieldInfo
 
 from filtergan.config.bases import Main
 from filtergan.config.fields import StudyConfig
+from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.parsing import load, parse
 from filtergan.config.presets import PRESETS, preset
+from filtergan.config.site_names import NATURAL
 from filtergan.errors import UserError
 from filtergan.plot.gallery import FORMATS
 
@@ -105,6 +107,8 @@ def base_of(arguments: argparse.Namespace) -> StudyConfig:
 def override(base: StudyConfig, arguments: argparse.Namespace) -> StudyConfig:
     """The base with the fields that were given as options; pydantic reads their text.
 
+    Where these name other sites, and no latents, each site that the base has keeps its number.
+
     Raises:
         UserError: A value makes no sense.
     """
@@ -119,7 +123,22 @@ def override(base: StudyConfig, arguments: argparse.Namespace) -> StudyConfig:
             target[last] = None if given == "none" else [v.strip() for v in given.split(",") if v]
         else:
             target[last] = None if given == "none" else given
+    config = parse(values, "the command line")
+    if f"{FIELD}natural.latent" in vars(arguments):
+        return config
+    values["natural"]["latent"] = _latents(base, config)
     return parse(values, "the command line")
+
+
+def _latents(base: StudyConfig, config: StudyConfig) -> tuple[int, ...]:
+    """Of each site of the natural recipe the base's own number; where one is new, the default."""
+    if len(base.natural.latent) == 1:
+        return base.natural.latent
+    sites, wanted = base.sites_of(NATURAL), config.sites_of(NATURAL)
+    own = dict(zip(sites, base.natural.latent, strict=False))
+    if wanted and own.keys() >= set(wanted):
+        return tuple(own[site] for site in wanted)
+    return NaturalConfig().latent
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filtergan.config.older import renewed
+from filtergan.config.values import flattened
 from filtergan.errors import UserError
 from filtergan.machine.wording import letter
 from filtergan.measures.contrasts import Difference, Estimate, difference, holm, pool
@@ -156,18 +157,10 @@ def _settings(record: Record) -> dict[str, Any]:
 
     It is not given its default, since the code was another one then.
     """
-    flat = _flat(renewed(record.config))
+    flat = flattened(renewed(record.config))
     kept = {n: v for n, v in flat.items() if n not in _CIRCUMSTANCES and v is not None}
     fingerprint = record.dataset and record.dataset.fingerprint[:12]
     return dict(sorted(kept.items())) | {"images": fingerprint}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = isinstance(value, dict)
-        flat |= _flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
-    return flat
 
 
 def _common(configurations: Sequence[Configuration]) -> list[str]:

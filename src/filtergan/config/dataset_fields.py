@@ -22,7 +22,8 @@ class DatasetConfig(Frozen):
     label_column: str | None = None
     """Column that holds the labels; by default the one whose feature type is a class label."""
     test_fraction: Share = 0.25
-    """Share of the images held out, by class, where the dataset has no test split of its own."""
+    """Share of the images held out, by class, where the dataset has neither a test nor a validation
+    split of its own."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of that split; apart from the study's seed, so that seeds compare on the same images."""
     train_limit: Count | None = None

@@ -258,7 +258,8 @@ class StudyConfig(Frozen):
     device: Annotated[str, Main] = "auto"
     """auto, cpu, cuda, or one card as in cuda:1."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads; 0: as many as there are cores. The processes of a machine divide them."""
+    """CPU threads; 0: what OMP_NUM_THREADS says, else as many as there are cores for this process.
+    The processes of a machine divide them."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Of the game's passes through generator, site and discriminator (by the natural recipe, of the
     discriminator alone): 32 bits, or bfloat16 where autocast allows it. Losses, weights,

@@ -1,5 +1,6 @@
 """Kinds of values that fields of a config take, and what else they are read from."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -40,3 +41,12 @@ def _several(value: Any) -> Any:
 sides = BeforeValidator(_sides)
 Readings = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
 Recipes = Annotated[tuple[Recipe, ...], BeforeValidator(_several), Field(min_length=1)]
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested config's values by their dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = prefix + key
+        flat |= flattened(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat

@@ -100,11 +100,6 @@ class Likeness(Frozen):
                 found[one.other_network] = one
         return found
 
-    def top(self, network: str, site: str) -> list[float]:
-        """Compensations of a site's own latents: what others are to be read beside."""
-        own = (self.own(d) for d in self.directions if (d.network, d.site) == (network, site))
-        return [one.compensation.value for one in own if one.compensation.value is not None]
-
     def _of(self, latent: DirectionRecord | CrossingRecord) -> Iterator[CrossingRecord]:
         wanted = (latent.network, latent.site, latent.latent)
         return (one for one in self.crossings if (one.network, one.site, one.latent) == wanted)

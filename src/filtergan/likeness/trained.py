@@ -15,7 +15,7 @@ from filtergan.images.splits import Dataset
 from filtergan.likeness.likeness_record import NetworkRecord
 from filtergan.machine import runtime
 from filtergan.machine.wording import letter
-from filtergan.natural.natural_gan import NaturalGAN
+from filtergan.natural.natural_gan import NaturalGAN, require_natural
 from filtergan.sites.wrappers import unwrapped
 from filtergan.study.opened import OpenedRun, open_run
 
@@ -94,7 +94,7 @@ def trained_in(
     images = runs[0].dataset
     found = []
     for place, ((run, names), path) in enumerate(zip(wanted, paths, strict=True)):
-        gans = {name: _gan(run, name) for name in names}
+        gans = {name: require_natural(run.gan(name)) for name in names}
         told = NetworkRecord(
             name=letter(place),
             run=str(path),
@@ -139,12 +139,6 @@ def _require_same_images(runs: Sequence[OpenedRun], paths: Sequence[Path]) -> No
                 f"The images of {path} are not those of {paths[0]}; directions are compared on the "
                 "same images."
             )
-
-
-def _gan(run: OpenedRun, name: str) -> NaturalGAN:
-    gan = run.gan(name)
-    assert isinstance(gan, NaturalGAN)
-    return gan
 
 
 def at_step(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from filtergan.config.site_names import PAPER, SiteName
+from filtergan.config.site_names import NATURAL, PAPER, SiteName
 from filtergan.figures import at_width, inches
 from filtergan.measures.gates import failures
 from filtergan.study.opened import OpenedRun, open_run
@@ -34,6 +34,11 @@ def chosen(run: Run, site: str | None, stage: str | None = None) -> tuple[Opened
     name = run.sites[0] if site is None else site
     run.check(name, stage)
     return run, SiteName.parse(name)
+
+
+def transformed(run: OpenedRun) -> list[SiteName]:
+    """Sites whose images a transformer makes."""
+    return [name for name in run.sites if name.recipe == NATURAL]
 
 
 def grids_of(run: OpenedRun, name: SiteName) -> Grids:

@@ -10,7 +10,7 @@ from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.figures import Figure, animated, written
 from filtergan.machine.files import write_atomic
-from filtergan.plot.asked import Run, opened
+from filtergan.plot.asked import Run, opened, transformed
 from filtergan.plot.gallery import ANIMATED, FIGURES, FORMATS, PAPERS, plotter
 from filtergan.plot.shown_paper import site_of
 from filtergan.plot.shown_walks import frames
@@ -79,7 +79,7 @@ def caption(run: Run, name: str, site: str | None = None) -> str:
     Args:
         run: The run, or its path.
         name: Of the figure, as `filtergan figure` takes it.
-        site: Of which it is plotted; by default the run's first, or as the paper's figure has it.
+        site: Of which it is plotted; by default the one that the figure takes.
 
     Raises:
         UserError: There is no such figure, run or site.
@@ -91,7 +91,8 @@ def caption(run: Run, name: str, site: str | None = None) -> str:
     """
     plotter(name)
     run = opened(run)
-    shown = site_of(name, run) if name in PAPERS else site or run.sites[0]
+    first = (*(transformed(run) if name == "fields" else ()), *run.sites)[0]
+    shown = site_of(name, run) if name in PAPERS else site or first
     run.check(shown)
     said = FIGURES[name].caption.format(site=SiteName.parse(shown).prose)
     return f"{said} Data: {images_called(run.record, run.config)}, seed {run.record.seed}."

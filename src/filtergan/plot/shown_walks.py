@@ -10,7 +10,7 @@ from filtergan.errors import UserError
 from filtergan.figures import Figure, fields_figure, walk_figure, walk_frames
 from filtergan.measures.doubts import latent_shape
 from filtergan.natural.natural_gan import NaturalGAN
-from filtergan.plot.asked import Run, asked_width, chosen, grids_of, opened
+from filtergan.plot.asked import Run, asked_width, chosen, grids_of, opened, transformed
 from filtergan.plot.walked import along, largest, over_plane
 from filtergan.report.text import listed
 from filtergan.study.opened import OpenedRun
@@ -136,7 +136,7 @@ def fields(
         >>> figure = fg.plot.fields("runs/digits", image=7, width="85mm")
     """
     run = opened(run)
-    made = [name for name in run.sites if name.recipe == NATURAL]
+    made = transformed(run)
     run, name = chosen(run, site or (made[0] if made else None))
     if name not in made:
         raise UserError(

@@ -250,7 +250,7 @@ def _tail_out_of(network: nn.Module, site: Site) -> nn.Sequential:
     for operation in site.tail:
         if operation.func in RELU:
             tail.append(nn.ReLU())
-        elif operation.func in LAYOUTS and operation.module is None:
+        elif operation.func in LAYOUTS and _moves_only(operation.module, site):
             tail.append(_Apply(operation))  # it stays in the network, and does no harm there
         elif operation.module in taken:
             continue  # one module may do several operations
@@ -267,6 +267,13 @@ def _tail_out_of(network: nn.Module, site: Site) -> nn.Sequential:
     if site.order:
         tail.append(_Apply(partial(channels_first, order=site.order)))
     return nn.Sequential(*tail)
+
+
+def _moves_only(module: str | None, site: Site) -> bool:
+    """Whether all that a module does behind the site is to move dimensions; so is what has none."""
+    if module is None:
+        return True
+    return all(operation.func in LAYOUTS for operation in site.tail if operation.module == module)
 
 
 class _Apply(nn.Module):

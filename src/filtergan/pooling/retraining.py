@@ -1,6 +1,7 @@
 """Accuracy of draws, alone and pooled, and of later layers re-trained behind them (eq. 9)."""
 
 import copy
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -26,33 +27,41 @@ def later_parameters(site: Site, example: Float[Tensor, "n c h w"]) -> list[str]
     """Names of the parameters downstream of the response in the computation, not in its order.
 
     They are the parameters of every module that receives something which depends on the response:
-    a response of NaN is sent through the network, and what it reaches is downstream.
+    a response of NaN is sent through the network, and what it reaches is downstream. So are the
+    modules in one of these that do not run, since it uses their weights itself, as attention does.
     """
-    reached: set[int] = set()
+    ran, reached = set[nn.Module](), set[nn.Module]()
+
+    def look(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        ran.add(module)
+        given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+        # `.data`: the site follows its tensor, and must not take this for a use of it.
+        if any(bool(a.data.isnan().any()) for a in given):
+            reached.add(module)
+
     with ExitStack() as stack, torch.no_grad():
         for module in site.network.modules():
-            own = {
-                id(p)
-                for name, p in module.named_parameters()
-                if "." not in name or name.startswith("parametrizations.")
-            }
-
-            def look(
-                _: nn.Module,
-                args: tuple[object, ...],
-                kwargs: dict[str, object],
-                own: set[int] = own,
-            ) -> None:
-                given = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-                # `.data`: the site follows its tensor, and must not take this for a use of it.
-                if any(bool(a.data.isnan().any()) for a in given):
-                    reached.update(own)
-
-            if own:
-                stack.callback(module.register_forward_pre_hook(look, with_kwargs=True).remove)
+            stack.callback(module.register_forward_pre_hook(look, with_kwargs=True).remove)
         response = site.respond(site.input(example))
+        ran.clear()
         site.output(example, response=torch.full_like(response, torch.nan))
-    return [name for name, p in site.network.named_parameters() if id(p) in reached]
+    used = {id(p) for module in reached for part in _of(module, ran) for p in _own(part)}
+    return [name for name, p in site.network.named_parameters() if id(p) in used]
+
+
+def _of(module: nn.Module, ran: set[nn.Module]) -> Iterator[nn.Module]:
+    """A module, and those of its parts that did not run by themselves."""
+    yield module
+    for part in module.children():
+        if part not in ran:
+            yield from _of(part, ran)
+
+
+def _own(module: nn.Module) -> Iterator[nn.Parameter]:
+    """A module's own parameters, and what it computes them from."""
+    for name, p in module.named_parameters():
+        if "." not in name or name.startswith("parametrizations."):
+            yield p
 
 
 @dataclass(frozen=True)

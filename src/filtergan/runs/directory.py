@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,6 +12,7 @@ from filtergan.config.fields import StudyConfig
 from filtergan.config.older import renewed
 from filtergan.config.parsing import dump, load, parse
 from filtergan.config.site_names import folder_of
+from filtergan.config.values import flattened
 from filtergan.errors import UserError
 from filtergan.machine.distributed import apart, first, lead, size
 from filtergan.machine.files import PART, write_atomic, writing
@@ -306,15 +306,7 @@ def _new_record(config: StudyConfig) -> Record:
     )
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = prefix + key
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
-
-
 def _differing(one: StudyConfig, other: StudyConfig) -> str:
     """Dotted names of the fields in which two configs differ; empty if in none."""
-    a, b = _flat(one.model_dump()), _flat(other.model_dump())
+    a, b = flattened(one.model_dump()), flattened(other.model_dump())
     return ", ".join(name for name in a if a[name] != b[name])

@@ -1,5 +1,6 @@
 """Quadratic forms: what small changes of filters and of images do to a response, over images."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class Forms:
         m = space.size[0] * space.grid**2
         zeros = site.filters.new_zeros
         forms = cls(zeros(s, d, d), zeros(s, d, m), zeros(s, d, m), zeros(m, m), zeros(m, m))
-        for part in x.split(CHUNK):
+        for part in parts_of(x):
             forms._add(site, space, unknowns, part)
             advance(len(part))
         forms.images, forms.energy = forms.images.double(), forms.energy.double()
@@ -156,6 +157,11 @@ def slope(site: Site, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o *l
         found.append(grad * sign)
     same = torch.allclose(*found, rtol=1e-3, atol=1e-4 * float(found[0].abs().max()))
     return found[0] if same else None
+
+
+def parts_of(x: Float[Tensor, "n c h w"]) -> Iterator[Float[Tensor, "k c h w"]]:
+    """Images some at a time, never one alone, of which there would be no other."""
+    yield from x.tensor_split(math.ceil(len(x) / CHUNK))
 
 
 def of_others(change: Float[Tensor, "m n r"]) -> Float[Tensor, "m n r"]:

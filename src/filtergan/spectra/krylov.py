@@ -16,7 +16,7 @@ from filtergan.images.image_fields import FieldSpace
 from filtergan.machine.telling import Tick
 from filtergan.sites.convolution import convolve, unfolded
 from filtergan.sites.site import Site
-from filtergan.spectra.forms import CHUNK, PASS, Forms, Seen, Unknowns, derivatives, of_others
+from filtergan.spectra.forms import PASS, Forms, Seen, Unknowns, derivatives, of_others, parts_of
 
 BLOCKS = 2  # of the space, each of a change of filters for every field, and one for its null
 MEMORY = 2**31  # bytes of the space
@@ -70,7 +70,7 @@ def krylov(site: Site, space: FieldSpace, x: Float[Tensor, "n c h w"], advance: 
     for _ in range(BLOCKS - 1):
         so_far = Together(site, found)
         forms = Forms.of(site, space, so_far, x, advance)
-        gram = forms.gram[0].double()
+        gram = forms.gram[0].to(torch.float64, copy=True)
         gram.diagonal().add_(RIDGE * gram.diagonal().mean())
         wanted = torch.cat([forms.cross[0], forms.null[0]], dim=1).double()
         best = so_far.filters(torch.linalg.solve(gram, wanted)[None])
@@ -133,7 +133,7 @@ def _gradients(
         advance: Told how many images have been done.
     """
     total = None
-    for part in x.split(CHUNK):
+    for part in parts_of(x):
         change = derivatives(site, part, space.tangents(part))
         wanted, inputs = torch.cat([change, of_others(change)]), site.input(part)
         if best is not None:

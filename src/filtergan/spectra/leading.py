@@ -154,6 +154,6 @@ def _solved(
 
 def _answered(gram: Tensor, cross: Tensor, ridge: float) -> Float[Tensor, "d m"]:
     """Solves one system."""
-    raised = gram.double()
+    raised = gram.to(torch.float64, copy=True)
     raised.diagonal().add_(ridge * raised.diagonal().mean() + 1e-12)
     return torch.linalg.solve(raised, cross.double())
