@@ -38,6 +38,7 @@ ROWS: tuple[tuple[str, str, str | dict[str, str]], ...] = (
     ("invariance_gain_noise", "over that by noise", ""),
     ("invariance_gain_thickness", "over that by thicker or thinner strokes", ""),
     ("invariance_gain_brightness", "over that by dimming", ""),
+    ("invariance_gain_null", "over that by the images of the null", ""),
     ("labels_kept", "labels kept by the network", ""),
     ("labels_kept_judges", "labels kept by independent judges", "≥ 0.97"),
     ("on_manifold_share", "images on the manifold", "≥ 0.85"),
