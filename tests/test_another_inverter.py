@@ -75,6 +75,16 @@ def test_a_walk_takes_whatever_recovers_images(size: int) -> None:
     assert (null.after > 1e-3).all()  # its filters are others, which this one does not look at
 
 
+def test_images_that_share_z_share_the_filters_of_the_null() -> None:
+    gan, x, exact = planted(), smooth_images(3), Exact(100)
+    z = torch.tensor([[0.1, 0.0], [-0.2, 0.0], [0.1, 0.0]])
+    walk(gan, exact, x, z, z[:, None] + torch.tensor([[0.3, 0.0], [-0.2, 0.0]]), null_seed=5)
+    (points,) = exact.seen
+    first, other, same = points.filters.unflatten(0, (3, 2))
+    torch.testing.assert_close(same, first)
+    assert not torch.isclose(other, first).all()
+
+
 def test_a_grid_hands_on_what_was_learned_within() -> None:
     gan, x, exact = planted(), smooth_images(2), Exact(100)
     z = torch.tensor([[0.1, 0.0], [-0.2, 0.0]])

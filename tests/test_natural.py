@@ -19,7 +19,9 @@ from filtergan.errors import UserError
 from filtergan.game.gan import FilterGAN
 from filtergan.images.image_fields import FieldSpace
 from filtergan.machine.files import load_tensors
+from filtergan.natural import learning
 from filtergan.natural.joint import JointGame, train_jointly
+from filtergan.natural.learning import learn
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.random_directions import random_directions
 from filtergan.natural.recovering import FieldSearch, Transformation
@@ -89,7 +91,8 @@ def test_terms_are_their_formulas() -> None:
         assert (float(size_loss(0.4 / STEP * moved, steps.norm(dim=1), 0.4)) < 1e-9) == alike
     x = torch.tensor([[[[3.0, 4.0]]], [[[0.0, 0.0]]]])
     assert float(relative_change(x, 0.5 * x)[0]) == pytest.approx(0.5)
-    assert bool(relative_change(x, x).isfinite().all())
+    assert relative_change(x, x + 1)[1].isnan()  # black, of which there is no share
+    assert float(size_loss(torch.tensor([0.2, torch.nan]), distance[:2] * 2, 0.4)) == 0.25
 
 
 @given(seed=st.integers(0, 99), n=st.integers(1, 4), classes=st.integers(2, 5))
@@ -202,6 +205,14 @@ def test_the_joint_training_undoes_and_goes_on_after_a_stop(
     assert not torch.equal(whole.generator.directions, new(site, images).generator.directions)
 
 
+def test_black_images_say_nothing_of_the_size_of_changes(site: Site, images: Tensor) -> None:
+    """A ground that comes up in black is any number of its norms, as one image shows."""
+    some = torch.cat([images, torch.zeros(5, 1, 6, 6)])
+    game = JointGame(stirred(new(site, images, fields=("flow", "ground"))), 5)
+    sizes = [float(game.play(some)["size"]) for _ in range(3)]
+    assert max(sizes) < 1e3
+
+
 def test_only_the_transformer_of_a_fixed_generator_moves(site: Site, images: Tensor) -> None:
     gan = new(site, images)
     kept = {k: v.clone() for k, v in gan.generator.state_dict().items()}
@@ -230,6 +241,28 @@ def test_only_images_can_be_moved() -> None:
     site = Site(network, "0", torch.rand(2, 2, 8))
     with pytest.raises(UserError, match="paper's recipe"):
         NaturalGAN.new(site, torch.rand(4, 2, 8), small(), 0)
+
+
+def test_what_is_no_pixels_is_not_transformed(site: Site, images: Tensor) -> None:
+    gan = stirred(new(site, images))
+    z, z_k = gan.latents(20, 1), gan.latents(20, 2)
+    with pytest.raises(UserError, match="range from"):
+        gan.transform(4 * images - 2, z, z_k)
+    of_bytes = gan.transform((255 * images).to(torch.uint8), z, z_k)
+    assert (of_bytes - gan.transform(images, z, z_k)).abs().max() < 0.05
+
+
+def test_images_that_come_by_class_are_all_looked_at(
+    site: Site, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    plain = learning.random_directions
+    monkeypatch.setattr(
+        learning, "random_directions", lambda gan, x, seed: seen.append(x) or plain(gan, x, seed)
+    )
+    dark, bright = 0.1 * torch.rand(300, 1, 6, 6), 1 - 0.1 * torch.rand(300, 1, 6, 6)
+    learn(site, torch.cat([dark, bright]), small(steps=1, null_steps=1).natural)
+    assert 0.3 < float(seen[0].mean()) < 0.7
 
 
 def test_a_transformation_is_t_at_every_point(site: Site, images: Tensor) -> None:

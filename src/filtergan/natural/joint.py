@@ -100,7 +100,8 @@ class JointGame(Game):
         reading = reading_loss(z_k - z, gan.reader(x, x_k))
         change = relative_change(x, x_k)
         distance = (pairs.z_k - pairs.z).norm(dim=1)
-        size = size_loss(change.unflatten(0, (len(distance), -1)).mean(1), distance, natural.size)
+        of_pairs = change.unflatten(0, (len(distance), -1)).nanmean(1)
+        size = size_loss(of_pairs, distance, natural.size)
         total = natural.compensation * compensation + natural.information * reading
         total = total + natural.size_weight * size
         losses = {
@@ -108,7 +109,7 @@ class JointGame(Game):
             "before": before.mean(),
             "after": after.mean(),
             "reading": reading,
-            "change": change.mean(),
+            "change": change.nanmean(),
             "size": size,
         }
         if natural.asks_network:  # two passes through all of it

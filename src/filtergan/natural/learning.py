@@ -4,7 +4,7 @@ from filtergan.config.fields import GanConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
 from filtergan.images.domain import as_pixels
-from filtergan.machine import telling
+from filtergan.machine import runtime, telling
 from filtergan.machine.storage import RowsLike, rows_of
 from filtergan.natural.beginning import begin_with_spectrum
 from filtergan.natural.joint import train_jointly
@@ -61,7 +61,8 @@ def learn(
     if config.start == "paper":
         raise UserError("`learn` begins with the real filters; leave config.start as it is.")
     require_enough(len(rows))
-    first = as_pixels(rows[:FIRST]).to(site.filters.device)
+    some = runtime.sample(len(rows), FIRST, seed, "first").sort().values  # rows may come by class
+    first = as_pixels(rows[some]).to(site.filters.device)
     gan = NaturalGAN.new(site, site.input(first), joint_config(game, config), seed)
     gan.transformer.space.require(first)
     if config.start == "spectrum":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from filtergan.config.fields import GanConfig, JointConfig
@@ -16,6 +16,7 @@ from filtergan.game.description import FILE
 from filtergan.game.discriminator import Discriminator
 from filtergan.game.gan import FilterGAN
 from filtergan.game.generator import Generator
+from filtergan.images.domain import as_pixels
 from filtergan.images.image_fields import FieldSpace
 from filtergan.machine.distributed import lead
 from filtergan.natural.readers import ImageReader
@@ -106,19 +107,19 @@ class NaturalGAN(FilterGAN):
     @torch.no_grad()
     def transform(
         self,
-        x: Float[Tensor, "n c h w"],
+        x: Shaped[Tensor, "n c h w"],
         z: Float[Tensor, "n latent"],
         z_k: Float[Tensor, "n latent"],
     ) -> Float[Tensor, "n c h w"]:
         """T(x, z, z'), without gradient.
 
         Args:
-            x: Images, pixels in [0, 1], on the device of the site.
+            x: Images, pixels in [0, 1] or bytes, on the device of the site.
             z: The latent whose filters saw x.
             z_k: That whose filters are to see the result.
 
         Raises:
-            UserError: The images are of another shape than those that T was trained on.
+            UserError: The images are no pixels, or of another shape than those T was trained on.
 
         Examples:
             >>> import torch
@@ -128,6 +129,7 @@ class NaturalGAN(FilterGAN):
             >>> gan.transform(torch.rand(5, 1, 8, 8), z, z_k).shape
             torch.Size([5, 1, 8, 8])
         """
+        x = as_pixels(x)
         parts = zip(x.split(BATCH), z.split(BATCH), z_k.split(BATCH), strict=True)
         return torch.cat([self.transformer(*part) for part in parts])
 

@@ -1,5 +1,6 @@
 """The joint training's equations as pure functions of residuals, latents and images."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -8,6 +9,7 @@ from filtergan.sites.wrappers import centred
 
 FLOOR = 0.002  # of residuals, over the norm of profiles: below it nothing more is to be gained
 TINY = 1e-12  # of black images, logits all alike, and a root's slope where nothing changed
+BLACK = 0.03  # norm, over that of others, below which no relative change of an image is told
 STEP = 4.0  # in latent space: how far the points that a study measures are from z
 
 
@@ -36,11 +38,11 @@ def size_loss(
     In every direction of latent space alike: so no latent is idle, and none does what others do.
 
     Args:
-        change: Mean relative change of image of each pair.
+        change: Mean relative change of image of each pair; NaN does not count.
         distance: ‖z' - z‖ of each.
         size: Change of image wanted at a distance of `STEP`.
     """
-    return (change / (distance / STEP * size) - 1).square().mean()
+    return (change / (distance / STEP * size) - 1).square().nanmean()
 
 
 def labels_loss(
@@ -76,5 +78,8 @@ def squared_norm(values: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
 def relative_change(
     x: Float[Tensor, "n c h w"], x_k: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, " n"]:
-    """‖x' - x‖ / ‖x‖ of each image."""
-    return ((squared_norm(x_k - x) + TINY) / (squared_norm(x) + TINY)).sqrt()
+    """‖x' - x‖ / ‖x‖ of each image; NaN where it is all but black, beside the others."""
+    size = squared_norm(x)
+    told = size > BLACK**2 * size.mean()
+    change = ((squared_norm(x_k - x) + TINY) / torch.where(told, size, 1)).sqrt()
+    return torch.where(told, change, torch.nan)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from filtergan.game.gan import FilterGAN
@@ -38,7 +38,8 @@ def walk(
         z: The latent of each image's profile.
         targets: z_k.
         null_seed: If given, norm-matched random changes of the filters take the place of the
-            generator's: the null against which compensation is read.
+            generator's: the null against which compensation is read. Images that share z share
+            them, as they share the generator's.
         starts: Where each search starts; by default at x, as in the paper.
         tick: Called after every evaluation with the number of points.
 
@@ -60,14 +61,14 @@ def walk(
         torch.Size([6, 1, 8, 8])
     """
     images = as_pixels(images)
-    points, tick = targets.shape[1], distributed.pace(tick)
+    points, tick, alike = targets.shape[1], distributed.pace(tick), _first_alike(z)
 
     def find(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         owner, which = chosen // points, chosen % points
         x, near, far = images[owner], z[owner], targets[owner, which]
         base, moved = gan.draw(near), gan.draw(far)
         if null_seed is not None:
-            places = zip(owner.tolist(), which.tolist(), strict=True)
+            places = zip(alike[owner].tolist(), which.tolist(), strict=True)
             rngs = [random_generator(null_seed, "null", *place) for place in places]
             moved = matched_noise(base, moved, rngs)
         start = None if starts is None else starts[owner, which]
@@ -79,6 +80,13 @@ def walk(
     every = torch.arange(len(images) * points, device=images.device)
     several = inverter.at_once(gan, images)
     return _joined(distributed.spread(find, every.split(several)), images)
+
+
+def _first_alike(z: Float[Tensor, "n latent"]) -> Int64[Tensor, " n"]:
+    """For each z the number of the first that is the same."""
+    _, kind = z.unique(dim=0, return_inverse=True)
+    numbers = torch.arange(len(z), device=z.device)
+    return numbers.new_full((len(z),), len(z)).scatter_reduce(0, kind, numbers, "amin")[kind]
 
 
 def walk_grid(
