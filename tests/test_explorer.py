@@ -1,6 +1,7 @@
 """What the live page shows: looks, grids, searches, files; and who may come in."""
 
 import io
+import shutil
 import threading
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from filtergan.explorer.searching import Searches
 from filtergan.machine.runtime import generator
 from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.recovering import EVALUATIONS, FieldSearch, Transformation
+from filtergan.runs.directory import RunDirectory
 from filtergan.walks.walk import walk
 
 
@@ -171,6 +173,30 @@ def test_without_judges(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [one.who for one in look.opinions] == ["network"]
     assert "train-judges" in panels.opinions(look, explorer.classes, judged=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_damaged_is_told_and_not_said_to_be_untrained(run: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+    (copied / PAPER / "generator.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match=r"generator\.safetensors is damaged"):
+        Explorer(copied)
+
+
+def test_what_is_not_trained_is_left_out(run: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+    directory = RunDirectory.open(copied)
+    directory.record.stages["natural"].sites = []
+    directory.save()
+    assert Explorer(copied).sites == (SiteName.parse(PAPER),)
+    directory.record.stages["train-gan"].sites = []
+    directory.save()
+    with pytest.raises(UserError, match="has no trained generator yet"):
+        Explorer(copied)
+
+
+def test_a_run_has_a_name_even_from_inside(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run)
+    assert Explorer(".").path.name == run.name
 
 
 # -------------------------------------------------------------------------------- parts of the page

@@ -125,6 +125,18 @@ def test_no_claim_stands_without_its_gates(finished: Path) -> None:
     assert run.record.status == "finished"
 
 
+def test_judges_that_are_not_kept_here_are_brought_back_and_nothing_is_forgotten(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine to which a finished run was copied."""
+    before = (finished / "record.json").read_bytes()
+    monkeypatch.setenv("FILTERGAN_CACHE", str(tmp_path))
+    study.run_stage("train-judges", finished)
+    assert [file.name[:7] for file in tmp_path.iterdir()] == ["judges-"]
+    assert (finished / "record.json").read_bytes() == before
+    assert (finished / "report.html").exists()
+
+
 def test_a_page_never_shows_a_claim_whose_gates_are_missing(tmp_path: Path) -> None:
     """Whatever the record says, as that of an earlier version may."""
     told = {

@@ -19,6 +19,17 @@ def test_a_picture_that_fits_is_taken_as_it_is() -> None:
     assert said == "Your picture, as it is."
 
 
+def test_a_photograph_is_turned_as_the_camera_was_held() -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(6, 6), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown a quarter turn clockwise
+    sideways = encoded(Image.fromarray(np.rot90(pixels).copy()), exif=exif)
+    plain = encoded(Image.fromarray(pixels), exif=b"no notes")  # damaged ones are passed over
+    for content in (sideways, plain):
+        image, _ = uploads.read_upload(content, (1, 6, 6))
+        assert np.array_equal((255 * image[0].numpy()).round().astype(np.uint8), pixels)
+
+
 def test_the_ground_is_told_by_the_border() -> None:
     dark = torch.zeros(2, 1, 6, 5)
     dark[..., 1:-1, 1:-1] = 1  # what is in the middle does not count

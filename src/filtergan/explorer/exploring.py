@@ -62,7 +62,7 @@ class Explorer:
         """
         self._run = open_run(path, data=data, device=device)
         self._looking, self._searching = threading.Lock(), threading.Lock()
-        self.path, self.device = Path(path), self._run.device
+        self.path, self.device = Path(path).resolve(), self._run.device
         dataset = self._run.images_to_show
         self.test, self.classes = dataset.test, dataset.classes
         self.interpolation: Interpolation = self._run.config.interpolation
@@ -262,11 +262,7 @@ class Explorer:
         return gan
 
     def _trained(self) -> tuple[SiteName, ...]:
-        found: list[SiteName] = []
-        for name in self._run.config.sites:
-            with suppress(UserError):
-                self._run.gan(name)
-                found.append(name)
+        found = [name for name in self._run.sites if self._run.trained(name)]
         if not found:
             raise UserError(
                 f"The run in {self.path} has no trained generator yet; continue it with --resume."

@@ -4,7 +4,7 @@ import io
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -92,6 +92,8 @@ def _decoded(content: bytes) -> Image.Image:
         )
     with _told():
         picture.load()
+    with suppress(Exception):  # where notes of how a camera was held are damaged, pixels are not
+        picture = ImageOps.exif_transpose(picture)
     return picture
 
 

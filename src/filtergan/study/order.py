@@ -95,6 +95,8 @@ def run_stage(
 ) -> RunDirectory:
     """Run one stage on an existing run directory, anew; those that build on it are to follow.
 
+    Judges that are done are but brought back to the cache, which does not go along with a run.
+
     Args:
         name: The stage.
         run_path: The run directory.
@@ -121,6 +123,9 @@ def run_stage(
     if device is not None:
         config = parse(config.model_dump() | {"device": device}, "the command line")
     materials = _begin(config)
+    if name == "train-judges" and directory.stage_done(name):
+        _ = materials.judges  # what the record says of them and by them still holds
+        return directory
     if not stage.reads_only:
         materials.check()
         materials.check_images([name])
