@@ -89,9 +89,20 @@ def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert set(json.loads(command(*asked, "-o", "ceilings.svg", "--json"))) == {"schema", "sites"}
 
 
+@pytest.mark.parametrize("option", ["-h", "--help", "--help-all"])
+def test_help_beside_a_run_is_given_and_the_stage_is_not_run(run: Path, option: str) -> None:
+    before = (run / "record.json").read_bytes()
+    said = command("ceilings", run, option)
+    assert said.startswith("usage: filtergan ceilings")
+    assert ("--gan.decay" in said) == (option == "--help-all")
+    assert (run / "record.json").read_bytes() == before
+
+
 def test_mistakes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Ceilings are of a trained network: name a run" in told(capsys, "ceilings", "mnist")
     assert "its own config; leave out --seed" in told(capsys, "ceilings", run, "--seed", "3")
+    config = ("--config", run / "config.yaml")
+    assert "its own config; leave out --config" in told(capsys, "ceilings", run, *config)
     assert "holds no study" in told(capsys, "ceilings", "minst")
 
 

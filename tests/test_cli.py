@@ -145,11 +145,14 @@ def test_a_dry_run_as_json(
     found = json.loads(capsys.readouterr().out)
     assert found["out"] == "here"
     assert found["config"] == preset("mnist").model_dump(mode="json")
-    assert found["expected"]["seconds"] == 120
+    assert (found["expected"]["seconds"], found["expected"]["why"]) == (120, None)
     assert found["expected"]["stages"] == {"train-cnn": 30, "report": 90}
     assert plans == [(preset("mnist"), "train-gan")]
     assert cli.main(["study", "tiny", "--data", "nowhere", "--dry-run"]) == 0
     assert "# no estimate of its time: There is no folder." in capsys.readouterr().out
+    assert cli.main(["study", "tiny", "--data", "nowhere", "--dry-run", "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)["expected"]
+    assert (expected["seconds"], expected["why"]) == (None, "There is no folder.")
 
 
 def test_a_study_as_json_and_quietly(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from filtergan.cli import launcher
 from filtergan.cli.launcher import free_port
 from filtergan.config.fields import StudyConfig
 from filtergan.config.parsing import dump
-from filtergan.errors import UserError
+from filtergan.errors import GO_ON, UserError
 from filtergan.machine import distributed, runtime
 from filtergan.machine.files import load_tensors
 from filtergan.runs.events import read_events
@@ -246,7 +246,7 @@ def test_a_killed_process_ends_all(rank: int, alone: Path, tmp_path: Path) -> No
     os.kill(pids[rank], signal.SIGKILL)
     _, err = finish(process, 1)
     assert f"Process {rank} (of 0 to 1) was killed (SIGKILL) at step " in err
-    assert f"last checkpoint is {checkpoint / 'game.safetensors'}; continue with --resume" in err
+    assert f"last checkpoint is {checkpoint / 'game.safetensors'}; {GO_ON}." in err
     assert without_the_way(err).count("\n") == 1
     assert all(gone(pid) for pid in pids.values())
     steps = [e["step"] for e in losses_of(run)]

@@ -49,7 +49,9 @@ def test_a_full_disk_leaves_the_old_file(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(*((os, "fsync") if where == "fsync" else (Path, "replace")), full)
-    with pytest.raises(UserError, match=r"No space left.*--resume") as caught:
+    with pytest.raises(
+        UserError, match=r"No space left.*then repeat the command \(a study with --resume\)\."
+    ) as caught:
         write_atomic(file, b"new")
     assert caught.value.exit_code == 1
     assert file.read_bytes() == b"old"

@@ -259,25 +259,19 @@ def _explore(arguments: argparse.Namespace) -> None:
 
 def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:
     """The stage on a run directory, or a table of a network of one's own."""
-    config = None
-    if arguments.preset is None or arguments.preset in PRESETS:
-        config = _config(arguments)
-        if config is None:
-            return
-        if config.model is None:
-            raise UserError(
-                "Ceilings are of a trained network: name a run (`filtergan study PRESET --until "
-                "train-cnn` makes one), or your own with --model and --weights."
-            )
+    if arguments.preset not in (None, *PRESETS):
+        return _ceilings_of_run(arguments, argv)
+    config = _config(arguments)
+    if config is None:
+        return
+    if config.model is None:
+        raise UserError(
+            "Ceilings are of a trained network: name a run (`filtergan study PRESET --until "
+            "train-cnn` makes one), or your own with --model and --weights."
+        )
     from filtergan.cli import output
 
     output.check_file(arguments.out, figure=True)
-    if config is None:
-        given = {name.removeprefix(FIELD) for name in vars(arguments) if name.startswith(FIELD)}
-        if others := sorted(given - {"device"}):
-            raise UserError(f"A run has its own config; leave out --{others[0].replace('_', '-')}.")
-        arguments.run, arguments.device = arguments.preset, vars(arguments).get(f"{FIELD}device")
-        return _stage(arguments, argv)
     if {arguments.processes, arguments.nodes} - {None, 1}:
         raise UserError("Ceilings of a network of your own are found by one process.")
     from filtergan.machine import runtime
@@ -294,11 +288,32 @@ def _ceilings(arguments: argparse.Namespace, argv: list[str]) -> None:
     output.put_ceilings(found, arguments.out, arguments.json)
 
 
+def _ceilings_of_run(arguments: argparse.Namespace, argv: list[str]) -> None:
+    if _helped(StudyConfig(), arguments):
+        return
+    given = {name.removeprefix(FIELD) for name in vars(arguments) if name.startswith(FIELD)}
+    given |= {"config"} if arguments.config else set()
+    if others := sorted(given - {"device"}):
+        raise UserError(f"A run has its own config; leave out --{others[0].replace('_', '-')}.")
+    from filtergan.cli import output
+
+    output.check_file(arguments.out, figure=True)
+    arguments.run, arguments.device = arguments.preset, vars(arguments).get(f"{FIELD}device")
+    _stage(arguments, argv)
+
+
+def _helped(base: StudyConfig, arguments: argparse.Namespace) -> bool:
+    """Give a command's help, with the defaults of a base, where it is wanted; and whether it is."""
+    wanted = arguments.help or arguments.help_all
+    if wanted:
+        commands_of(parser(base, arguments.help_all))[arguments.command].print_help()
+    return wanted
+
+
 def _config(arguments: argparse.Namespace) -> StudyConfig | None:
     """The config that a command's options make; None where its help was wanted, and given."""
     base = base_of(arguments)
-    if arguments.help or arguments.help_all:
-        commands_of(parser(base, arguments.help_all))[arguments.command].print_help()
+    if _helped(base, arguments):
         return None
     own = arguments.command in ("layers", "ceilings") and f"{FIELD}model" in vars(arguments)
     if arguments.preset is None and arguments.config is None and not own:

@@ -234,6 +234,7 @@ def put_plan(config: Any, out: Path, parts: Sequence[Any] | str, as_json: bool) 
     if as_json:
         told = {
             "seconds": sum(seconds.values()) if known else None,
+            "why": parts if isinstance(parts, str) else None,
             "stages": seconds,
             "parts": [dataclasses.asdict(part) for part in known],
         }

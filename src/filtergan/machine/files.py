@@ -35,7 +35,8 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{path} could not be written: {error.strerror or error}. "
-            "Put that right (make room, or get the right to write), then continue with --resume.",
+            "Put that right (make room, or get the right to write), then repeat the command "
+            "(a study with --resume).",
             exit_code=1,
         ) from error
 
