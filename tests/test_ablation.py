@@ -70,9 +70,9 @@ class Studies:
             pass
         change = list(VARIANTS).index(out.parent.name)
         value = config.seed + 0.1 * change
-        run.set_measures(
-            "conv2@activation", {key: MeasureRecord(value=value) for key in outcome.COLUMNS}
-        )
+        run.site("conv2@activation").measures = {
+            key: MeasureRecord(value=value) for key in outcome.COLUMNS
+        }
         run.set_verdict("conv2@activation", "converged", "it did")
         run.finish()
         return run

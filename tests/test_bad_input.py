@@ -17,6 +17,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from filtergan.config.parsing import dump
+from filtergan.config.presets import tiny
+from filtergan.errors import UserError
+from filtergan.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("unpainted")
 
@@ -213,6 +216,23 @@ def test_an_output_folder_with_a_study(
     assert "a finished study" in said
     assert "--overwrite" in said
     assert contents(run) == before
+
+
+def test_only_what_lies_in_a_study_keeps_it_from_being_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `cd runs/x; filtergan study tiny --out . --overwrite`."""
+    monkeypatch.chdir(tmp_path)
+    for data in ("digits", "owner/name"):
+        config = tiny().model_copy(update={"data": data})
+        for _ in range(2):
+            RunDirectory.create(Path(), config, overwrite=True)
+        (tmp_path / data).mkdir(parents=True)
+        if data == "digits":  # bundled, whatever lies there
+            RunDirectory.create(Path(), config, overwrite=True)
+            continue
+        with pytest.raises(UserError, match=r"owner/name lies in \., which is to be cleared"):
+            RunDirectory.create(Path(), config, overwrite=True)
 
 
 def test_a_damaged_config_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,16 @@ def test_a_report_of_what_there_is(tmp_path: Path) -> None:
     assert record_of(run.path)["status"] == "running"
 
 
+def test_the_record_names_the_device_that_a_stage_was_run_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("filtergan.runs.directory.backend", lambda device: f"by {device}")
+    run = RunDirectory.create(tmp_path, micro())
+    for device, told in ((None, "by auto"), ("cpu", "by cpu")):
+        study.run_stage("report", tmp_path, device)
+        assert record_of(run.path)["stages"]["report"]["backend"] == told
+
+
 def test_a_stage_run_anew_takes_back_what_was_built_on_it(tmp_path: Path) -> None:
     run = tmp_path / "run"
     study.run(micro(), run, until="train-gan")

@@ -123,9 +123,17 @@ def test_what_cannot_be_pooled_is_studied_without_that() -> None:
     for layer, point, why in (("stage2.0.conv1", "stage2.0.bn2", "beyond"), ("conv", "conv", "")):
         site = Site(residual(), layer, images(2), point)
         gan = fg.FilterGAN.new(site, site.input(images(4)), fg.GanConfig(latent=2), seed=0)
-        told = not_measured(gan).get(RETRAINED, "")
+        told = not_measured(gan, fg.MeasureConfig()).get(RETRAINED, "")
         assert bool(told) == bool(why)
         assert why in told
+
+
+def test_no_more_draws_are_pooled_than_there_are() -> None:
+    site = Site(paper(), "conv4", images(2))
+    gan = fg.FilterGAN.new(site, site.input(images(4)), fg.GanConfig(latent=2), seed=0)
+    config = fg.MeasureConfig(draws=5, pooled_sizes=(1, 5, 10, 20))
+    told = {"pooled_accuracy_k10, pooled_accuracy_k20": "there are but 5 draws"}
+    assert not_measured(gan, config) == told
 
 
 def test_all_readings_that_are_named_can_be_reached() -> None:

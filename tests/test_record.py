@@ -55,10 +55,10 @@ def test_an_empty_directory_will_do(tmp_path: Path) -> None:
 
 def test_opened_as_created(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path, tiny())
-    run.set_verdict("conv4@activation", "converged", "all is well")
     spread = MeasureRecord(value=float("nan"), ci95=(0.0, float("inf")))
-    run.set_measures("conv4@activation", {"filter_spread": spread})
-    run.set_measures("conv4@activation", {"labels_kept": MeasureRecord(value=1.0)})
+    measures = {"filter_spread": spread, "labels_kept": MeasureRecord(value=1.0)}
+    run.site("conv4@activation").measures = measures
+    run.set_verdict("conv4@activation", "converged", "all is well")
     again = RunDirectory.open(tmp_path)
     assert again.config == tiny()
     site = again.record.sites["conv4@activation"]

@@ -68,14 +68,11 @@ def test_a_run_has_a_row_for_each_site(tmp_path: Path) -> None:
     empty = fg.open_run(tmp_path / "run").to_dataframe()
     assert empty.index.tolist() == [first, other]
     assert list(empty.columns) == ["verdict"]
-    directory.set_measures(
-        first,
-        {
-            "labels_kept": result("labels_kept", 0.75, (0.5, 1.0), 4),
-            "compensation": result("compensation", math.nan, None, 4),
-        },
-    )
-    directory.set_measures(other, {"labels_kept": result("labels_kept", 0.5, None, 4)})
+    directory.site(first).measures = {
+        "labels_kept": result("labels_kept", 0.75, (0.5, 1.0), 4),
+        "compensation": result("compensation", math.nan, None, 4),
+    }
+    directory.site(other).measures = {"labels_kept": result("labels_kept", 0.5, None, 4)}
     directory.set_verdict(first, "converged", "It is said to have.")
     run = fg.open_run(tmp_path / "run")
     frame = run.to_dataframe()

@@ -7,6 +7,7 @@ import io
 import re
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from filtergan.errors import UserError
-from filtergan.machine import distributed, runtime, telling
+from filtergan.machine import distributed, provenance, runtime, telling
 from filtergan.machine.outlook import Outlook, Part
 
 
@@ -256,3 +257,10 @@ def test_a_real_card() -> None:
     card = runtime.device("auto")
     noise = torch.randn(3, generator=runtime.generator(0, device=card), device=card)
     assert noise.device == card
+
+
+def test_peak_memory_is_known_where_the_system_does_not_list_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda self: "Name:\tpython\nVmRSS:\t5 kB\n")
+    assert 50 < provenance.peak_memory_mib() < 100_000

@@ -81,7 +81,8 @@ def _processor() -> str:
 def peak_memory_mib() -> float:
     """Largest resident memory of this process so far, in MiB."""
     with suppress(OSError):  # on Linux, where `ru_maxrss` would begin with the parent's
-        status = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):  # not everywhere: gVisor has none
+                return int(line.split()[1]) / 1024
     unit = 1 if sys.platform == "darwin" else 1024  # bytes; the systems differ
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

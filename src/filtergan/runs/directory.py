@@ -19,11 +19,10 @@ from filtergan.machine.files import PART, write_atomic, writing
 from filtergan.machine.provenance import backend, git_state, machine, now, peak_memory_mib, versions
 from filtergan.runs.clearing import STUDY, folders, folders_there, forget, remove
 from filtergan.runs.owned import Owned
-from filtergan.runs.places import begun_in
+from filtergan.runs.places import begun_in, named_here
 from filtergan.runs.reading import read_record
 from filtergan.runs.record import (
     SCHEMA,
-    Found,
     GitRecord,
     Record,
     ResumedRecord,
@@ -131,8 +130,8 @@ class RunDirectory:
 
         Killed anywhere in between, the record says `starting`, and what is still to be cleared.
         """
-        for name in (config.weights, config.data):
-            if earlier and name and Path(name).resolve().is_relative_to(path.resolve()):
+        for name in named_here(config):
+            if earlier and Path(name).resolve().is_relative_to(path.resolve()):
                 raise UserError(
                     f"{name} lies in {path}, which is to be cleared; move it elsewhere first."
                 )
@@ -190,11 +189,6 @@ class RunDirectory:
         """The record's entry of a site, to be filled in."""
         return self.record.sites.setdefault(name, SiteRecord())
 
-    def set_measures(self, site: str, measures: Found) -> None:
-        """Add measures to a site's entry, replacing those of the same name, and save."""
-        self.site(site).measures |= measures
-        self.save()
-
     def set_verdict(self, name: str, verdict: Verdict, reason: str) -> None:
         """Set a site's verdict with its reason, and save."""
         site = self.site(name)
@@ -206,11 +200,15 @@ class RunDirectory:
         return name in self.record.stages and self.record.stages[name].done
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str, device: str | None = None) -> Iterator[None]:
         """Record a stage's seconds, memory, threads, backend and code; done only if it ends well.
 
         The seconds of a resumed stage add up over its attempts, less those of a killed one. The
         memory is the largest that the process had up to the stage's end.
+
+        Args:
+            name: The stage.
+            device: Another device than the config says.
 
         Raises:
             UserError: The record could not be written (exit code 1).
@@ -222,7 +220,7 @@ class RunDirectory:
             seconds=earlier.seconds,
             sites=earlier.sites,  # what an interrupted attempt had finished need not be done again
             attempts=earlier.attempts + 1,
-            backend=backend(self.config.device),
+            backend=backend(device or self.config.device),
             threads=torch.get_num_threads(),
             processes=size(),
         )

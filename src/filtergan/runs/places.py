@@ -16,10 +16,25 @@ def begun_in(run: Path, config: StudyConfig) -> str | None:
     Returns:
         A relative path; None where the config names nothing that lies on this machine.
     """
-    named = [name for name in (config.data, config.weights) if name and Path(name).exists()]
-    if config.model is None and not named:
+    if config.model is None and not named_here(config):
         return None
     return Path(os.path.relpath(Path.cwd(), run.resolve())).as_posix()
+
+
+def begun_at(run: Path, begun: str | None) -> Path:
+    """The working directory that `begun_in` told; the run directory where it told none.
+
+    Args:
+        run: The run directory, wherever it lies now.
+        begun: What it told.
+    """
+    return (run.resolve() / (begun or ".")).resolve()
+
+
+def named_here(config: StudyConfig) -> list[str]:
+    """What of this machine a config names: files and folders of weights and images."""
+    images = None if config.data == "digits" else config.data  # bundled, whatever lies here
+    return [name for name in (config.weights, images) if name and Path(name).exists()]
 
 
 def data_from(folder: Path, config: StudyConfig) -> str:

@@ -179,7 +179,7 @@ def _perform(name: str, directory: RunDirectory, materials: Materials, told: str
     begun = time.monotonic()
     telling.enter(name, told)
     try:
-        with directory.stage(name):
+        with directory.stage(name, materials.config.device):
             STAGES[name].run(directory, materials)
             others = set(stages_of(directory.config)) - {name}
             if all(map(directory.stage_done, others)):

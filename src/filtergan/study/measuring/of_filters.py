@@ -5,13 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from filtergan.config.fields import JointConfig
+from filtergan.config.fields import JointConfig, MeasureConfig
 from filtergan.config.site_names import SiteName
 from filtergan.errors import UserError
 from filtergan.figures import filters_figure
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime, telling
 from filtergan.machine.storage import Subset
+from filtergan.machine.wording import count_of
 from filtergan.measures.fidelity import prdc, two_sample
 from filtergan.measures.filters import (
     coordinates,
@@ -42,6 +43,7 @@ RANDOM_SETS = 10  # sets of random filters behind the null of single draws
 COMPARED = 1000  # real responses, and as many generated ones, that are told apart
 HELD_OUT = 2000  # held-out images, each with a draw of its own, behind R²
 READ, RETRAINED = "latent_r2_*, information_nats", "*_retrained_*"  # measures that may not apply
+POOLED = "pooled_accuracy_k{k}"
 
 
 def measure_filters(
@@ -58,7 +60,7 @@ def measure_filters(
     """
     draws = gan.draw(gan.latents(run.config.measure.draws, seed, "draws"))
     found = _variety(run, gan, draws, seed)
-    left_out = not_measured(gan)
+    left_out = not_measured(gan, run.config.measure)
     if READ not in left_out:
         found |= _latents(run, materials, gan, seed)
     found |= _accuracy(run, materials, name, gan, draws, seed)
@@ -74,14 +76,16 @@ def measure_filters(
     return found
 
 
-def not_measured(gan: FilterGAN) -> dict[str, str]:
-    """What does not apply to the draws of such a generator, and why."""
+def not_measured(gan: FilterGAN, config: MeasureConfig) -> dict[str, str]:
+    """What does not apply to the draws of such a generator, or to so few of them, and why."""
     found, site = {}, gan.site
     # By the natural recipe Q looks on, whatever its weight.
     if not (gan.config.information or isinstance(gan.config, JointConfig)):
         found[READ] = "lambda is 0, so the game trained no Q to recover z"
     if why := unpoolable(site):
         found[RETRAINED] = why
+    if large := [POOLED.format(k=k) for k in config.pooled_sizes if k > config.draws]:
+        found[", ".join(large)] = f"there are but {count_of(config.draws, 'draw')}"
     return found
 
 
@@ -196,7 +200,7 @@ def _accuracy(
         ),
     }
     for k in sizes:
-        measure, right = f"pooled_accuracy_k{k}", ours.pooled[k].float()
+        measure, right = POOLED.format(k=k), ours.pooled[k].float()
         ci = interval(right, resamples=config.resamples, seed=seed)
         none = float(null.pooled[k].float().mean())
         found[measure] = result(measure, float(right.mean()), ci, len(right), none)

@@ -33,10 +33,11 @@ def run(run: RunDirectory, materials: Materials) -> None:
             seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
             found = measure_filters(run, materials, name, gan, seed)
             found |= _traversals(run, materials, name, gan, seed)
-            run.set_measures(name, found)
             null = found["single_draw_accuracy"].null or 0.0
             steps = (run.config.natural if name.recipe == NATURAL else run.config.gan).steps
-            run.set_verdict(name, *verdict(found, null, steps))
+            site = run.site(name)
+            site.measures |= found
+            site.verdict, site.reason = verdict(found, null, steps)
             run.finish_site(STAGE, name)
     run.record.claims = _claims(run, materials)
     if len(run.config.sites) >= DEPTHS:
@@ -66,7 +67,7 @@ def _traversals(
         entry.references = others
         entry.gates = [*gates.gates(found), *gates.findings(found)]
         entry.latents = measures.names(failed)
-        entry.not_measured = images.not_measured | not_measured(gan)
+        entry.not_measured = images.not_measured | not_measured(gan, run.config.measure)
     save_tensors(folder / "evidence.safetensors", _flat(measures))
     entry.files["evidence"] = f"{folder.name}/evidence.safetensors"
     plot_traversals(run, name, tensors, test, failed)
