@@ -130,6 +130,16 @@ def test_images_are_named_but_not_the_machine_s_folders() -> None:
     assert account_of(run, site).datasets == ("ylecun/mnist",)
     run.record.begun_in = "../.."  # a folder of that name lay there
     assert account_of(run, site).datasets == ()
+    assert run.record.dataset is not None
+    run.record.dataset = run.record.dataset.model_copy(update={"fetched": True})
+    assert account_of(run, site).datasets == ("ylecun/mnist",)  # none did: a network of one's own
+
+
+def test_images_of_the_working_directory_have_its_name(tmp_path: Path) -> None:
+    run = committed("digits")
+    run.record.begun_in, run.path = "../..", tmp_path / "ours" / "runs" / "one"
+    run.config = run.config.model_copy(update={"data": "."})
+    assert "one's own, `ours`" in account_of(run, "conv4@activation").text
 
 
 def test_an_earlier_card_does_not_stay(gan: fg.FilterGAN, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Studies of a network of one's own: straight, residual, of lines, of another library."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from configs import micro
 from safetensors.torch import save_file
 from torch import nn
 
+from filtergan import study
 from filtergan.config.parsing import dump
+from filtergan.images.dataset import load_dataset
 from filtergan.machine.files import load_tensors, sha256
 from filtergan.runs.directory import RunDirectory
 from filtergan.study.materials import Materials
@@ -111,3 +114,20 @@ def test_one_s_own_network(
         assert site.straight == straight
         assert set(record["sites"][f"{layer}@activation"]["measures"]) >= MEASURED
     assert not (tmp_path / "run" / "figures" / "cnn_curves.png").exists()  # no training
+
+
+def test_the_record_says_whether_images_were_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network lies on this machine, wherever the images come from."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(STRAIGHT)
+    images = replace(load_dataset("digits", micro().dataset), name="owner/name")
+    monkeypatch.setattr("filtergan.study.materials.load_dataset", lambda *_: images)
+    config = micro(data="owner/name", model="mine:make", layer=("features.0",))
+    for fetched in (True, False):
+        record = study.run(config, tmp_path / f"run{fetched}", until="train-cnn").record
+        assert record.begun_in == ".."
+        assert record.dataset is not None
+        assert record.dataset.fetched == fetched
+        (tmp_path / "owner" / "name").mkdir(parents=True, exist_ok=True)

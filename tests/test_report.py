@@ -16,10 +16,17 @@ from filtergan.figures.style import DASH, MINUS
 from filtergan.machine.sheets import fitted
 from filtergan.measures.latents import latent_name
 from filtergan.measures.registry import REGISTRY, result
-from filtergan.report import duration, number, summary_sheets, write_report
+from filtergan.report import duration, number, summary_sheets, tables, write_report
 from filtergan.report.page import PAPER_ADDRESS
 from filtergan.runs.directory import RunDirectory
-from filtergan.runs.record import TOO_SHORT, JudgesRecord, SiteRecord, StageRecord
+from filtergan.runs.record import (
+    TOO_SHORT,
+    CeilingRecord,
+    JudgesRecord,
+    MeasureRecord,
+    SiteRecord,
+    StageRecord,
+)
 
 
 def site_measures():
@@ -273,14 +280,49 @@ def test_one_is_no_plural(run):
     for part, values in least.items():
         own = getattr(run.config, part).model_copy(update=values)
         run.config = run.config.model_copy(update={part: own})
-    page = " ".join(write_report(run).read_text().partition("What was done</h2>")[2].split())
-    said = re.sub("<.*?>", "", page.partition("The method in brief")[0])
+    said = told_as_done(run)
     for one in ("1 convolution ", "1 epoch;", "1 latent ", "1 step of 1 image ", "1 test image,"):
         assert one in said
     for one in ("1 image at ", "by 1 step of", "1 draw pooled", "for 1 epoch, ", "1 judge:"):
         assert one in said
     assert not re.search(r"\b1 \w+s\b(?<!as)", said)
     assert "100 single draws" in said
+
+
+def told_as_done(run):
+    page = " ".join(write_report(run).read_text().partition("What was done</h2>")[2].split())
+    return re.sub("<.*?>", "", page.partition("The method in brief")[0])
+
+
+def test_no_more_is_said_to_be_done_than_was(run):
+    """The dataset has but 10 images for training and 5 for test; at first nothing is re-trained."""
+    run.record.stages = dict.fromkeys(("traverse", "ceilings", "measure"), StageRecord(done=True))
+    one = MeasureRecord(value=0.5)
+    ceiling = {"family": "f", "image_change": 0.3, "response_change": 0.2, "compensation": one}
+    site = run.record.sites["conv4@activation"]
+    site.ceilings = {"f": CeilingRecord.model_validate(ceiling | {"share": one})}
+    said = told_as_done(run)
+    for words in ("Traversals: 5 test images, ", "for the numbers 5 images at"):
+        assert words in said
+    assert "up to 10 training images and judged on 5 held-out images" in said
+    assert "with nothing re-trained; 10 draws pooled with the later layers" in said
+    for site in run.record.sites.values():
+        site.measures.pop("pooled_retrained_accuracy", None)
+    assert "single draws with nothing re-trained. Intervals" in told_as_done(run)
+
+
+@pytest.mark.parametrize(
+    ("names", "group"),
+    [
+        (("labels_kept", "labels_kept_judges", "judges_divergence"), "labels kept"),
+        (("compensation", "compensation_null", "repeatability"), "inversion"),
+        (("image_change", "independent_image_changes", "topology_changed"), "kind of change"),
+        (("on_manifold_share", "image_two_sample_accuracy"), "naturalness and smoothness"),
+        (("two_sample_accuracy", "pooled_accuracy_k2"), "filters, draws and pooling"),
+    ],
+)
+def test_measures_are_told_to_be_about_what_they_are(names, group):
+    assert {tables.about(name) for name in names} == {group}
 
 
 def test_no_internal_code_reaches_the_reader(run):

@@ -375,7 +375,7 @@ def test_no_folder_of_the_machine_introduces_a_page_or_a_figure(tmp_path, data):
     run = RunDirectory(tmp_path, config, record)
     lead = written(run).partition('<p class="lead">')[2].partition("</p>")[0]
     own = config.model_copy(update={"model": "/home/me/net.py:make", "weights": "../w.safetensors"})
-    done = _sentences(config, record)["train-cnn"], _sentences(own, record)["train-cnn"]
+    done = [_sentences(RunDirectory(tmp_path, c, record))["train-cnn"] for c in (config, own)]
     captions = [caption(OpenedRun(run, device="cpu"), name) for name in set(FIGURES) - set(PAPERS)]
     for text in (re.sub("<.*?>", "", lead), *done, *captions):
         assert not re.search(r"\.\.|(^|\s)/\w", text), text

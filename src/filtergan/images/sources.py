@@ -73,13 +73,19 @@ def open_tables(data: str) -> "Iterator[Mapping[str, datasets.Dataset]]":
         yield _load(data, data, None)
 
 
+def of_the_hub(data: str) -> bool:
+    """Whether images are fetched from the Hub: they are named so, and nothing lies there."""
+    owner, _, name = data.partition("/")
+    return bool(owner and name) and "/" not in name and not Path(data).expanduser().exists()
+
+
 def at_hand(data: str) -> bool:
     """Whether images can be opened without fetching them: all but what the Hub has alone."""
-    owner, _, name = data.partition("/")
-    if not name or "/" in name or Path(data).expanduser().exists():
+    if not of_the_hub(data):
         return True
     from datasets import config
 
+    owner, _, name = data.partition("/")
     return (Path(config.HF_DATASETS_CACHE) / f"{owner}___{name}").is_dir()
 
 

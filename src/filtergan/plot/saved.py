@@ -95,7 +95,8 @@ def caption(run: Run, name: str, site: str | None = None) -> str:
     shown = site_of(name, run) if name in PAPERS else site or first
     run.check(shown)
     said = FIGURES[name].caption.format(site=SiteName.parse(shown).prose)
-    return f"{said} Data: {images_called(run.record, run.config)}, seed {run.record.seed}."
+    images = images_called(run.path, run.record, run.config)
+    return f"{said} Data: {images}, seed {run.record.seed}."
 
 
 def export(run: Run, name: str, path: str | os.PathLike[str], **asked: Any) -> str:

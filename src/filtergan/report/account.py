@@ -1,5 +1,6 @@
 """What a run's record says of one generator, for the model card under which it is shared."""
 
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from filtergan.report.plotted import tested
 from filtergan.report.tables import main_rows
 from filtergan.report.text import brief, cell, sentence, shape
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.places import begun_at
 from filtergan.runs.record import MeasureRecord, Record
 
 MANY = 20  # classes that are named
@@ -44,7 +46,7 @@ def account_of(run: RunDirectory, name: str) -> Account:
         latents=[one.sentence for one in site.latents] if tested(site) else [],
         ceiling=best_known(site.ceilings),
         rows=main_rows(site.measures),
-        images=_images(record, config),
+        images=_images(run),
         data=data,
         shape=shape(data.shape),
         classes=_classes(data.classes),
@@ -68,24 +70,34 @@ def account_of(run: RunDirectory, name: str) -> Account:
 def _on_the_hub(record: Record, config: StudyConfig) -> tuple[str, ...]:
     """The name of the images on the Hub; none where they may have come from elsewhere.
 
-    A run that was begun with nothing of this machine's has fetched what it names.
+    A run that was begun with nothing of this machine's has fetched what it names, too; one with a
+    network of one's own says whether it has.
     """
     named = re.fullmatch(r"[\w-]+/[\w.-]+", config.data) is not None
-    return (config.data,) if named and record.begun_in is None else ()
+    fetched = record.begun_in is None or (record.dataset is not None and record.dataset.fetched)
+    return (config.data,) if named and fetched else ()
 
 
-def images_called(record: Record, config: StudyConfig) -> str:
-    """What a run's images are called, without the folders of the machine that they lay on."""
-    return next(iter(_on_the_hub(record, config)), Path(config.data).name)
+def images_called(run: Path, record: Record, config: StudyConfig) -> str:
+    """What a run's images are called, without the folders of the machine that they lay on.
+
+    Args:
+        run: The run directory.
+        record: Its record.
+        config: Its config.
+    """
+    there = begun_at(run, record.begun_in) / config.data  # even `.` has a name there
+    return next(iter(_on_the_hub(record, config)), Path(os.path.abspath(there)).name)
 
 
-def _images(record: Record, config: StudyConfig) -> str:
+def _images(run: RunDirectory) -> str:
     """What the images are, without the folders of the machine that they lay on."""
+    record, config = run.record, run.config
     if config.data == "digits":
         return "The handwritten digits bundled with scikit-learn (`load_digits`)"
     if _on_the_hub(record, config):
         return f"[{config.data}](https://huggingface.co/datasets/{config.data})"
-    return f"A folder of images of one's own, `{images_called(record, config)}`"
+    return f"A folder of images of one's own, `{images_called(run.path, record, config)}`"
 
 
 def _classes(names: list[str]) -> str:

@@ -94,7 +94,7 @@ def write_report(run: RunDirectory) -> Path:
 
 def _context(run: RunDirectory) -> dict[str, Any]:
     record, config = run.record, run.config
-    done, missing = _done(config, record)
+    done, missing = _done(run)
     # The page cannot know how long it takes to write itself.
     stages = {n: s for n, s in record.stages.items() if n != "report"}
     network_curves = record.cnn and record.cnn.figures.get("curves")
@@ -114,7 +114,7 @@ def _context(run: RunDirectory) -> dict[str, Any]:
         "planted": planted(config, record.sites),
         "paper": tables.paper_table(record.sites),
         "is_mnist": config.data.rstrip("/").split("/")[-1].lower() == "mnist",
-        "data": images_called(record, config),
+        "data": images_called(run.path, record, config),
         "ceilings": inline(run.path, record.figures.get("ceilings")),
         "depth": inline(run.path, record.figures.get("depth")),
         "alternatives": {
@@ -168,16 +168,11 @@ def _site(run: RunDirectory, key: str, site: SiteRecord) -> dict[str, Any]:
     }
 
 
-def _done(config: StudyConfig, record: Record) -> tuple[list[str], list[str]]:
+def _done(run: RunDirectory) -> tuple[list[str], list[str]]:
     """What was done, in sentences, and the stages that were not."""
-    said, missing = [], []
-    for stage, says in _sentences(config, record).items():
-        entries = [e for name, e in record.stages.items() if name.startswith(stage)]
-        if entries and all(entry.done for entry in entries):
-            said.append(says)
-        else:
-            missing.append(stage)
-    return said, missing
+    sentences = _sentences(run)
+    missing = [stage for stage in sentences if not run.stage_done(stage)]
+    return [says for stage, says in sentences.items() if stage not in missing], missing
 
 
 def _network(cnn: CnnConfig) -> str:
@@ -189,14 +184,15 @@ def _network(cnn: CnnConfig) -> str:
     return f"A residual network of {stages} with {blocks} each"
 
 
-def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
+def _sentences(run: RunDirectory) -> dict[str, str]:
     """What each stage does under this config; judges only where the record knows of them."""
+    config, record = run.config, run.record
     cnn, gan, traversal, measure = config.cnn, config.gan, config.traversal, config.measure
     network = (
         f"The network studied is {Path(config.model).name}"
         + (f" with the weights of {Path(config.weights).name}" if config.weights else "")
         if config.model
-        else f"{_network(cnn)} was trained on {images_called(record, config)} for "
+        else f"{_network(cnn)} was trained on {images_called(run.path, record, config)} for "
         f"{count_of(cnn.epochs, 'epoch')}"
     )
     updates = (
@@ -221,21 +217,26 @@ def _sentences(config: StudyConfig, record: Record) -> dict[str, str]:
     searched = f", searched by {count_of(traversal.evaluations, 'step')} of L-BFGS"
     if config.sites_of(NATURAL):
         searched = f"{searched} at sites of the paper's recipe" if config.sites_of(PAPER) else ""
+    test = record.dataset.test if record.dataset else 0  # without them nothing is done
+    retrained = (
+        f"; {count_of(measure.pooled, 'draw')} pooled with the later layers re-trained for "
+        f"{count_of(measure.retrain_epochs, 'epoch')}, beside controls re-trained alike"
+        if any("pooled_retrained_accuracy" in site.measures for site in record.sites.values())
+        else ""
+    )
     return {
         "train-cnn": f"{network}; it stays frozen in all that follows.",
         **_ceilings(config, record),
         **({"train-gan": game} if config.sites_of(PAPER) else {}),
         **_natural(config),
         **_judges(record),
-        "traverse": f"Traversals: {count_of(traversal.images, 'test image')}, each as a grid of "
-        f"{traversal.grid} by {traversal.grid} latent points, and for the numbers "
-        f"{count_of(traversal.measured_images, 'image')} at "
+        "traverse": f"Traversals: {count_of(min(traversal.images, test), 'test image')}, each as a "
+        f"grid of {traversal.grid} by {traversal.grid} latent points, and for the numbers "
+        f"{count_of(min(traversal.measured_images, test), 'image')} at "
         f"{count_of(traversal.measured_points, 'point')} each{searched}.",
-        "measure": f"Assessment: {count_of(measure.draws, 'single draw')} with nothing re-trained; "
-        f"{count_of(measure.pooled, 'draw')} pooled with the later layers re-trained for "
-        f"{count_of(measure.retrain_epochs, 'epoch')}, beside controls re-trained "
-        "alike. Intervals are 95 %; images are resampled whole, and draws where a number is a mean "
-        f"over draws{_in_groups(traversal, record)}. Other seeds may differ by more.",
+        "measure": f"Assessment: {count_of(measure.draws, 'single draw')} with nothing re-trained"
+        f"{retrained}. Intervals are 95 %; images are resampled whole, and draws where a number is "
+        f"a mean over draws{_in_groups(traversal, record)}. Other seeds may differ by more.",
     }
 
 
@@ -285,13 +286,15 @@ def _natural(config: StudyConfig) -> dict[str, str]:
 
 def _ceilings(config: StudyConfig, record: Record) -> dict[str, str]:
     """How ceilings were found; nothing in a record made before there were any."""
-    if not any(site.ceilings for site in record.sites.values()):
+    data = record.dataset
+    if data is None or not any(site.ceilings for site in record.sites.values()):
         return {}
     asked = config.ceilings
+    train, test = min(asked.train_images, data.train), min(asked.test_images, data.test)
     said = (
         "Ceilings: for each of several known changes of images, the filters that best undo it "
-        f"were fitted on up to {count_of(asked.train_images, 'training image')} and judged on "
-        f"{count_of(asked.test_images, 'held-out image')}. Of what such filters change that go as "
+        f"were fitted on up to {count_of(train, 'training image')} and judged on "
+        f"{count_of(test, 'held-out image')}. Of what such filters change that go as "
         "far as is best for it, images take back the share that is told; in records made before "
         "that was sought, of what the fitted filters change."
     )

@@ -46,12 +46,14 @@ MAIN = (
 GROUPS = {
     "each latent recovered": r"latent_r2_\d+",
     "what each latent does to the shape of a stroke": r"(slope|morphometry_r2)_.*",
-    "labels kept": r"(labels_kept|judges)_.*",
-    "inversion": r"(profile|compensation|inversion)_.*",
+    "labels kept": r"labels_kept(_.*)?|judges_.*",
+    "inversion": r"compensation(_.*)?|(profile|inversion)_.*|repeatability",
     "the transformer": r"(transformer|search|pixel|step|return|composition|folded|"
     r"nearest_image|independent_directions|alike_directions).*",
-    "naturalness and smoothness": r"manifold_percentile|path_length|roughness|curvature",
-    "kind of change": r"(explained|locality|change)_.*",
+    "naturalness and smoothness": r"manifold_percentile|on_manifold_share|"
+    r"image_two_sample_accuracy|path_length|roughness|curvature",
+    "kind of change": r"(explained|locality|change)_.*|image_change|"
+    r"independent_image_changes|topology_changed",
     "what the network ignores more": r"(invariance_gain|normalized_variance)_.*",
     "filters, draws and pooling": r".*",
 }

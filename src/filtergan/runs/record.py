@@ -245,9 +245,20 @@ class StageRecord(_Part):
 
 
 class DatasetRecord(_Fixed):
-    """The images: what they are, and how many for training and test."""
+    """The images: what they are, and how many for training and test.
+
+    Attributes:
+        name: As the config has it.
+        fetched: From the Hub; not known in records of earlier versions.
+        fingerprint: Of pixels and labels.
+        train: How many for training.
+        test: How many for test.
+        shape: Channels, height and width.
+        classes: Their names.
+    """
 
     name: str
+    fetched: bool = Field(default=False, exclude_if=not_)
     fingerprint: str
     train: int
     test: int

@@ -22,7 +22,7 @@ from filtergan.machine.wording import as_html
 from filtergan.measures.registry import order
 from filtergan.measures.table import Measures
 from filtergan.runs.directory import RunDirectory
-from filtergan.runs.places import data_from
+from filtergan.runs.places import begun_at, data_from
 from filtergan.runs.record import DatasetRecord, SiteRecord
 from filtergan.sites.site import Site
 from filtergan.sites.wrappers import Classifier, unwrapped
@@ -336,7 +336,7 @@ class OpenedRun:
     @property
     def _folder(self) -> Path:
         """The working directory in which the run was begun."""
-        return (self.path / (self.record.begun_in or ".")).resolve()
+        return begun_at(self.path, self.record.begun_in)
 
     def _images(self) -> DatasetRecord:
         """What the record says of the images, from which the network was trained."""

@@ -11,6 +11,7 @@ from filtergan.classifiers.fitting import augmented, fit, predict, steps_of
 from filtergan.classifiers.networks import WhitenedCNN
 from filtergan.figures import curves_figure, save
 from filtergan.images.domain import to_float
+from filtergan.images.sources import of_the_hub
 from filtergan.machine import distributed, runtime, telling
 from filtergan.machine.files import save_tensors, sha256
 from filtergan.measures.accuracies import reordered_accuracy
@@ -30,6 +31,7 @@ def run(run: RunDirectory, materials: Materials) -> None:
     config, data, network = run.config, materials.dataset, materials.network
     run.record.dataset = DatasetRecord(
         name=data.name,
+        fetched=of_the_hub(data.name),
         fingerprint=data.fingerprint,
         train=len(data.train),
         test=len(data.test),
