@@ -3,8 +3,6 @@
 import io
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,12 +33,6 @@ pytestmark = pytest.mark.slow
 NATURAL, LATE, EARLY = "conv2@activation/natural", "conv2@activation", "conv1@activation"
 ORDER = EARLY, NATURAL, LATE
 CUT = 1.5  # pixels at 100 an inch: the padding of letters
-LAZY = """
-import sys
-import filtergan
-names = dir(filtergan.plot)
-print(len(names), "torch" in sys.modules, "matplotlib" in sys.modules)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -396,11 +388,6 @@ def test_what_is_not_done_yet_is_said(begun: Path) -> None:
     ):
         with pytest.raises(fg.UserError, match=sentence):
             plot(begun)
-
-
-def test_nothing_is_imported_before_a_figure_is_asked_for() -> None:
-    done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(len(fg.plot.__all__)), "False", "False"]
 
 
 def test_a_figure_can_be_shown_as_any_other(run: OpenedRun) -> None:

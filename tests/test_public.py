@@ -25,6 +25,12 @@ mine = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(*sorted(mine - set(sys.stdlib_module_names)))
 print(*listed)
 """
+PLOTS = """
+import sys
+import filtergan
+names = dir(filtergan.plot)
+print(len(names), "torch" in sys.modules, "matplotlib" in sys.modules)
+"""
 
 
 def test_the_import_brings_nothing_with_it() -> None:
@@ -34,6 +40,11 @@ def test_the_import_brings_nothing_with_it() -> None:
     assert brought == "filtergan"
     assert listed.split() == sorted(fg.__all__)
     assert "train" in dir(fg)
+
+
+def test_nothing_is_imported_before_a_figure_is_asked_for() -> None:
+    done = subprocess.run([sys.executable, "-c", PLOTS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(fg.plot.__all__)), "False", "False"]
 
 
 # ------------------------------------------------------------------------------ data of one's own
