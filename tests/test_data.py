@@ -189,6 +189,23 @@ def test_class_folders_in_split_folders(tmp_path):
     assert len(dataset.train) == 3
 
 
+def test_folders_without_images_are_no_classes(tmp_path):
+    files = {f"{split}/{c}/1.png": pictures(1)[0] for split in ("train", "test") for c in "ab"}
+    write_folder(tmp_path, files)
+    (tmp_path / "annotations" / "a").mkdir(parents=True)
+    (tmp_path / "annotations" / "a" / "1.json").write_text("{}")
+    dataset = load_dataset(str(tmp_path), PLAIN)
+    assert dataset.classes == ("a", "b")
+    assert len(dataset.train) == len(dataset.test) == 2
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_folder(
+        tmp_path, {f"{c}/{i}.png": pictures(1)[0] for c in ("train", "boat") for i in "12"}
+    )
+    assert load_dataset(str(tmp_path), PLAIN).classes == ("boat", "train")
+
+
 def test_folder_below_the_home_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_folder(tmp_path / "own", {f"{c}/{i}.png": pictures(1)[0] for c in "ab" for i in "12"})

@@ -21,6 +21,14 @@ from filtergan.images.dataset import load_dataset
         ({"a/1.png": (4, 5), "b/1.png": (4, 5)}, "too few images to hold some out"),
         ({f"{c}/{i}.png": (4, 5 + i) for c in "ab" for i in range(2)}, r"4x5.*4x6|4x6.*4x5"),
         ({"test/a/1.png": (4, 5), "val/a/1.png": (4, 5)}, "no split called train; it has test, "),
+        (
+            {f"{part}/a/1.png": (4, 5) for part in ("train", "test", "more")},
+            "/more stands beside the splits of .* move it elsewhere",
+        ),
+        (
+            {f"{part}/a/1.png": (4, 5) for part in ("train", "val", "valid")},
+            "are its split validation: val and valid; keep one",
+        ),
     ],
 )
 def test_folders_that_make_no_dataset(tmp_path, files, message):

@@ -193,11 +193,14 @@ def test_inputs_that_are_not_one_for_each_image(shape: tuple[int, ...]) -> None:
 # ------------------------------------------------------------------------- handed over by --model
 
 FACTORIES = """
+from collections import OrderedDict
 import torch
 from torch import nn
 
 def make():
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)).eval()
+def named():
+    return nn.Sequential(OrderedDict(module=make()))
 def compiled():
     return torch.compile(make())
 def parallel():
@@ -221,10 +224,10 @@ def _factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_factories")
-@pytest.mark.parametrize("name", ["make", "compiled", "parallel"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("name", ["make", "named", "compiled", "parallel"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module."])
 def test_factories_and_weights_of_wrapped_networks(name: str, prefix: str, tmp_path: Path) -> None:
-    state = load_model("wrapped_factories:make", None).state_dict()
+    state = load_model(f"wrapped_factories:{name}", None).state_dict()
     kept = {prefix + key: torch.full_like(value, 0.5) for key, value in state.items()}
     save_file(kept, tmp_path / "w.safetensors")
     network = load_model(f"wrapped_factories:{name}", tmp_path / "w.safetensors")

@@ -180,11 +180,10 @@ def _make(spec: str, module_name: str, factory_name: str) -> nn.Module:
 
 def _load_weights(network: nn.Module, path: Path) -> None:
     """Load a state dict whose names and shapes are exactly the network's."""
-    state = _read_weights(path)
-    for wrapper in ("module.", "_orig_mod."):  # saved from a distributed or compiled network
-        if all(name.startswith(wrapper) for name in state):
-            state = {name.removeprefix(wrapper): value for name, value in state.items()}
-    own = network.state_dict()
+    state, own = _read_weights(path), network.state_dict()
+    wrappers = {"module"}, {"_orig_mod"}  # distributed and compiled networks may hold each other
+    while state.keys() != own.keys() and {name.partition(".")[0] for name in state} in wrappers:
+        state = {name.partition(".")[2]: value for name, value in state.items()}
     faults = {
         "it lacks": [name for name in own if name not in state],
         "the network has no": [name for name in state if name not in own],

@@ -207,11 +207,7 @@ def _class_folders(folder: Path, data: str) -> "Mapping[str, datasets.Dataset] |
     described = any(path.stem == "metadata" for path in files)
     if not suffixes & IMAGE_SUFFIXES or suffixes & TABLE_SUFFIXES or described:
         return None
-    parts = {"train": folder}
-    split_of = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
-    children = _folders(folder)
-    if children and all(child.name.lower() in split_of for child in children):
-        parts = {split_of[child.name.lower()]: child for child in children}
+    parts = _split_folders(folder, data) or {"train": folder}
     images = {
         split: {child.name: found for child in _folders(part) if (found := _images(child, "**/*"))}
         for split, part in parts.items()
@@ -225,6 +221,32 @@ def _class_folders(folder: Path, data: str) -> "Mapping[str, datasets.Dataset] |
     return _listed(images)
 
 
+def _split_folders(folder: Path, data: str) -> dict[str, Path]:
+    """The folders of splits by split, if what holds images beside them are splits too; else none.
+
+    Raises:
+        UserError: Two folders are one split, or what stands beside train and another is none.
+    """
+    split_of = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
+    children = [child for child in _folders(folder) if any(map(_is_image, child.rglob("*")))]
+    found: dict[str, list[Path]] = {}
+    for child in children:
+        found.setdefault(split_of.get(child.name.lower(), ""), []).append(child)
+    others = found.pop("", [])
+    if others and not ("train" in found and len(found) > 1):
+        return {}  # a class may be called train, or test
+    if others:
+        raise UserError(
+            f"{others[0]} stands beside the splits of {data} and is none; move it elsewhere, or "
+            "rename the splits if they are classes."
+        )
+    for split, folders in found.items():
+        if len(folders) > 1:
+            names = " and ".join(child.name for child in folders)
+            raise UserError(f"Several folders of {data} are its split {split}: {names}; keep one.")
+    return {split: child for split, (child,) in found.items()}
+
+
 def _folders(folder: Path) -> list[Path]:
     return sorted(
         path
@@ -234,11 +256,11 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path, pattern: str) -> list[str]:
-    return sorted(
-        str(path)
-        for path in folder.glob(pattern)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    return sorted(str(path) for path in folder.glob(pattern) if _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _listed(images: dict[str, dict[str, list[str]]]) -> "Mapping[str, datasets.Dataset]":
