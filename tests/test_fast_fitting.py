@@ -89,6 +89,16 @@ def test_learns_and_repeats(monkeypatch: pytest.MonkeyPatch):
     assert (predict(found[0], held_out).argmax(1) == truth).float().mean() > 0.9
 
 
+@pytest.mark.parametrize("steps", [1, 4, 5, 6])
+def test_few_steps_train_too(monkeypatch: pytest.MonkeyPatch, steps: int):
+    monkeypatch.setattr(fast_fitting, "bfloat16", lambda device: nullcontext())
+    made = network()
+    weight = made.get_parameter("group1.conv1.weight")
+    before = weight.detach().clone()
+    fit_fast(made, *tinted(32 * steps), CONFIG.model_copy(update={"epochs": 1}))
+    assert not torch.equal(weight, before)
+
+
 def test_every_image_is_mirrored_in_every_second_epoch(monkeypatch: pytest.MonkeyPatch):
     # The marks tell which image it is, and on which side its dark half lies.
     images = torch.arange(1, 65).float().div(64)[:, None, None, None].expand(64, 3, 16, 16).clone()

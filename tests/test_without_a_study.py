@@ -305,6 +305,7 @@ def test_measures_are_those_of_a_loop(
     assert measured["compensation_null"].value == measured["compensation"].null
     assert measured["compensation"].n == 5
     assert measured["repeatability"].n == 4
+    assert measured["independent_image_changes"].n == 5
 
 
 def test_measures_as_a_table(measured: fg.Measures, tmp_path: Path) -> None:

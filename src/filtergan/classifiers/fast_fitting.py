@@ -89,7 +89,9 @@ def fit_fast(
             optimizer.step()
             schedule.step()
             if step % AHEAD == 0 or step == steps:
-                share = 0.95**AHEAD * (step / steps) ** 3 if step < steps else 1.0
+                # At the end the average takes their place, if there were steps enough for one.
+                last = float(steps > AHEAD)
+                share = 0.95**AHEAD * (step / steps) ** 3 if step < steps else last
                 _look_back(network, kept, share)
             if on_step is not None:
                 on_step(step, steps, loss.detach(), step * batch)

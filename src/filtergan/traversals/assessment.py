@@ -131,8 +131,8 @@ def measure(
     }
     found["compensation_null"] = told("compensation_null", theirs.values["compensation"])
     of_null = theirs.together()
-    for name, (value, ends) in ours.together().items():
-        found[name] = result(name, value, ends, n, of_null[name][0])
+    for name, (value, ends, count) in ours.together().items():
+        found[name] = result(name, value, ends, count, of_null[name][0])
     return Measures(found, str(gan.name))
 
 
@@ -174,9 +174,9 @@ class _Seen:
         }
         return cls(values, change.flatten(2), again.flatten(3))
 
-    def together(self) -> dict[str, tuple[float, tuple[float, float]]]:
-        """Measures of all images together, each with its interval."""
+    def together(self) -> dict[str, tuple[float, tuple[float, float], int]]:
+        """Measures of images together, each with its interval and the number of these."""
         return {
-            "repeatability": repeatability(self.searched),
-            "independent_image_changes": independent_changes(self.change),
+            "repeatability": (*repeatability(self.searched), len(self.searched)),
+            "independent_image_changes": (*independent_changes(self.change), len(self.change)),
         }
