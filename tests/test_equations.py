@@ -18,6 +18,7 @@ from filtergan.game.generator import Generator
 from filtergan.game.objectives import discriminator_loss, generator_loss, information_loss
 from filtergan.game.training import Game
 from filtergan.sites.site import Site
+from filtergan.walks import prior
 from filtergan.walks.prior import NaturalImagePrior, squared_gradient
 
 score = st.floats(-60, 60)
@@ -139,6 +140,19 @@ def test_scale_of_the_prior(channels: int, scale: float) -> None:
     torch.testing.assert_close(prior.variation_term(data).mean(), one, rtol=1e-6, atol=0)
     torch.testing.assert_close(prior.norm_term(data).mean(), one, rtol=1e-6, atol=0)
     torch.testing.assert_close(prior(data).mean(), 0.5 * one, rtol=1e-6, atol=0)
+
+
+def test_scale_of_a_prior_is_taken_from_few_images_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, sizes = torch.rand(20, 3, 6, 7, dtype=torch.float64), list[int]()
+    whole = NaturalImagePrior.measured(data, 0.3, 0.2)
+    assert whole.variation - 1e-12 == float(squared_gradient(data).mean())
+    monkeypatch.setattr(prior, "AT_ONCE", 6)
+    monkeypatch.setattr(prior, "as_pixels", lambda x: (sizes.append(len(x)), x)[1])
+    parts = NaturalImagePrior.measured(data, 0.3, 0.2)
+    assert sizes == [6, 6, 6, 2]
+    assert [parts.norm, parts.variation] == pytest.approx([whole.norm, whole.variation], rel=1e-12)
 
 
 def test_prior_of_data_without_variation() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from filtergan.config.fields import JointConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
+from filtergan.game import gan as gan_module
 from filtergan.game.gan import FilterGAN
 from filtergan.images.image_fields import FieldSpace
 from filtergan.machine.files import load_tensors
@@ -300,6 +301,19 @@ def test_a_search_finds_the_fields_that_undo_planted_filters() -> None:
     # A point's start hangs on its place alone, not on what is searched with it.
     some = walk(gan, FieldSearch(space, seed=1, batch=2), x, z, targets)
     torch.testing.assert_close(some.images, other.images)
+
+
+def test_the_null_s_mean_filters_are_the_same_in_parts(
+    site: Site, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gan, many = new(site, images), torch.rand(32, 1, 6, 6)
+    whole, sizes, draw = gan.draw(gan.latents(256, 3, "null mean")).mean(0), list[int](), gan.draw
+    assert torch.equal(random_directions(gan, many, seed=3).generator.mean, whole)
+    monkeypatch.setattr(gan_module, "AT_ONCE", 40 * site.filters.numel())
+    monkeypatch.setattr(gan, "draw", lambda z: (sizes.append(len(z)), draw(z))[1])
+    parts = random_directions(gan, many, seed=3).generator.mean
+    torch.testing.assert_close(parts.detach(), whole)
+    assert max(sizes) == 40
 
 
 @torch.no_grad()

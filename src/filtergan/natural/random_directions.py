@@ -12,6 +12,7 @@ from filtergan.natural.natural_gan import NaturalGAN
 from filtergan.natural.terms import squared_norm
 
 HALVINGS = 20  # of the interval in which the length of the directions is sought
+MEANT = 256  # draws whose mean the null's filters have
 PAIRS = 32  # of latents, each seen on some images, on which changes of response are compared
 
 
@@ -50,7 +51,9 @@ def random_directions(gan: NaturalGAN, images: Float[Tensor, "n c h w"], seed: i
     """
     site, latent = gan.site, gan.latent
     config = gan.config.model_copy(update={"head": "directed"})
-    mean = gan.draw(gan.latents(256, seed, "null mean")).mean(0)
+    parts = gan.latents(MEANT, seed, "null mean").split(gan.at_once)
+    means = (len(part) / MEANT * gan.draw(part).mean(0) for part in parts)
+    mean = sum(means, torch.zeros(()))
     with own_randomness(derive_seed(seed, "null weights")):
         null = NaturalGAN.built(site, config, gan.discriminator.shape, mean)
     null.discriminator = gan.discriminator  # which does not play here

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filtergan.images.domain import as_pixels
-from filtergan.machine.storage import RowsLike, rows_of
+from filtergan.machine.storage import RowsLike, batches, rows_of
 
 ALPHA = 6  # exponent of the norm, Mahendran & Vedaldi's
+AT_ONCE = 1000  # images read at once to take the scales
 
 
 def squared_gradient(images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
@@ -61,13 +62,16 @@ class NaturalImagePrior:
             >>> fg.NaturalImagePrior.measured(torch.rand(32, 1, 8, 8), 0.001, 0.002)
             NaturalImagePrior(norm ... by 0.001, variation ... by 0.002)
         """
-        pixels = as_pixels(rows_of(images)[:])
-        power = pixels.square().sum(1).pow(ALPHA / 2).mean()
-        variation = squared_gradient(pixels).mean()
+        rows, power, variation = rows_of(images), 0.0, 0.0
+        for part in batches(len(rows), AT_ONCE):
+            pixels = as_pixels(rows[part])
+            share = len(pixels) / len(rows)
+            power += share * float(pixels.square().sum(1).pow(ALPHA / 2).mean())
+            variation += share * float(squared_gradient(pixels).mean())
         tiny = 1e-12  # constant images have no variation to scale by
         return cls(
-            float(power) ** (1 / ALPHA) + tiny,
-            float(variation) + tiny,
+            power ** (1 / ALPHA) + tiny,
+            variation + tiny,
             alpha_weight,
             variation_weight,
         )
