@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from filtergan.errors import UserError
 from filtergan.sites.site import Site
+from filtergan.sites.tracing import behind
 
 Function = Callable[[Tensor], Tensor]
 
@@ -280,6 +281,39 @@ def test_a_response_point_out_of_reach(name: str, layer: str, point: str) -> Non
     with pytest.raises(UserError, match=f"response point '{point}' is not a module"):
         Site(network, layer, images(2), point)
     assert traces(network) == before
+
+
+@pytest.mark.parametrize("point", ["activation", "2"])
+@pytest.mark.parametrize("relu", [torch.relu_, lambda x: x.relu_(), nn.ReLU(inplace=True)])
+def test_an_answer_leaves_what_it_is_given(relu: Function, point: str) -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = relu
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.relu(x)
+
+    last = nn.Conv2d(3, 2, 3)
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), InPlace(), last, nn.Flatten(), nn.Linear(32, 3))
+    site, convolved = Site(network, "0", images(2), point), torch.randn(2, 3, 6, 6)
+    given, want = convolved.clone(), convolved.clamp(min=0)
+    torch.testing.assert_close(site.answer(given), want if point == "activation" else last(want))
+    assert torch.equal(given, convolved)
+
+
+def test_what_a_module_keeps_is_no_stand_in() -> None:
+    class Keeping(nn.Sequential):
+        def forward(self, input: Tensor) -> Tensor:
+            self.seen = super().forward(input)
+            return self.seen
+
+    block = Keeping(nn.Conv2d(1, 3, 3), nn.ReLU())
+    network = nn.Sequential(block, nn.Flatten(), nn.Linear(108, 3))
+    network(images(2))
+    kept = block.seen
+    assert [name for name, _ in behind(network, (1, 8, 8), "0.0")] == ["0.1", "1", "2"]
+    assert block.seen is kept
 
 
 def test_a_site_that_is_not_straight_needs_the_images() -> None:

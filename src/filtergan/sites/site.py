@@ -191,7 +191,7 @@ class Site:
         return self.answer(convolve(inputs, filters, self.bias, self.geometry, self.backend))
 
     def answer(self, convolved: Float[Tensor, "n o *l"]) -> Float[Tensor, "n ..."]:
-        """The response that an output of the convolution leads to.
+        """The response that an output of the convolution leads to, which itself stays as it is.
 
         Examples:
             >>> import torch
@@ -202,7 +202,7 @@ class Site:
             tensor(True)
         """
         response = self._ended(convolved)
-        return response if self._between is None else self._run(self._between, response)
+        return response if self._between is None else self._run(self._between, response.clone())
 
     def output(
         self,

@@ -1,6 +1,5 @@
 """Following a tensor through a network: what happens to it next, and what depends on it."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, no_type_check
@@ -22,6 +21,8 @@ ACTIVATIONS = {
 }
 
 RELU = {F.relu, torch.relu, Tensor.relu}
+# By those that work in place; others have an argument for it.
+OUT_OF_PLACE = {torch.relu_: torch.relu, Tensor.relu_: torch.relu}
 
 Shape = tuple[int, ...]
 
@@ -113,6 +114,7 @@ def _record(
         return value.detach() if isinstance(value, Tensor) else value
 
     named = {k: False if k == "inplace" else fixed(v) for k, v in kwargs.items()}
+    func = OUT_OF_PLACE.get(func, func)
     return Operation(func, tuple(fixed(a) for a in args[1:]), named, module)
 
 
@@ -217,12 +219,15 @@ def _traced(
     network: nn.Module, image: Shape, start: str, whole: tuple[str, ...]
 ) -> tuple[nn.Module, fx.Graph, fx.Node] | None:
     """The graph of a network in `_Whole`, and the one call of a module; None: there is none."""
+    root, before = _Whole(network), [(vars(m), dict(vars(m))) for m in network.modules()]
     try:
-        # Tracing writes to the module itself: constants, and whatever its forward keeps.
-        root = _Whole(copy.copy(network))
         graph = _Tracer(image, *map(_inside, whole)).trace(root)
     except Exception:  # any network may refuse to be traced, in its own way
         return None
+    finally:  # what a forward has kept in its module are stand-ins
+        for own, kept in before:
+            own.clear()
+            own.update(kept)
     nodes = [node for node in graph.nodes if node.target == _inside(start)]
     return (root, graph, nodes[0]) if len(nodes) == 1 else None
 

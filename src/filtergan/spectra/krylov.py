@@ -105,7 +105,7 @@ def gradient(
     for some in weights.split(max(1, PASS // len(inputs))):
         with torch.enable_grad():
             many = out.detach().expand(len(some), *out.shape).flatten(0, 1).requires_grad_()
-            answer = site.answer(many.clone()).flatten(1)
+            answer = site.answer(many).flatten(1)
             (grad,) = torch.autograd.grad((answer * some.flatten(0, 1)).sum(), [many])
         grad = grad.unflatten(0, (len(some), len(inputs))).flatten(3)  # [m, n, o, l]
         by_group = grad.unflatten(2, (len(rows), -1)).movedim(2, 0).movedim(3, 2)
