@@ -271,16 +271,16 @@ def test_pooling(make: Callable[[], nn.Module], layer: str) -> None:
 
 def gans() -> tuple[FilterGAN, FilterGAN]:
     """The same generator for the network in its domain, and for the folded one; doubles."""
-    network, x = plain().double(), images(2).double()
-    config, made = fg.GanConfig(latent=3, hidden=8, discriminator_channels=4), []
+    site, made = Site(Classifier(plain(), DOMAIN), "conv2", images(2)), []
+    config = fg.GanConfig(latent=3, hidden=8, discriminator_channels=4)
+    single = FilterGAN.new(site, site.input(images(2)), config, 0)
+    network, x, generator = plain().double(), images(2).double(), single.generator.double()
     for whole, layer in (
         (Classifier(network, DOMAIN), "conv2"),
         (folded(network, DOMAIN).double(), "net.conv2"),
     ):
         site = Site(whole, layer, x)
-        gan = FilterGAN.new(site, site.input(x), config, 0)
-        gan.generator.double()
-        made.append(gan)
+        made.append(FilterGAN(site, generator, single.discriminator, config))
     return made[0], made[1]
 
 

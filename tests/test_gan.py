@@ -99,6 +99,14 @@ def test_the_start(site: Site, inputs: Tensor) -> None:
     assert not torch.equal(FilterGAN.new(site, inputs, config(), 4).generator.mean, site.filters)
 
 
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16])
+def test_networks_of_other_numbers_are_refused(site: Site, kind: torch.dtype) -> None:
+    x = torch.rand(2, 1, 9, 9, dtype=kind)
+    other = Site(site.network.to(kind), "3", x)
+    with pytest.raises(UserError, match=rf"in {kind}, but .* network.to\(torch.float32\)"):
+        FilterGAN.new(other, other.input(x), config(), 4)
+
+
 def test_a_look_by_q_changes_nothing(site: Site, inputs: Tensor) -> None:
     """Spectral normalisation must not go on estimating while Q is only asked."""
     gan = FilterGAN.new(site, inputs, config(spectral_norm=True), 4)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from filtergan.sites.site import Site
 from filtergan.sites.wrappers import fingerprint, untouched
 
 AT_ONCE = 2**26  # weights drawn at once: 256 MiB, of which what uses them makes several copies
+Made = TypeVar("Made", bound="FilterGAN")
 
 
 class FilterGAN(Shared):
@@ -64,8 +65,8 @@ class FilterGAN(Shared):
 
     @classmethod
     def new(
-        cls, site: Site, inputs: Float[Tensor, "n i *k"], config: GanConfig, seed: int
-    ) -> "FilterGAN":
+        cls: type[Made], site: Site, inputs: Float[Tensor, "n i *k"], config: GanConfig, seed: int
+    ) -> Made:
         """Build an untrained one.
 
         Args:
@@ -73,6 +74,9 @@ class FilterGAN(Shared):
             inputs: Some site inputs, from whose real responses the discriminator takes its scale.
             config: Sizes and choices.
             seed: Seed of the initial weights; torch's global generator is left as it was.
+
+        Raises:
+            UserError: As for `built`.
 
         Examples:
             >>> import torch
@@ -92,12 +96,12 @@ class FilterGAN(Shared):
 
     @classmethod
     def built(
-        cls,
+        cls: type[Made],
         site: Site,
         config: GanConfig,
         response: tuple[int, ...],
         start: Float[Tensor, "o i *k"] | None = None,
-    ) -> "FilterGAN":
+    ) -> Made:
         """Build one from shapes, on torch's default device, its weights of torch's own generator.
 
         Args:
@@ -107,13 +111,21 @@ class FilterGAN(Shared):
                 this does not know how real ones are scaled.
             start: Mean filters at the start; by default at random.
 
+        Raises:
+            UserError: The network computes in other numbers than torch's default, float32.
+
         Examples:
             >>> import filtergan as fg
             >>> site = fg.NaturalGAN.load("digits-conv2").site
             >>> fg.FilterGAN.built(site, fg.GanConfig(latent=3), response=(8, 8, 8))
             FilterGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3)
         """
-        shape = tuple(site.filters.shape)
+        shape, kind = tuple(site.filters.shape), torch.get_default_dtype()
+        if site.filters.dtype is not kind:
+            raise UserError(
+                f"The network computes in {site.filters.dtype}, but filters are generated in "
+                f"{kind}; bring it to that first, as in network.to({kind})."
+            )
         generator = Generator(shape, config.latent, config.hidden, config.head, start)
         discriminator = Discriminator(
             response, config.latent, config.discriminator_channels, config.spectral_norm
@@ -318,12 +330,12 @@ class FilterGAN(Shared):
 
     @classmethod
     def load(
-        cls,
+        cls: type[Made],
         folder: str | os.PathLike[str],
         network: nn.Module | None = None,
         *,
         device: str = "auto",
-    ) -> "FilterGAN":
+    ) -> Made:
         """Read what `save` wrote, on the network's device.
 
         Args:
@@ -375,7 +387,7 @@ class FilterGAN(Shared):
     def _parts(self) -> list[tuple[str, nn.Module]]:
         return [("generator", self.generator), ("discriminator", self.discriminator)]
 
-    def _to(self, device: torch.device) -> "FilterGAN":
+    def _to(self: Made, device: torch.device) -> Made:
         for _, part in self._parts():
             part.to(device)
         return self

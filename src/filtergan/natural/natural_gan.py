@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -26,6 +26,7 @@ from filtergan.sites.site import Site
 BATCH = 256  # images transformed at once
 NULL = "null"
 """Folder of the null, within that of the generator."""
+Made = TypeVar("Made", bound="NaturalGAN")
 
 
 class NaturalGAN(FilterGAN):
@@ -75,12 +76,12 @@ class NaturalGAN(FilterGAN):
 
     @classmethod
     def built(
-        cls,
+        cls: type[Made],
         site: Site,
         config: GanConfig,
         response: tuple[int, ...],
         start: Float[Tensor, "o i *k"] | None = None,
-    ) -> "NaturalGAN":
+    ) -> Made:
         """Build one from shapes, as `FilterGAN.built` does.
 
         Raises:
@@ -133,22 +134,6 @@ class NaturalGAN(FilterGAN):
         parts = zip(x.split(BATCH), z.split(BATCH), z_k.split(BATCH), strict=True)
         return torch.cat([self.transformer(*part) for part in parts])
 
-    @classmethod
-    def new(
-        cls, site: Site, inputs: Float[Tensor, "n i *k"], config: GanConfig, seed: int
-    ) -> "NaturalGAN":
-        """Build an untrained one, as `FilterGAN.new` does.
-
-        Examples:
-            >>> import torch
-            >>> import filtergan as fg
-            >>> site = fg.NaturalGAN.load("digits-conv2").site
-            >>> config = fg.joint_config(fg.GanConfig(), fg.NaturalConfig(latent=(4,)))
-            >>> fg.NaturalGAN.new(site, site.input(torch.rand(32, 1, 8, 8)), config, seed=0)
-            NaturalGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 4)
-        """
-        return _ours(super().new(site, inputs, config, seed))
-
     def save(self, folder: str | os.PathLike[str], *, network: bool = False) -> None:
         """Write it as `FilterGAN.save` does, and its null into a folder within.
 
@@ -168,12 +153,12 @@ class NaturalGAN(FilterGAN):
 
     @classmethod
     def load(
-        cls,
+        cls: type[Made],
         folder: str | os.PathLike[str],
         network: nn.Module | None = None,
         *,
         device: str = "auto",
-    ) -> "NaturalGAN":
+    ) -> Made:
         """Read what `save` wrote, as `FilterGAN.load` does, with its null where there is one.
 
         Examples:
@@ -182,7 +167,7 @@ class NaturalGAN(FilterGAN):
             >>> gan, gan.null is not None
             (NaturalGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3), True)
         """
-        gan, null = _ours(super().load(folder, network, device=device)), Path(folder) / NULL
+        gan, null = super().load(folder, network, device=device), Path(folder) / NULL
         if lead((null / FILE).is_file):
             gan.null = cls.load(null, gan.whole_network)
         return gan
@@ -193,11 +178,6 @@ class NaturalGAN(FilterGAN):
             ("reader", self.reader),
         ]
         return super()._parts() + more
-
-
-def _ours(gan: FilterGAN) -> NaturalGAN:
-    assert isinstance(gan, NaturalGAN)
-    return gan
 
 
 def require_natural(gan: FilterGAN) -> NaturalGAN:
