@@ -179,7 +179,7 @@ def test_no_step_changes_nothing_and_a_small_image_has_small_steps(
 
 @pytest.mark.mnist
 def test_width_is_the_measured_family(mnist_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One grey level stands for the sixteen of the family by which a traversal is judged.
+    # One grey level stands for the eight of the family by which a traversal is judged.
     data = load_dataset(str(mnist_path), DatasetConfig(train_limit=16, test_limit=2))
     for step in (-0.4, 0.6, 1.1):
         fixed(monkeypatch, "width", step)

@@ -15,7 +15,7 @@ from filtergan.errors import UserError
 
 CONTROL_POINTS = 4  # along each axis of a spline warp
 
-_SCALE = 4  # subpixels of a pixel, along an axis
+SCALE = 4  # subpixels of a pixel, along an axis, as in Morpho-MNIST
 _LEVELS = 8  # grey levels at which a stroke's outline is taken, in the middle half of all
 _CHUNK = 1  # images whose outlines are in memory at once: those of one fit the cache
 
@@ -109,8 +109,7 @@ def width_table(
         UserError: The images are in colour.
     """
     require_grey(x)
-    steps = [_SCALE * float(r) for r in radii]
-    return torch.cat([_widths(part, steps) for part in x.split(_CHUNK)])
+    return torch.cat([strokes_moved(part, radii, _LEVELS) for part in x.split(_CHUNK)])
 
 
 def require_grey(x: Float[Tensor, "n c h w"]) -> None:
@@ -126,17 +125,26 @@ def require_grey(x: Float[Tensor, "n c h w"]) -> None:
         )
 
 
-def _widths(x: Float[Tensor, "n 1 h w"], steps: list[float]) -> Float[Tensor, "n r 1 h w"]:
-    large = F.interpolate(x, scale_factor=_SCALE, mode="bilinear", align_corners=False)
-    top = x.amax((1, 2, 3))
-    levels = (0.25 + (torch.arange(_LEVELS).to(x) + 0.5) / (2 * _LEVELS)) * top[:, None]
-    inside = large > levels[:, :, None, None]
+def strokes_moved(
+    x: Float[Tensor, "n 1 h w"], radii: Float[Tensor, "r ..."], levels: int
+) -> Float[Tensor, "n r 1 h w"]:
+    """What `width_table` does, with so many grey levels.
+
+    Args:
+        x: Images.
+        radii: Each one number, or one for each image [n, 1, 1, 1].
+        levels: How many.
+    """
+    large = F.interpolate(x, scale_factor=SCALE, mode="bilinear", align_corners=False)
+    top, steps = x.amax((1, 2, 3)), SCALE * radii
+    heights = (0.25 + (torch.arange(levels).to(x) + 0.5) / (2 * levels)) * top[:, None]
+    inside = large > heights[:, :, None, None]
     # Outlines run between subpixels: half a subpixel from the nearest on either side.
-    wider, narrower = int(max(0, *steps)) + 2, int(max(0, *(-step for step in steps))) + 2
+    wider, narrower = (int(max(0, float(end))) + 2 for end in (steps.max(), -steps.min()))
     outline = distance(inside, wider) - distance(~inside, narrower)
     outline = outline - 0.5 * outline.sign()
     images = [
-        F.avg_pool2d((step - outline + 0.5).clamp(0, 1).mean(1, keepdim=True), _SCALE)
+        F.avg_pool2d((step - outline + 0.5).clamp(0, 1).mean(1, keepdim=True), SCALE)
         for step in (0.0, *steps)
     ]
     change = torch.stack(images[1:], dim=1) - images[0][:, None]

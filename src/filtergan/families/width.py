@@ -7,15 +7,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.families.family import Explained, Family, Fixed, Reference, Strength, Transform
-from filtergan.families.transformations import distance
-
-_SCALE = 4  # subpixels of a pixel, along an axis, as in Morpho-MNIST
+from filtergan.families.transformations import SCALE, strokes_moved
 
 
 def widened(x: Float[Tensor, "n 1 h w"], step: Float[Tensor, " n"]) -> Float[Tensor, "n 1 h w"]:
     """Each image's outline at half its largest grey level, moved by a step of its own.
 
-    `transformations.width_table` with one grey level instead of sixteen, and a step for each
+    `transformations.width_table` with one grey level instead of eight, and a step for each
     image: a training set takes a minute, not twenty, and strokes are nearly black and white.
 
     Args:
@@ -23,18 +21,7 @@ def widened(x: Float[Tensor, "n 1 h w"], step: Float[Tensor, " n"]) -> Float[Ten
         step: Pixels, in images of 28 x 28; in others as large a part of the image.
     """
     radius = step * min(x.shape[2:]) / 28
-    large = F.interpolate(x, scale_factor=_SCALE, mode="bilinear", align_corners=False)
-    top = x.amax((1, 2, 3), keepdim=True)
-    inside = large > top / 2
-    reach = int(_SCALE * float(radius.abs().max())) + 2
-    outline = distance(inside, reach) - distance(~inside, reach)
-    outline = outline - 0.5 * outline.sign()  # it runs between two subpixels
-
-    def strokes(moved: Tensor) -> Tensor:
-        return F.avg_pool2d((moved - outline + 0.5).clamp(0, 1), _SCALE)
-
-    moved = strokes(_SCALE * radius[:, None, None, None])
-    return x + top * (moved - strokes(torch.zeros(())))
+    return strokes_moved(x, radius[None, :, None, None, None], levels=1)[:, 0]
 
 
 def _thickened(
@@ -68,8 +55,8 @@ def _disc(
     outline: Float[Tensor, "n h4 w4"], radius: Float[Tensor, " n"]
 ) -> Float[Tensor, "n 1 h w"]:
     """What lies within an outline moved by a radius (pixels), reduced to the image's size."""
-    within = (_SCALE * radius[:, None, None] - outline + 0.5).clamp(0, 1)
-    return F.avg_pool2d(within[:, None], _SCALE)
+    within = (SCALE * radius[:, None, None] - outline + 0.5).clamp(0, 1)
+    return F.avg_pool2d(within[:, None], SCALE)
 
 
 def _outline(image: Float[Tensor, "h w"]) -> Float[Tensor, "h4 w4"]:
@@ -81,8 +68,8 @@ def _outline(image: Float[Tensor, "h w"]) -> Float[Tensor, "h4 w4"]:
 
     pixels = image.double().cpu().numpy()
     if not pixels.max() > 0:
-        return torch.full((_SCALE * len(pixels), _SCALE * len(pixels[0])), torch.inf)
-    large = pyramid_expand(pixels, upscale=_SCALE, order=3)
+        return torch.full((SCALE * len(pixels), SCALE * len(pixels[0])), torch.inf)
+    large = pyramid_expand(pixels, upscale=SCALE, order=3)
     ink = large > 0.5 * large.max()
     outside, inside = (np.asarray(distance_transform_edt(mask)) for mask in (~ink, ink))
     signed = np.where(ink, 0.5 - inside, outside - 0.5)
