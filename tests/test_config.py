@@ -14,7 +14,7 @@ from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.config.fields import GanConfig, StudyConfig, TraversalConfig
 from filtergan.config.older import renewed
 from filtergan.config.parsing import dump, load, parse
-from filtergan.config.presets import PRESETS, preset, tiny
+from filtergan.config.presets import PRESETS, mnist, preset, tiny
 from filtergan.errors import UserError
 
 
@@ -249,3 +249,16 @@ def test_missing_files(tmp_path: Path) -> None:
 def test_latents_of_a_preset_go_with_its_sites(options: str, latent: tuple[int, ...]) -> None:
     arguments = parser(StudyConfig()).parse_args(["study", "mnist", *options.split()])
     assert override(base_of(arguments), arguments).natural.latent == latent
+
+
+def test_another_number_of_latents_is_a_matter_of_the_sites_alone(tmp_path: Path) -> None:
+    """What a file says of other sites than those that are named by one stays as it is."""
+    for layer, recipe in (("conv4", "paper"), ("conv*", "natural"), ("conv4,conv2", "natural")):
+        config = mnist().model_copy(update={"layer": tuple(layer.split(",")), "recipe": (recipe,)})
+        (tmp_path / "c").write_text(dump(config))
+        words = ["study", "--config", str(tmp_path / "c"), "--seed", "1"]
+        arguments = parser(StudyConfig()).parse_args(words)
+        assert override(base_of(arguments), arguments).natural.latent == (8, 4, 4)
+    words = ["study", "mnist", "--layer", "conv3,conv2", "--recipe", "natural"]
+    arguments = parser(StudyConfig()).parse_args([*words, "--traversal.dims", "4,5"])
+    assert override(base_of(arguments), arguments).natural.latent == (6,)

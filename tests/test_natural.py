@@ -32,8 +32,8 @@ from filtergan.natural.terms import (
     compensation_loss,
     labels_loss,
     logits_loss,
+    mean_changes,
     reading_loss,
-    relative_change,
     size_loss,
 )
 from filtergan.natural.transformer import Transformer
@@ -91,9 +91,10 @@ def test_terms_are_their_formulas() -> None:
         moved = (steps @ directions.mT).norm(dim=1)
         assert (float(size_loss(0.4 / STEP * moved, steps.norm(dim=1), 0.4)) < 1e-9) == alike
     x = torch.tensor([[[[3.0, 4.0]]], [[[0.0, 0.0]]]])
-    assert float(relative_change(x, 0.5 * x)[0]) == pytest.approx(0.5)
-    assert relative_change(x, x + 1)[1].isnan()  # black, of which there is no share
-    assert float(size_loss(torch.tensor([0.2, torch.nan]), distance[:2] * 2, 0.4)) == 0.25
+    pairs, usual = torch.stack([x, x.flip(0), 0 * x]), torch.tensor(12.0)
+    # The black image has no share, whatever it turns to; nor has a pair of such images.
+    changes = mean_changes(pairs, 0.5 * pairs + (pairs == 0), usual)
+    assert changes.tolist() == pytest.approx([0.5, 0.5, 0.0])
 
 
 @given(seed=st.integers(0, 99), n=st.integers(1, 4), classes=st.integers(2, 5))

@@ -121,10 +121,10 @@ def test_the_record_says_whether_images_were_fetched(
 ) -> None:
     """The network lies on this machine, wherever the images come from."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(STRAIGHT)
+    (tmp_path / "fetching.py").write_text(STRAIGHT)
     images = replace(load_dataset("digits", micro().dataset), name="owner/name")
     monkeypatch.setattr("filtergan.study.materials.load_dataset", lambda *_: images)
-    config = micro(data="owner/name", model="mine:make", layer=("features.0",))
+    config = micro(data="owner/name", model="fetching:make", layer=("features.0",))
     for fetched in (True, False):
         record = study.run(config, tmp_path / f"run{fetched}", until="train-cnn").record
         assert record.begun_in == ".."

@@ -38,6 +38,14 @@ def test_folders_that_make_no_dataset(tmp_path, files, message):
     assert caught.value.exit_code == 2
 
 
+def test_a_split_without_images_that_can_be_read(tmp_path):
+    write_folder(tmp_path, {f"train/{c}/{i}.png": pictures(1)[0] for c in "ab" for i in "12"})
+    (tmp_path / "test" / "a").mkdir(parents=True)
+    (tmp_path / "test" / "a" / "1.heic").write_bytes(b"")
+    with pytest.raises(UserError, match="test is a split of"):
+        load_dataset(str(tmp_path), PLAIN)
+
+
 def test_splits_of_different_sizes(tmp_path):
     shapes = {"train/a/1.png": (4, 5), "train/b/1.png": (4, 5), "test/a/1.png": (6, 6)}
     write_folder(tmp_path, {name: pictures(1, shape)[0] for name, shape in shapes.items()})

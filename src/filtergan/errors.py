@@ -1,6 +1,9 @@
 """The one exception that the command line turns into a sentence."""
 
-GO_ON = "repeat the command (a study with --resume), on any number of processes"
+GO_ON = (
+    "continue with `filtergan study --config RUN/config.yaml --out RUN --resume`, on any number of "
+    "processes"
+)
 
 
 class UserError(Exception):

@@ -5,7 +5,7 @@ from typing import Any
 
 from filtergan.config.fields import StudyConfig
 from filtergan.config.parsing import parse
-from filtergan.config.site_names import NATURAL, split
+from filtergan.config.site_names import split
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def varied(base: StudyConfig, name: str, seed: int) -> StudyConfig:
 
 def _latents(base: StudyConfig) -> list[int]:
     """The number of latents for each layer of the natural recipe, that of its first reading."""
-    numbers, first = base.natural.latent, dict[str, int]()
-    for place, site in enumerate(base.sites_of(NATURAL)):
-        first.setdefault(site.layer, numbers[place % len(numbers)])
-    return list(first.values()) if len(numbers) > 1 else list(numbers)
+    first = dict[str, int]()
+    for site, number in base.latents.items():
+        first.setdefault(site.layer, number)
+    return list(first.values()) or list(base.natural.latent)

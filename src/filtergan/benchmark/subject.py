@@ -93,11 +93,6 @@ class Subject:
             UserError: A layer has weights, but no way to draw them anew.
         """
         network = copy.deepcopy(self.network).cpu().requires_grad_(True)
-        if computed := [name for name, module in network.named_modules() if _computed(module)]:
-            raise UserError(
-                f"Layer {computed[0]!r} of the network computes its weights from others, as "
-                "weight_norm does, so it cannot be drawn anew, and no fresh network be trained."
-            )
         with runtime.own_randomness(seed):
             _draw_anew(network)
         return network
@@ -130,14 +125,20 @@ class Subject:
 
 
 def _computed(module: nn.Module) -> bool:
-    """Whether weights are computed from others, as by weight_norm, which no drawing would reach."""
-    hooks = module._forward_pre_hooks.values()  # where the older functions of torch compute them
-    return is_parametrized(module) or any(hasattr(hook, "compute_weight") for hook in hooks)
+    """Whether its weights are computed from others, as by weight_norm, which no drawing reaches."""
+    own = (name.rpartition("_") for name, _ in module.named_parameters(recurse=False))
+    older = any(end in ("orig", "g", "v") and hasattr(module, weight) for weight, _, end in own)
+    return older or is_parametrized(module)
 
 
 def _draw_anew(module: nn.Module, name: str = "") -> None:
     """Draw a module's parameters anew, as it says itself or else as its parts do."""
     reset = getattr(module, "reset_parameters", None)
+    if _computed(module):
+        raise UserError(
+            f"Layer {name!r} of the network computes its weights from others, as weight_norm does, "
+            "so it cannot be drawn anew, and no fresh network be trained."
+        )
     if reset is not None:
         return reset()
     if any(True for _ in module.parameters(recurse=False)):

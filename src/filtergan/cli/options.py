@@ -1,7 +1,8 @@
 """Options made from the config's fields, and the config made from options."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -13,7 +14,7 @@ from filtergan.config.fields import StudyConfig
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.config.parsing import load, parse
 from filtergan.config.presets import PRESETS, preset
-from filtergan.config.site_names import NATURAL
+from filtergan.config.site_names import NATURAL, named
 from filtergan.errors import UserError
 from filtergan.plot.gallery import FORMATS
 
@@ -123,22 +124,21 @@ def override(base: StudyConfig, arguments: argparse.Namespace) -> StudyConfig:
             target[last] = None if given == "none" else [v.strip() for v in given.split(",") if v]
         else:
             target[last] = None if given == "none" else given
-    config = parse(values, "the command line")
-    if f"{FIELD}natural.latent" in vars(arguments):
-        return config
-    values["natural"]["latent"] = _latents(base, config)
+    if f"{FIELD}natural.latent" not in vars(arguments):
+        values["natural"]["latent"] = _latents(base, values)
     return parse(values, "the command line")
 
 
-def _latents(base: StudyConfig, config: StudyConfig) -> tuple[int, ...]:
+def _latents(base: StudyConfig, values: Mapping[str, Any]) -> tuple[int, ...]:
     """Of each site of the natural recipe the base's own number; where one is new, the default."""
-    if len(base.natural.latent) == 1:
-        return base.natural.latent
-    sites, wanted = base.sites_of(NATURAL), config.sites_of(NATURAL)
-    own = dict(zip(sites, base.natural.latent, strict=False))
-    if wanted and own.keys() >= set(wanted):
-        return tuple(own[site] for site in wanted)
-    return NaturalConfig().latent
+    own = base.latents
+    with suppress(UserError):  # which the config refuses
+        sites = named(values["layer"], values["response"], values["recipe"])
+        wanted = [site for site in sites if site.recipe == NATURAL]
+        if own and wanted != list(own):
+            known = wanted and own.keys() >= set(wanted)
+            return tuple(own[site] for site in wanted) if known else NaturalConfig().latent
+    return base.natural.latent
 
 
 def _text(value: Any) -> str:

@@ -340,6 +340,18 @@ class StudyConfig(Frozen):
         """
         return tuple(site for site in self.sites if site.recipe == recipe)
 
+    @property
+    def latents(self) -> dict[SiteName, int]:
+        """The latents of each site of the natural recipe, where they are told one by one.
+
+        Examples:
+            >>> import filtergan as fg
+            >>> fg.mnist().latents["conv4@bn5/natural"]
+            8
+        """
+        sites, numbers = self.sites_of(NATURAL), self.natural.latent
+        return dict(zip(sites, numbers, strict=True)) if 1 < len(numbers) == len(sites) else {}
+
     def game_of(self, site: SiteName) -> GanConfig:
         """How the generator of one of the sites is made: as the paper's, or a `JointConfig`.
 

@@ -24,8 +24,8 @@ class NaturalConfig(Frozen):
     latent: Annotated[tuple[Count, ...], Field(min_length=1)] = (6,)
     """Dimension of z: one for all sites of the recipe, or one for each in their order. No more than
     there are changes of image that filters can undo, which the spectrum of a site counts. What
-    begins with the paper's generator has as many as that. Where `--layer` and the like name sites
-    that the preset does not have, its own numbers go, and 6 is the default."""
+    begins with the paper's generator has as many as that. Where a preset has several, and `--layer`
+    and the like name sites that it does not have, they have 6 each."""
     steps: Annotated[Count, Main] = 1500
     """Steps of the joint training."""
     null_steps: Count = 500

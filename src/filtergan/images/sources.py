@@ -240,6 +240,9 @@ def _split_folders(folder: Path, data: str) -> dict[str, Path]:
             f"{others[0]} stands beside the splits of {data} and is none; move it elsewhere, or "
             "rename the splits if they are classes."
         )
+    bare = [child for child in _folders(folder) if child.name.lower() in split_of]
+    if found and (empty := [child for child in bare if child not in children]):
+        raise UserError(f"{empty[0]} is a split of {data} without images that can be read.")
     for split, folders in found.items():
         if len(folders) > 1:
             names = " and ".join(child.name for child in folders)

@@ -20,8 +20,8 @@ from filtergan.natural.terms import (
     compensation_loss,
     labels_loss,
     logits_loss,
+    mean_changes,
     reading_loss,
-    relative_change,
     size_loss,
     squared_norm,
 )
@@ -94,14 +94,15 @@ class JointGame(Game):
         profile, moved = gan.site.respond(h, filters), gan.site.respond(h, filters_k)
         x_k = gan.transformer(x, z, z_k)
         undone = gan.site.respond(gan.site.input(x_k), filters_k)
-        (unit,) = distributed.mean([squared_norm(profile.detach()).mean()], pairs.weight)
+        means = [squared_norm(profile.detach()).mean(), squared_norm(x).mean()]
+        unit, usual = distributed.mean(means, pairs.weight)
         before, after = (squared_norm(r - profile) / unit for r in (moved, undone))
         compensation = compensation_loss(before, after)
         reading = reading_loss(z_k - z, gan.reader(x, x_k))
-        change = relative_change(x, x_k)
         distance = (pairs.z_k - pairs.z).norm(dim=1)
-        of_pairs = change.unflatten(0, (len(distance), -1)).nanmean(1)
-        size = size_loss(of_pairs, distance, natural.size)
+        by_pair = (len(distance), -1)
+        change = mean_changes(x.unflatten(0, by_pair), x_k.unflatten(0, by_pair), usual)
+        size = size_loss(change, distance, natural.size)
         total = natural.compensation * compensation + natural.information * reading
         total = total + natural.size_weight * size
         losses = {
@@ -109,7 +110,7 @@ class JointGame(Game):
             "before": before.mean(),
             "after": after.mean(),
             "reading": reading,
-            "change": change.nanmean(),
+            "change": change.mean(),
             "size": size,
         }
         if natural.asks_network:  # two passes through all of it

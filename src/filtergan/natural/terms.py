@@ -38,11 +38,11 @@ def size_loss(
     In every direction of latent space alike: so no latent is idle, and none does what others do.
 
     Args:
-        change: Mean relative change of image of each pair; NaN does not count.
+        change: Mean relative change of image of each pair.
         distance: ‖z' - z‖ of each.
         size: Change of image wanted at a distance of `STEP`.
     """
-    return (change / (distance / STEP * size) - 1).square().nanmean()
+    return (change / (distance / STEP * size) - 1).square().mean()
 
 
 def labels_loss(
@@ -75,11 +75,20 @@ def squared_norm(values: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
     return values.flatten(1).square().sum(1)
 
 
-def relative_change(
-    x: Float[Tensor, "n c h w"], x_k: Float[Tensor, "n c h w"]
-) -> Float[Tensor, " n"]:
-    """‖x' - x‖ / ‖x‖ of each image; NaN where it is all but black, beside the others."""
-    size = squared_norm(x)
-    told = size > BLACK**2 * size.mean()
-    change = ((squared_norm(x_k - x) + TINY) / torch.where(told, size, 1)).sqrt()
-    return torch.where(told, change, torch.nan)
+def mean_changes(
+    x: Float[Tensor, "p i c h w"], x_k: Float[Tensor, "p i c h w"], usual: Float[Tensor, ""]
+) -> Float[Tensor, " p"]:
+    """Mean of ‖x' - x‖ / ‖x‖ over the images of each pair that are not all but black.
+
+    Args:
+        x: Images, those of a pair in a row.
+        x_k: The changed ones.
+        usual: The mean of ‖x‖² over all images, beside which one is black.
+
+    Returns:
+        Of each pair; 0 where all of its images are black.
+    """
+    size, moved = (squared_norm(v.flatten(0, 1)).unflatten(0, x.shape[:2]) for v in (x, x_k - x))
+    told = size > BLACK**2 * usual
+    change = ((moved + TINY) / torch.where(told, size, 1)).sqrt()
+    return torch.where(told, change, 0).sum(1) / told.sum(1).clamp(min=1)

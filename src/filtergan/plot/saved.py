@@ -91,8 +91,8 @@ def caption(run: Run, name: str, site: str | None = None) -> str:
     """
     plotter(name)
     run = opened(run)
-    first = (*(transformed(run) if name == "fields" else ()), *run.sites)[0]
-    shown = site_of(name, run) if name in PAPERS else site or first
+    sites = transformed(run) if name == "fields" else []
+    shown = site_of(name, run) if name in PAPERS else site or (sites or run.sites)[0]
     run.check(shown)
     said = FIGURES[name].caption.format(site=SiteName.parse(shown).prose)
     images = images_called(run.path, run.record, run.config)

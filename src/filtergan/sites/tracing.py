@@ -219,7 +219,9 @@ def _traced(
     network: nn.Module, image: Shape, start: str, whole: tuple[str, ...]
 ) -> tuple[nn.Module, fx.Graph, fx.Node] | None:
     """The graph of a network in `_Whole`, and the one call of a module; None: there is none."""
-    root, before = _Whole(network), [(vars(m), dict(vars(m))) for m in network.modules()]
+    root = _Whole(network)
+    kinds = ((vars(m), m._buffers, m._modules, m._parameters) for m in network.modules())
+    before = [(own, dict(own)) for of_module in kinds for own in of_module]
     try:
         graph = _Tracer(image, *map(_inside, whole)).trace(root)
     except Exception:  # any network may refuse to be traced, in its own way

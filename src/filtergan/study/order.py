@@ -124,6 +124,12 @@ def run_stage(
         config = parse(config.model_dump() | {"device": device}, "the command line")
     materials = _begin(config)
     if name == "train-judges" and directory.stage_done(name):
+        studied = directory.record.dataset
+        if studied is None or materials.dataset.fingerprint != studied.fingerprint:
+            raise UserError(
+                f"The images of {config.data!r} are not those of {run_path}; run this in the "
+                "folder in which the study was begun, with these in place."
+            )
         _ = materials.judges  # what the record says of them and by them still holds
         return directory
     if not stage.reads_only:
