@@ -139,10 +139,11 @@ SUMMARY = (
 
 
 def found(studies: Sequence[Sequence[Record]]) -> Rows:
-    """A line for every site of some studies, means over their seeds."""
-    lines = []
+    """A line for every site of some studies, means over seeds; of a site of several, the first."""
+    lines, told = [], set[str]()
     for records in studies:
-        for name in records[0].sites:
+        for name in [name for name in records[0].sites if name not in told]:
+            told.add(name)
             sites = [record.sites[name] for record in records if name in record.sites]
             each = ([site.measures.get(measure) for site in sites] for measure, _ in SUMMARY)
             passed = sum(all(gate.passed for gate in site.gates) for site in sites)

@@ -219,19 +219,23 @@ def _traced(
     network: nn.Module, image: Shape, start: str, whole: tuple[str, ...]
 ) -> tuple[nn.Module, fx.Graph, fx.Node] | None:
     """The graph of a network in `_Whole`, and the one call of a module; None: there is none."""
-    root = _Whole(network)
-    kinds = ((vars(m), m._buffers, m._modules, m._parameters) for m in network.modules())
-    before = [(own, dict(own)) for of_module in kinds for own in of_module]
+    root, own = _Whole(network), [own for m in network.modules() for own in _owned(m)]
+    before = list(map(dict, own))
     try:
         graph = _Tracer(image, *map(_inside, whole)).trace(root)
     except Exception:  # any network may refuse to be traced, in its own way
         return None
     finally:  # what a forward has kept in its module are stand-ins
-        for own, kept in before:
-            own.clear()
-            own.update(kept)
+        for things, kept in zip(own, before, strict=True):
+            things.clear()
+            things.update(kept)
     nodes = [node for node in graph.nodes if node.target == _inside(start)]
     return (root, graph, nodes[0]) if len(nodes) == 1 else None
+
+
+def _owned(module: nn.Module) -> tuple[Any, ...]:
+    """The dictionaries of all that a module has of its own."""
+    return vars(module), module._buffers, module._modules, module._parameters
 
 
 class _Whole(nn.Module):
