@@ -225,13 +225,18 @@ def _split_folders(folder: Path, data: str) -> dict[str, Path]:
     """The folders of splits by split, if what holds images beside them are splits too; else none.
 
     Raises:
-        UserError: Two folders are one split, or what stands beside train and another is none.
+        UserError: Two folders are one split, one of a split holds no images, or what stands beside
+            train and another is none.
     """
     split_of = {name: split for split, names in SPLIT_FOLDERS.items() for name in names}
-    children = [child for child in _folders(folder) if any(map(_is_image, child.rglob("*")))]
     found: dict[str, list[Path]] = {}
-    for child in children:
-        found.setdefault(split_of.get(child.name.lower(), ""), []).append(child)
+    empty: list[Path] = []
+    for child in _folders(folder):
+        split = split_of.get(child.name.lower(), "")
+        if any(map(_is_image, child.rglob("*"))):
+            found.setdefault(split, []).append(child)
+        elif split:
+            empty.append(child)
     others = found.pop("", [])
     if others and not ("train" in found and len(found) > 1):
         return {}  # a class may be called train, or test
@@ -240,8 +245,7 @@ def _split_folders(folder: Path, data: str) -> dict[str, Path]:
             f"{others[0]} stands beside the splits of {data} and is none; move it elsewhere, or "
             "rename the splits if they are classes."
         )
-    bare = [child for child in _folders(folder) if child.name.lower() in split_of]
-    if found and (empty := [child for child in bare if child not in children]):
+    if found and empty:
         raise UserError(f"{empty[0]} is a split of {data} without images that can be read.")
     for split, folders in found.items():
         if len(folders) > 1:
