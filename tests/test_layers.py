@@ -158,15 +158,16 @@ def test_operations_of_a_step_are_those_counted(
 
 @pytest.mark.parametrize(("name", "layer"), [("plain", "conv2"), ("residual", "block.conv1")])
 @pytest.mark.parametrize("start", ["real", "paper"])
-@pytest.mark.parametrize("labels", [0.0, 1.0])
+@pytest.mark.parametrize("asked", [(), ("labels",), ("draws",), ("logits", "draws")])
 @pytest.mark.parametrize("fixed", [False, True])
 def test_operations_of_a_joint_step_are_those_counted(
-    name: str, layer: str, start: Literal["real", "paper"], labels: float, fixed: bool
+    name: str, layer: str, start: Literal["real", "paper"], asked: tuple[str, ...], fixed: bool
 ) -> None:
     """With and without the game, that is of the recipe and of its null."""
     x = images(10)
     site = Site(make(name).requires_grad_(False), layer, x[:2])
-    natural = NaturalConfig(start=start, pairs=3, pair_images=4, channels=8, grid=3, labels=labels)
+    sizes = {"start": start, "pairs": 3, "pair_images": 4, "channels": 8, "grid": 3}
+    natural = NaturalConfig(**sizes, **dict.fromkeys(asked, 1.0))
     config = joint_config(SMALL.model_copy(update={"spectral_norm": False}), natural)
     game = JointGame(NaturalGAN.new(site, site.input(x), config, 0), 0, fixed)
     with Counter() as counter:

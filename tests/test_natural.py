@@ -146,13 +146,28 @@ def test_what_the_network_puts_out_stays_where_that_is_asked_for(
     assert changes[1] < 0.8 * changes[0]
 
 
+def test_draws_keep_the_logits_where_that_is_asked_for(site: Site, images: Tensor) -> None:
+    """And the transformer of a fixed generator has nothing to do with it."""
+    changes, moved = [], []
+    for weight in (0.0, 100.0):
+        gan = stirred(new(site, images, draws=weight, average=0.0, steps=100))
+        train_jointly(gan, images)
+        with torch.no_grad():
+            drawn = [site.output(images, filters=w) for w in gan.draw(20, seed=1)]
+        changes.append(sum(float(logits_loss(site.output(images), one)) for one in drawn))
+        null = stirred(new(site, images, draws=weight, average=0.0, null_steps=3))
+        train_jointly(null, images, fixed=True)
+        moved.append(null.transform(images, gan.latents(20, 1), gan.latents(20, 2)))
+    assert changes[1] < 0.5 * changes[0]
+    assert torch.equal(*moved)
+
+
 def test_labels_cannot_be_asked_for_where_there_are_none(images: Tensor) -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 1))
     site = Site(network.requires_grad_(False), "0", images)
-    with pytest.raises(UserError, match=r"puts out \[1\] for an image, not a logit"):
-        train_jointly(new(site, images, labels=1.0), images)
-    with pytest.raises(UserError, match=r"puts out \[1\] for an image, not a logit"):
-        train_jointly(new(site, images, logits=1.0), images)
+    for term in ("labels", "logits", "draws"):
+        with pytest.raises(UserError, match=r"puts out \[1\] for an image, not a logit"):
+            train_jointly(new(site, images, **{term: 1.0}), images)
 
 
 @settings(max_examples=15, deadline=None)

@@ -323,12 +323,16 @@ def test_it_may_begin_with_the_spectrum(both: Path) -> None:
     assert not torch.allclose(drawn[0][1], drawn[1][1])
 
 
+@pytest.mark.parametrize("draws", [0.0, 2.0])
 @pytest.mark.parametrize("asked", [(), ("labels",), ("logits",), ("labels", "logits")])
-def test_the_page_says_what_of_the_network_was_to_stay(asked: tuple[str, ...]) -> None:
-    natural = dict.fromkeys(asked, 2.0)
+def test_the_page_says_what_of_the_network_was_to_stay(
+    asked: tuple[str, ...], draws: float
+) -> None:
+    natural = dict.fromkeys(asked, 2.0) | {"draws": draws}
     said = page._natural(micro(recipe=("natural",), natural=natural))["natural"]
     assert ("its labels stay is no evidence" in said) == bool(asked)
     assert (f"the network's own {' and '.join(asked)} as they are" in said) == bool(asked)
+    assert ("works with single draws of it was asked for" in said) == bool(draws)
 
 
 def test_without_the_papers_site_it_cannot() -> None:

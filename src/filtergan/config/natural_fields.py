@@ -58,6 +58,9 @@ class NaturalConfig(Frozen):
     logits: NonNegative = 0.0
     """Weight of the squared change of the network's own logits, over their size: for networks so
     sure of their labels that these hardly move, whatever the logits do."""
+    draws: NonNegative = 0.0
+    """Weight of the squared change of the network's logits from its real filters to drawn ones,
+    over their size: with it, each single draw stays one that the network can work with."""
     game: NonNegative = 5.0
     """Weight of fooling the discriminator of responses, which keeps single draws good."""
     transformer_rate: Positive = 4e-3
@@ -86,14 +89,14 @@ class NaturalConfig(Frozen):
 
     @property
     def asks_network(self) -> bool:
-        """Whether what the whole network puts out is to stay.
+        """Whether what the whole network puts out is to stay, for other images or other filters.
 
         Examples:
             >>> import filtergan as fg
             >>> fg.NaturalConfig(logits=20).asks_network
             True
         """
-        return self.labels > 0 or self.logits > 0
+        return max(self.labels, self.logits, self.draws) > 0
 
     @model_validator(mode="after")
     def _check(self) -> "NaturalConfig":

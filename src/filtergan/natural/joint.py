@@ -76,24 +76,26 @@ class JointGame(Game):
         )
         self.players.set_rates(self._rates_left())
         with untouched(gan.site.network):  # once, and not again in every pass
-            losses, moved, h = self._undo(pairs)
+            losses, moved, real = self._undo(pairs)
             total = losses.pop("total")
             if self.fixed:
                 self._descend(total, pairs.weight, "transformer", "reader")
             else:
-                losses |= self._play_on(pairs, total, moved, h)
+                losses |= self._play_on(pairs, total, moved, real)
         return self._done({name: v.detach() for name, v in losses.items()}, pairs.weight)
 
     def _undo(self, pairs: Pairs) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """How well T undoes what the generator does; responses under G(z'), and site inputs."""
+        """How well T undoes what the generator does; responses under G(z'), and under W."""
         natural, gan, x = self.natural, self.gan, pairs.x
         z, z_k = pairs.spread(pairs.z), pairs.spread(pairs.z_k)
         with torch.no_grad():
             h = gan.site.input(x)
+            real = gan.site.respond(h)
         filters, filters_k = gan.generator(torch.cat([pairs.z, pairs.z_k])).chunk(2)
         profile, moved = gan.site.respond(h, filters), gan.site.respond(h, filters_k)
         x_k = gan.transformer(x, z, z_k)
-        undone = gan.site.respond(gan.site.input(x_k), filters_k)
+        h_k = gan.site.input(x_k)
+        undone = gan.site.respond(h_k, filters_k)
         means = [squared_norm(profile.detach()).mean(), squared_norm(x).mean()]
         unit, usual = distributed.mean(means, pairs.weight)
         before, after = (squared_norm(r - profile) / unit for r in (moved, undone))
@@ -113,30 +115,44 @@ class JointGame(Game):
             "change": change.mean(),
             "size": size,
         }
-        if natural.asks_network:  # two passes through all of it
-            changes = self._changes_of_output(pairs, x_k)
+        if natural.asks_network:
+            changes = self._changes_of_output(pairs, real, (x_k, h_k), moved)
             # Each loss has the name of its weight.
             total = total + sum(getattr(natural, name) * value for name, value in changes.items())
             losses |= changes
-        return losses | {"total": total}, moved, h
+        return losses | {"total": total}, moved, real
 
-    def _changes_of_output(self, pairs: Pairs, x_k: Tensor) -> dict[str, Tensor]:
-        """How far the network's own answers, by its real filters, move from x to x'."""
-        site, found = self.gan.site, dict[str, Tensor]()
+    def _changes_of_output(
+        self, pairs: Pairs, real: Tensor, changed: tuple[Tensor, Tensor], moved: Tensor
+    ) -> dict[str, Tensor]:
+        """How far the network's own answers move from those to x.
+
+        Args:
+            pairs: With the images x.
+            real: Their responses, by the real filters.
+            changed: The images x', and what of them arrives at the site.
+            moved: The responses to x by drawn filters.
+        """
+        site, natural, found = self.gan.site, self.natural, dict[str, Tensor]()
         with torch.no_grad():
-            before = require_logits(site.output(pairs.x))
-        after = site.output(x_k)
-        if self.natural.labels:
-            found["labels"] = labels_loss(before, after)
-        if self.natural.logits:
-            (unit,) = distributed.mean([squared_norm(centred(before)).mean()], pairs.weight)
-            found["logits"] = logits_loss(before, after) / (unit + TINY)
+            before = require_logits(site.output(pairs.x, response=real))
+        (unit,) = distributed.mean([squared_norm(centred(before)).mean()], pairs.weight)
+        if natural.labels or natural.logits:
+            x_k, h_k = changed
+            after = site.output(x_k, response=site.respond(h_k))
+            if natural.labels:
+                found["labels"] = labels_loss(before, after)
+            if natural.logits:
+                found["logits"] = logits_loss(before, after) / (unit + TINY)
+        if natural.draws and not self.fixed:
+            drawn = site.output(pairs.x, response=moved)
+            found["draws"] = logits_loss(before, drawn) / (unit + TINY)
         return found
 
-    def _play_on(self, pairs: Pairs, total: Tensor, moved: Tensor, h: Tensor) -> dict[str, Tensor]:
+    def _play_on(
+        self, pairs: Pairs, total: Tensor, moved: Tensor, real: Tensor
+    ) -> dict[str, Tensor]:
         """The game's own step: D learns, then all who undo, and G fools D as well; Q looks on."""
-        with torch.no_grad():
-            real = self.gan.site.respond(h)
         losses = self._update_discriminator(real, moved.detach(), pairs.weight)
         scores, predicted = self._discriminate(moved)
         adversarial = generator_loss(scores, self.config.loss)

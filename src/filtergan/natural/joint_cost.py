@@ -50,10 +50,8 @@ class Passes:
 
 
 JOINT = Passes(8, 7, 3, 3, 3, 3, 8, -2)
-NULL = Passes(4, 4, 3, 3, 3, 1, 0, 0)
+NULL = Passes(5, 5, 3, 3, 3, 1, 0, 0)
 """Where the generator is fixed, and nothing passes back to it."""
-ASKED = 3
-"""Of each image, through the whole network, where what it puts out is to stay."""
 
 
 def joint_estimate(
@@ -79,18 +77,23 @@ def joint_estimate(
     with torch.no_grad():
         later = flop(lambda: site.respond(inputs)) // len(x) - convolution
         before = flop(lambda: site.input(x)) // len(x)
-        whole = flop(lambda: site.output(x)) // len(x) if natural.asks_network else 0
+        behind = flop(lambda: site.output(x, response=response)) // len(x)
     with torch.device("meta"):  # neither memory nor time
         gan = NaturalGAN.built(site, config, shape)
     z = torch.empty(latents, config.latent, device="meta")
     z_k = torch.empty(n, config.latent, device="meta")
     images = torch.empty(n, *x.shape[1:], device="meta")
     responses = torch.empty(n, *shape, device="meta")
+    # Once more of images that are to keep what the network puts out, and of drawn filters.
+    again, drawn = int(natural.labels + natural.logits > 0), int(natural.draws > 0 and not fixed)
+    # A pass around an exchanged response, and back, leaves out what stands before it.
+    back = behind if site.straight else behind - convolution - later
     parts = (
-        (passes.convolution, n * convolution),
-        (passes.later, n * later),
+        (passes.convolution + 2 * again, n * convolution),
+        (passes.later + 2 * again, n * later),
         (passes.before, n * before),
-        (ASKED, n * whole),
+        (natural.asks_network + again + drawn, n * behind),
+        (again + drawn, n * back),
         (passes.transformer, flop(lambda: gan.transformer(images, z_k, z_k))),
         (passes.reader, flop(lambda: gan.reader(images, images))),
         (passes.generator, flop(lambda: gan.generator(z))),

@@ -65,7 +65,7 @@ def logits_loss(
 
     Args:
         before: The network's logits for x.
-        after: Its logits for x' = T(x, z, z').
+        after: Its logits for x' = T(x, z, z'), or for x by drawn filters.
     """
     return squared_norm(centred(after - before)).mean()
 

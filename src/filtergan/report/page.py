@@ -274,12 +274,16 @@ def _natural(config: StudyConfig) -> dict[str, str]:
         "change the response as much. Traversals there are one pass of the transformer; searches "
         "image by image stand beside it."
     )
-    if natural.asks_network:
-        asked = {"labels": natural.labels, "logits": natural.logits}
-        what = listed([name for name, weight in asked.items() if weight])
+    asked = {"labels": natural.labels, "logits": natural.logits}
+    if what := listed([name for name, weight in asked.items() if weight]):
         said += (
             f" Both transformers were trained to leave the network's own {what} as they are, too: "
             "that its labels stay is no evidence, but only what judges say who had no part in it."
+        )
+    if natural.draws:
+        said += (
+            " The generator was trained to leave the network's logits as they are, too: that the "
+            "network works with single draws of it was asked for."
         )
     return {"natural": said}
 
