@@ -65,7 +65,18 @@ def mnist() -> StudyConfig:
         # Read behind conv5, filters can undo more, and more at once.
         layer=("conv4@bn5/natural", "conv4", "conv2"),
         recipe=("paper", "natural"),
-        natural=NaturalConfig(latent=(8, 4, 4), size=0.31, game=8.0, steps=2500, null_steps=800),
+        natural=NaturalConfig(
+            latent=(8, 4, 4),
+            size=0.335,
+            # What is asked of the network keeps single draws good, so the game may weigh little.
+            logits=20.0,
+            draws=10.0,
+            game=2.0,
+            steps=2500,
+            null_steps=800,
+            transformer_rate=2e-3,
+            generator_rate=5e-4,
+        ),
     )
 
 
