@@ -35,9 +35,12 @@ def test_what_is_undone_is_that_of_a_loop() -> None:
 def test_the_table() -> None:
     one = {"undone": 0.5, "ci95": [0.4, 0.6], "median": 0.55, "change": 0.3}
     null = {**one, "undone": 0.1}
-    found = {"steps": 1000, "ours": one, "null": {"300": null, "2500": null}}
-    head, lines = null_steps.rows_of(found)
-    assert head == ["trained", "undone, mean", "median", "change of image"]
-    assert lines[0] == ["generator and T, 1,000 steps", "0.500 (0.400 to 0.600)", "0.55", "0.30"]
-    assert [line[0] for line in lines[1:]] == ["the null, 300 steps", "the null, 2,500 steps"]
-    assert null_steps.rows_of({}) == ([], [])
+    entry = {"steps": 2500, "ours": one, "null": {"800": null, "2500": null}}
+    sites = ("conv4@bn5/natural", "conv2@activation/natural")
+    head, lines = null_steps.rows_of(dict.fromkeys(sites, entry))
+    assert head == ["site", "trained", "undone, mean", "median", "change of image"]
+    first = ["conv4@bn5/natural", "generator and T, 2,500 steps", "0.500 (0.400 to 0.600)"]
+    assert lines[0] == [*first, "0.55", "0.30"]
+    assert [line[1] for line in lines[1:3]] == ["the null, 800 steps", "the null, 2,500 steps"]
+    assert [line[0] for line in lines[2:4]] == list(sites)
+    assert null_steps.rows_of({})[1] == []
