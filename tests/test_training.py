@@ -126,6 +126,16 @@ def test_one_seed_one_generator(site: Site, inputs: Tensor) -> None:
     assert not same(one.generator.state_dict(), other.generator.state_dict())
 
 
+def test_inputs_that_come_by_class_all_give_the_scale(site: Site, inputs: Tensor) -> None:
+    """The responses' mean and scale are about those of all, whatever comes first."""
+    rows = torch.cat([inputs.repeat(200, 1, 1, 1), 10 * inputs.repeat(200, 1, 1, 1)])
+    assert len(rows) > 4000
+    whole = FilterGAN.new(site, rows, config(steps=1), 0).discriminator
+    found = train(site, rows, config(steps=1)).discriminator
+    torch.testing.assert_close(found.mean, whole.mean, rtol=0.15, atol=1e-3)
+    torch.testing.assert_close(found.scale, whole.scale, rtol=0.15, atol=1e-3)
+
+
 def test_the_network_is_left_alone(site: Site, inputs: Tensor) -> None:
     before = {name: value.clone() for name, value in site.network.state_dict().items()}
     flags = [

@@ -18,7 +18,7 @@ from filtergan.game.objectives import discriminator_loss, generator_loss, inform
 from filtergan.game.players import Players, players_of
 from filtergan.machine import distributed
 from filtergan.machine.files import load_metadata, load_tensors, save_tensors
-from filtergan.machine.runtime import derive_seed
+from filtergan.machine.runtime import derive_seed, sample
 from filtergan.machine.runtime import generator as random_generator
 from filtergan.machine.storage import Rows, RowsLike, rows_of
 from filtergan.sites.site import Site
@@ -276,7 +276,8 @@ def train(
         FilterGAN(Site('conv2' of PaperCNN, activation, 8x8x3x3), latent 3)
     """
     inputs = rows_of(inputs)
-    first = inputs[:1000].to(site.filters.device)
+    some = sample(len(inputs), 1000, seed, "first").sort().values  # rows may come by class
+    first = inputs[some].to(site.filters.device)
     gan = kind.new(site, first, config, derive_seed(seed, "weights"))
     game = Game(gan, config, seed)
     play_to_the_end(game, inputs, checkpoint, log, on_start, on_step)

@@ -1,5 +1,8 @@
 """A generator of one's own in one call: the joint training, and that of its null."""
 
+from jaxtyping import Int64
+from torch import Tensor
+
 from filtergan.config.fields import GanConfig, joint_config
 from filtergan.config.natural_fields import NaturalConfig
 from filtergan.errors import UserError
@@ -61,8 +64,7 @@ def learn(
     if config.start == "paper":
         raise UserError("`learn` begins with the real filters; leave config.start as it is.")
     require_enough(len(rows))
-    some = runtime.sample(len(rows), FIRST, seed, "first").sort().values  # rows may come by class
-    first = as_pixels(rows[some]).to(site.filters.device)
+    first = as_pixels(rows[first_rows(len(rows), seed)]).to(site.filters.device)
     gan = NaturalGAN.new(site, site.input(first), joint_config(game, config), seed)
     gan.transformer.space.require(first)
     if config.start == "spectrum":
@@ -75,3 +77,13 @@ def learn(
     with telling.progress(config.null_steps, f"null of {gan.name}", "steps") as advance:
         gan.null = train_jointly(null, rows, seed, fixed=True, on_step=advance)
     return gan
+
+
+def first_rows(count: int, seed: int) -> Int64[Tensor, " n"]:
+    """Numbers of the training images from which scales are taken; rows may come by class.
+
+    Args:
+        count: How many images there are.
+        seed: Of the training.
+    """
+    return runtime.sample(count, FIRST, seed, "first").sort().values

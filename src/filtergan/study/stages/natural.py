@@ -8,7 +8,7 @@ from filtergan.machine import runtime, telling
 from filtergan.machine.storage import rows_of
 from filtergan.natural.beginning import begin_with_spectrum
 from filtergan.natural.joint import train_jointly
-from filtergan.natural.learning import FIRST
+from filtergan.natural.learning import first_rows
 from filtergan.natural.natural_gan import NULL, NaturalGAN
 from filtergan.natural.random_directions import random_directions
 from filtergan.natural.runaway import runaway
@@ -24,7 +24,9 @@ def run(run: RunDirectory, materials: Materials) -> None:
     for name in run.config.sites_of(NATURAL):
         if not run.site_done(STAGE, name):
             seed = runtime.derive_seed(run.config.seed, STAGE, *name.seeds)
-            first = materials.dataset.train.pixels(slice(FIRST)).to(materials.device)
+            train = materials.dataset.train
+            some = first_rows(len(train), seed)
+            first = train.pixels(some).to(materials.device)
             gan = _begun(run, materials, name, first, seed)
             gan = _train(run, materials, name, gan, seed)
             if said := runaway(gan, first):
