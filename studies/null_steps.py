@@ -24,11 +24,12 @@ from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state, machine
 from filtergan.measures.statistics import interval
 from filtergan.measures.traversals import image_change
+from filtergan.natural.learning import first_rows
 from filtergan.natural.natural_gan import NaturalGAN, null_of, require_natural
 from filtergan.walks.inverter import compensation
 
 RECORD = Path(__file__).parents[1] / "results" / "null_steps" / "record.json"
-FIRST, IMAGES, RESAMPLES, SEED = 256, 512, 1000, 0
+IMAGES, RESAMPLES, SEED = 512, 1000, 0
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--data", help="its images, where they have moved")
     parser.add_argument("--sites", nargs="+", help="as the run names them; by default all natural")
     arguments = parser.parse_args()
-    run = fg.open_run(arguments.run, data=arguments.data)
+    run = fg.open_run(arguments.run, data=arguments.data, device="cpu")
     natural = [name for name in run.sites if SiteName.parse(name).recipe == NATURAL]
     train, x = run.dataset.train, run.dataset.test.pixels(slice(IMAGES))
     for name in arguments.sites or natural:
@@ -53,7 +54,8 @@ def main() -> None:
             "ours": undone(ours, x, z, z_k),
             "null": {},
         }
-        for null in (null_of(ours), longer(ours, train.pixels(), steps)):
+        seed = runtime.derive_seed(run.config.seed, NATURAL, *SiteName.parse(name).seeds)
+        for null in (null_of(ours), longer(ours, train.pixels(), steps, seed)):
             found = undone(null, x, z, z_k)
             entry["null"][str(null.config.natural.null_steps)] = found
         keep(name, entry)
@@ -61,13 +63,14 @@ def main() -> None:
         print(" | ".join(line))
 
 
-def longer(gan: NaturalGAN, images: Tensor, steps: int) -> NaturalGAN:
-    """Random directions as large as the generator's, with a transformer trained for so long."""
-    null = fg.random_directions(gan, images[:FIRST], SEED)
+def longer(gan: NaturalGAN, images: Tensor, steps: int, seed: int) -> NaturalGAN:
+    """The same random directions, with a transformer trained for so long from the same weights."""
+    null = fg.random_directions(gan, images[first_rows(len(images), seed)], seed)
+    null.generator.load_state_dict(null_of(gan).generator.state_dict())
     natural = null.config.natural.model_copy(update={"null_steps": steps})
     null.config = null.config.model_copy(update={"natural": natural})
     with telling.progress(steps, f"null of {gan.name}", "steps") as advance:
-        return fg.train_jointly(null, images, SEED, fixed=True, on_step=advance)
+        return fg.train_jointly(null, images, seed, fixed=True, on_step=advance)
 
 
 def keep(site: str, entry: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import filtergan as fg
 from filtergan.ceilings.ceiling import (
+    Asked,
     Ceilings,
     at_best_length,
     ceilings_of,
@@ -302,3 +303,11 @@ def test_ceilings_on_mnist_are_those_of_the_laboratory(mnist_path: Path) -> None
     assert 0.15 < late["size x1.1"] < 0.65
     behind = found("conv4", "bn5", "rotation", "size")
     assert all(behind[name] > late[name] + 0.05 for name in ("rotation 20 deg", "size x1.1"))
+
+
+def test_as_many_images_are_fitted_as_are_asked_for() -> None:
+    x = networks.images(80)
+    site = Site(networks.make("plain"), "conv2", x[:2])
+    for count in (10, 60):
+        config = SHORT.model_copy(update={"train_images": count, "test_images": 20})
+        assert len(Asked.of(site, x, x, config, seed=0).train) == count

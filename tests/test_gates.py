@@ -202,7 +202,7 @@ def test_the_opposite_world_supports_neither() -> None:
 def test_equal_sites_and_failed_inversions_leave_the_claims_open() -> None:
     late = site("conv4", 0.3, 0.4, locality_r2_k1=entry(0.4, 0.38, 0.42))
     failed = site("conv2", 0.8, 0.9, compensation=entry(0.2, 0.19, 0.21))
-    assert decided(failed, late)["low_level"] == "undecided"
+    assert set(decided(failed, late).values()) == {"undecided"}  # both look at both sites
     same = site("conv4", 0.8, 0.9, locality_r2_k1=entry(0.4, 0.38, 0.42))
     assert decided(site("conv2", 0.8, 0.9), same)["low_level"] == "undecided"
 
@@ -220,6 +220,8 @@ def test_nothing_is_known_of_a_site_whose_generator_diverged() -> None:
     late = site("conv4", 0.3, 0.4, "diverged", locality_r2_k1=entry(0.4, 0.38, 0.42))
     found = decided(site("conv2", 0.8, 0.9), late)
     assert set(found.values()) == {"undecided"}
+    late = site("conv4", 0.3, 0.4, locality_r2_k1=entry(0.4, 0.38, 0.42))
+    assert set(decided(site("conv2", 0.8, 0.9, "diverged"), late).values()) == {"undecided"}
 
 
 def test_a_generator_trained_too_briefly_decides_nothing() -> None:

@@ -15,6 +15,7 @@ from filtergan.measures.invariance import (
     invariance_gain,
     normalized_variance,
     normalized_variances,
+    other_images,
 )
 from filtergan.measures.registry import lookup
 
@@ -159,3 +160,10 @@ def test_a_network_that_divides_by_the_norm_ignores_brightness():
     weights = torch.randn(100, 20, generator=rng)
     normed = images / images.norm(dim=2, keepdim=True) @ weights
     assert normalized_variance(normed)[0] < 1e-4 < 0.3 < normalized_variance(images @ weights)[0]
+
+
+@pytest.mark.parametrize("t", [2, 3, 9])
+def test_changes_that_are_other_images_vary_as_much_as_images_do(t):
+    value, _ = normalized_variance(normal(400, t, 300))
+    assert value == pytest.approx(other_images(t, 400), rel=0.01)
+    assert other_images(3, 10**6) == pytest.approx(math.sqrt(math.pi) / 2, rel=1e-4)

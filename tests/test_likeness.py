@@ -265,6 +265,8 @@ def test_tables_and_their_files(found: Likeness, tmp_path: Path) -> None:
     head, lines = over_pairs(found.shares)
     assert len(head) == 5
     assert [line[:2] for line in lines] == [["2@conv", "another network"]]
+    none = found.shares[0].model_copy(update={"share": MeasureRecord()})
+    assert over_pairs([*found.shares, none])[1][0][2] == lines[0][2]  # where nothing changed
 
 
 def test_the_figure(found: Likeness, tmp_path: Path) -> None:

@@ -170,3 +170,15 @@ def test_frequency_of_gratings_flat_changes_and_noise():
     white = torch.randn(1, 50, 2, 32, 32, generator=seeded())
     assert float(change_frequency(x, white).mean()) == pytest.approx(0.383, abs=0.003)
     assert change_frequency(x, torch.zeros(1, 1, 2, 32, 32)).isnan().all()
+
+
+def test_a_group_of_one_image_says_nothing(x):
+    some, moved = x[:16], torch.stack([0.7 * x[:16], 0.5 * x[:16]], dim=1)
+    moved = moved + 0.02 * torch.randn(moved.shape, generator=seeded(3))
+    pairs = torch.arange(16) // 4
+    alone = torch.cat([pairs, torch.tensor([9])])
+    plain = locality(some, moved, pairs, seed=0)
+    more = locality(torch.cat([some, x[20:21]]), torch.cat([moved, moved[:1]]), alone, seed=0)
+    for name, (value, ends) in plain.items():
+        assert more[name][0] == pytest.approx(value, nan_ok=True, rel=1e-5)
+        assert more[name][1] == pytest.approx(ends, nan_ok=True, rel=1e-5)

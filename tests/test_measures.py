@@ -253,6 +253,8 @@ def test_draws_that_do_not_differ_have_no_participation_ratio():
     assert math.isnan(filters.participation_ratio(draws))
     assert math.isnan(filters.participation_ratio(draws[:3]))
     assert all(map(math.isnan, filters.draws_interval(filters.participation_ratio, draws)))
+    four = torch.randn(4, 2, 3, 3, generator=seeded(5))  # of three, each left out, it has none
+    assert all(map(math.isnan, filters.draws_interval(filters.participation_ratio, four)))
 
 
 def test_jackknife_of_the_mean_is_the_standard_error():
@@ -285,6 +287,13 @@ def test_random_filters_have_mean_and_norm_of_the_real_ones():
     assert torch.allclose(norms, real.flatten(1).norm(dim=1), rtol=0.02)
     tolerance = 5 * real.flatten(1).std(dim=1) / math.sqrt(500 * 72)
     assert ((random.mean(dim=(0, 2, 3, 4)) - real.mean(dim=(1, 2, 3))).abs() < tolerance).all()
+
+
+def test_random_filters_of_one_weight_are_not_the_real_ones():
+    real = torch.tensor([0.5, -2.0]).reshape(2, 1, 1, 1)
+    random = filters.random_filters(real, 4000, seeded(1)).flatten(1)
+    assert random.mean(dim=0).tolist() == pytest.approx([0, 0], abs=0.15)
+    assert random.square().mean(dim=0).sqrt().tolist() == pytest.approx([0.5, 2.0], rel=0.05)
 
 
 # latents

@@ -33,6 +33,16 @@ def test_a_group_changes_as_much_as_wanted(name):
         )
 
 
+@pytest.mark.parametrize("name", ["brightness", "warp", "noise"])
+def test_an_image_all_but_black_does_not_decide_for_its_group(name):
+    x, groups = _images()
+    dark = torch.cat([x, 0.01 * x[:1]])
+    own = torch.cat([groups, groups[:1]])
+    wanted = torch.cat([torch.full((6,), 0.2), torch.tensor([20.0])])
+    found = _change(dark, reference(name, dark, wanted, own, seed=0))[:6] ** 2
+    assert float(found[groups == 7].mean()) == pytest.approx(0.04, rel=2e-2)
+
+
 @pytest.mark.parametrize("name", REFERENCES)
 def test_the_seed_decides(name):
     x, groups = _images()

@@ -161,6 +161,17 @@ def walked(gan: NaturalGAN, images: Tensor) -> fg.Traversal:
     return fg.traverse(gan, images, WALKS, 7)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_nothing_is_undone_in_the_centre(gan: NaturalGAN, images: Tensor, count: int) -> None:
+    """Where filters stay, rounding changes responses, and undoing it would be told of."""
+    for inverter in (None, fg.PixelSearch(WALKS)):
+        found = fg.traverse(gan, images[:count], WALKS, 7, inverter=inverter)
+        half = WALKS.grid // 2
+        assert found.compensation[:, half, half].isnan().all()
+        assert found.null[:, half, half].isnan().all()
+        assert int(found.compensation.isnan().sum()) == count
+
+
 def residual(gan: NaturalGAN, x: Tensor, x_k: Tensor, z: Tensor, z_k: Tensor) -> float:
     """Of one image, by the formula of eq. 6."""
     profile = gan.site.respond(gan.site.input(x[None]), gan.draw(z[None]))

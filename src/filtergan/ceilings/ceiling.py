@@ -230,7 +230,7 @@ class Asked:
         held = some_of(test, config.test_images, seed, "held out").to(site.filters.device)
         held_out = site_inputs(site, held)
         fitting = MEMORY // (4 * held_out[0].numel())
-        count = max(CHUNK, min(config.train_images, fitting))
+        count = min(config.train_images, max(CHUNK, fitting))
         known = some_of(train, count, seed, "fitted").to(held)
         inputs = site_inputs(site, known)
         return cls(site, known, held, inputs, held_out, responses(site, held_out), seed)

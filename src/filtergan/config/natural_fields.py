@@ -87,17 +87,6 @@ class NaturalConfig(Frozen):
         """
         return self.pairs * self.pair_images
 
-    @property
-    def asks_network(self) -> bool:
-        """Whether what the whole network puts out is to stay, for other images or other filters.
-
-        Examples:
-            >>> import filtergan as fg
-            >>> fg.NaturalConfig(logits=20).asks_network
-            True
-        """
-        return max(self.labels, self.logits, self.draws) > 0
-
     @model_validator(mode="after")
     def _check(self) -> "NaturalConfig":
         if len(set(self.fields)) != len(self.fields):

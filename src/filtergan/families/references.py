@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.families.catalogue import references
+from filtergan.images.domain import BLACK
 from filtergan.machine.runtime import generator as seeded
 
 _HALVINGS = 14  # of the interval that holds a strength
@@ -51,12 +52,13 @@ def reference(
     generator = seeded(seed, "reference", name)
     transform, first = family.reference.direction(x, member, generator)
     norm = x.flatten(1).norm(dim=1)
+    told = norm > BLACK * norm.square().mean().sqrt()
 
     def over_group(ratio: Float[Tensor, " n"]) -> Float[Tensor, " groups"]:
-        """Root mean square over those images of each group that are not black."""
+        """Root mean square over those images of each group that are not all but black."""
         sums = torch.zeros(2, int(member.max()) + 1, dtype=x.dtype)
-        sums[0].index_add_(0, member, torch.where(norm > 0, ratio**2, 0))
-        sums[1].index_add_(0, member, (norm > 0).to(x))
+        sums[0].index_add_(0, member, torch.where(told, ratio**2, 0))
+        sums[1].index_add_(0, member, told.to(x))
         return (sums[0] / sums[1].clamp(min=1)).sqrt()
 
     def changed(strength: Float[Tensor, " groups"]) -> Float[Tensor, " groups"]:

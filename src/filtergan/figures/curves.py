@@ -25,7 +25,7 @@ PANELS = {
     "change of image, norms": ("change",),
     "error of reader (chance: 1)": ("reading",),
     "change of labels, nats": ("labels",),
-    "change of logits, squared": ("logits",),
+    "change of logits, squared": ("logits", "draws"),
 }
 """Panels of the curves: label of the axis, and how the names of its values begin or end."""
 

@@ -124,8 +124,14 @@ def flop(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def saved(module: nn.Module, *inputs: Tensor) -> int:
-    """Bytes that a module keeps for the backward pass beside its weights, each tensor once."""
+def saved(work: Callable[..., object], *inputs: Tensor, weights_of: nn.Module | None = None) -> int:
+    """Bytes that work keeps for the backward pass beside weights, each tensor once.
+
+    Args:
+        work: A module, or what passes through a part of one.
+        *inputs: Of it.
+        weights_of: The module whose weights are not counted; by default `work`.
+    """
     kept: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -133,7 +139,9 @@ def saved(module: nn.Module, *inputs: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        module(*inputs)
+        work(*inputs)
+    module = work if weights_of is None else weights_of
+    assert isinstance(module, nn.Module)
     for weight in module.parameters():
         kept.pop(weight.untyped_storage()._cdata, None)
     return sum(t.numel() * t.element_size() for t in kept.values())

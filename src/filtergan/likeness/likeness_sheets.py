@@ -1,5 +1,6 @@
 """A comparison of latents as tables of text."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
@@ -116,7 +117,8 @@ def over_pairs(records: Iterable[ShareRecord]) -> tuple[list[str], list[list[str
         groups.setdefault((plain_site(one.site), of), []).append(one)
     lines = []
     for (site, of), pairs in groups.items():
-        values = [pair.share.value or 0.0 for pair in pairs]
+        known = [pair.share.value for pair in pairs if pair.share.value is not None]
+        values = known or [math.nan]
         null, top = (_mean(v) for v in ([p.share.null for p in pairs], [p.top for p in pairs]))
         share = f"{_mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
         lines.append([site, of, share, f"{null:.2f}", f"{top:.2f}"])

@@ -274,7 +274,7 @@ def _high_level(early: SiteFound, late: SiteFound, less: Less) -> list[Condition
     )
     conditions = [
         _established(late),
-        *([_established(early)] if early.verdict == TOO_SHORT else []),
+        _established(early),
         _above(
             f"less of the change is explained by {small} at the later site, at equal image change",
             f"explained at {early.name} less {late.name}",

@@ -159,7 +159,8 @@ def draws_interval(
     without = torch.tensor([statistic(generated[row]) for row in keep], dtype=torch.float64)
     error = float(without.std(correction=0)) * math.sqrt(count - 1)
     value, reach = statistic(generated), float(stdtrit(count - 1, 0.975)) * error
-    return max(0.0, value - reach) if math.isfinite(value) else math.nan, value + reach
+    low, high = value - reach, value + reach
+    return low if math.isnan(low) else max(0.0, low), high
 
 
 def noise_matched(
@@ -186,6 +187,8 @@ def random_filters(
 ) -> Float[Tensor, "n o ..."]:
     """Null: independent Gaussian weights with the mean and, on average, the norm of each filter.
 
+    A filter of one weight is all mean; about 0 then.
+
     Args:
         real: Filters of the site.
         n: Number of random sets.
@@ -193,6 +196,8 @@ def random_filters(
     """
     flat, shape = real.flatten(1), (-1, *[1] * (real.ndim - 1))
     mean, scale = flat.mean(dim=1), flat.std(dim=1, correction=0)
+    if flat.shape[1] == 1:
+        mean, scale = torch.zeros_like(mean), mean.abs()
     return _noise(real, n, generator).mul_(scale.reshape(shape)).add_(mean.reshape(shape))
 
 

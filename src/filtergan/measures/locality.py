@@ -92,7 +92,7 @@ def locality(
     left, whole = _unexplained(x, x_k, groups, sizes, RIDGE, seed)
     found, curves = {}, []
     for s, size in enumerate(sizes):
-        share, (low, high) = ratio_interval(left[:, :, s].nansum(dim=1), whole.nansum(dim=1))
+        share, (low, high) = ratio_interval(left[:, :, s].sum(dim=1), whole.sum(dim=1))
         curves.append((1 - share, 1 - high, 1 - low))
         found[f"locality_r2_k{size}"] = curves[-1][0], curves[-1][1:]
     value, most, least = locality_radius(torch.tensor(curves).T, sizes).tolist()

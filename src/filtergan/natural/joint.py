@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,35 @@ from filtergan.natural.terms import (
     squared_norm,
 )
 from filtergan.sites.wrappers import centred, require_logits, untouched
+
+WEIGHTS = {
+    "compensation": "compensation",
+    "reading": "information",
+    "size": "size_weight",
+    "labels": "labels",
+    "logits": "logits",
+    "draws": "draws",
+}
+"""Losses, and what of `NaturalConfig` is the weight of each."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one step has made of its images.
+
+    Attributes:
+        h: Site inputs of x.
+        filters: Those of z', a set for each pair.
+        moved: The responses to x by them.
+        x_k: The images x' = T(x, z, z').
+        h_k: Their site inputs.
+    """
+
+    h: Tensor
+    filters: Tensor
+    moved: Tensor
+    x_k: Tensor
+    h_k: Tensor
 
 
 class JointGame(Game):
@@ -76,85 +106,71 @@ class JointGame(Game):
         )
         self.players.set_rates(self._rates_left())
         with untouched(gan.site.network):  # once, and not again in every pass
-            losses, moved, real = self._undo(pairs)
-            total = losses.pop("total")
+            losses, seen = self._undo(pairs)
+            losses |= self._asked(pairs, seen)
+            weighed = (of for of in WEIGHTS if of in losses)
+            total = sum(getattr(natural, WEIGHTS[of]) * losses[of] for of in weighed)
             if self.fixed:
                 self._descend(total, pairs.weight, "transformer", "reader")
             else:
-                losses |= self._play_on(pairs, total, moved, real)
+                losses |= self._play_on(pairs, total, seen)
         return self._done({name: v.detach() for name, v in losses.items()}, pairs.weight)
 
-    def _undo(self, pairs: Pairs) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """How well T undoes what the generator does; responses under G(z'), and under W."""
-        natural, gan, x = self.natural, self.gan, pairs.x
+    def _undo(self, pairs: Pairs) -> tuple[dict[str, Tensor], Seen]:
+        """How well T undoes what the generator does."""
+        site, x = self.gan.site, pairs.x
         z, z_k = pairs.spread(pairs.z), pairs.spread(pairs.z_k)
         with torch.no_grad():
-            h = gan.site.input(x)
-            real = gan.site.respond(h)
-        filters, filters_k = gan.generator(torch.cat([pairs.z, pairs.z_k])).chunk(2)
-        profile, moved = gan.site.respond(h, filters), gan.site.respond(h, filters_k)
-        x_k = gan.transformer(x, z, z_k)
-        h_k = gan.site.input(x_k)
-        undone = gan.site.respond(h_k, filters_k)
+            h = site.input(x)
+        with torch.set_grad_enabled(not self.fixed):
+            filters, filters_k = self.gan.generator(torch.cat([pairs.z, pairs.z_k])).chunk(2)
+            profile, moved = site.respond(h, filters), site.respond(h, filters_k)
+        x_k = self.gan.transformer(x, z, z_k)
+        h_k = site.input(x_k)
+        undone = site.respond(h_k, filters_k)
         means = [squared_norm(profile.detach()).mean(), squared_norm(x).mean()]
         unit, usual = distributed.mean(means, pairs.weight)
         before, after = (squared_norm(r - profile) / unit for r in (moved, undone))
-        compensation = compensation_loss(before, after)
-        reading = reading_loss(z_k - z, gan.reader(x, x_k))
         distance = (pairs.z_k - pairs.z).norm(dim=1)
         by_pair = (len(distance), -1)
         change = mean_changes(x.unflatten(0, by_pair), x_k.unflatten(0, by_pair), usual)
-        size = size_loss(change, distance, natural.size)
-        total = natural.compensation * compensation + natural.information * reading
-        total = total + natural.size_weight * size
         losses = {
-            "compensation": compensation,
+            "compensation": compensation_loss(before, after),
             "before": before.mean(),
             "after": after.mean(),
-            "reading": reading,
+            "reading": reading_loss(z_k - z, self.gan.reader(x, x_k)),
             "change": change.mean(),
-            "size": size,
+            "size": size_loss(change, distance, self.natural.size),
         }
-        if natural.asks_network:
-            changes = self._changes_of_output(pairs, real, (x_k, h_k), moved)
-            # Each loss has the name of its weight.
-            total = total + sum(getattr(natural, name) * value for name, value in changes.items())
-            losses |= changes
-        return losses | {"total": total}, moved, real
+        return losses, Seen(h, filters_k, moved, x_k, h_k)
 
-    def _changes_of_output(
-        self, pairs: Pairs, real: Tensor, changed: tuple[Tensor, Tensor], moved: Tensor
-    ) -> dict[str, Tensor]:
-        """How far the network's own answers move from those to x.
-
-        Args:
-            pairs: With the images x.
-            real: Their responses, by the real filters.
-            changed: The images x', and what of them arrives at the site.
-            moved: The responses to x by drawn filters.
-        """
+    def _asked(self, pairs: Pairs, seen: Seen) -> dict[str, Tensor]:
+        """How far the network's own answers move from those to x, where they are to stay."""
         site, natural, found = self.gan.site, self.natural, dict[str, Tensor]()
+        of_images = natural.labels > 0 or natural.logits > 0
+        of_draws = natural.draws > 0 and not self.fixed
+        if not (of_images or of_draws):
+            return found
         with torch.no_grad():
-            before = require_logits(site.output(pairs.x, response=real))
-        (unit,) = distributed.mean([squared_norm(centred(before)).mean()], pairs.weight)
-        if natural.labels or natural.logits:
-            x_k, h_k = changed
-            after = site.output(x_k, response=site.respond(h_k))
+            known = require_logits(site.output(pairs.x, response=site.respond(seen.h)))
+        (unit,) = distributed.mean([squared_norm(centred(known)).mean()], pairs.weight)
+        if of_images:
+            after = site.output(seen.x_k, response=site.respond(seen.h_k))
             if natural.labels:
-                found["labels"] = labels_loss(before, after)
+                found["labels"] = labels_loss(known, after)
             if natural.logits:
-                found["logits"] = logits_loss(before, after) / (unit + TINY)
-        if natural.draws and not self.fixed:
-            drawn = site.output(pairs.x, response=moved)
-            found["draws"] = logits_loss(before, drawn) / (unit + TINY)
+                found["logits"] = logits_loss(known, after) / (unit + TINY)
+        if of_draws:
+            drawn = site.output(pairs.x, filters=seen.filters, response=seen.moved)
+            found["draws"] = logits_loss(known, drawn) / (unit + TINY)
         return found
 
-    def _play_on(
-        self, pairs: Pairs, total: Tensor, moved: Tensor, real: Tensor
-    ) -> dict[str, Tensor]:
+    def _play_on(self, pairs: Pairs, total: Tensor, seen: Seen) -> dict[str, Tensor]:
         """The game's own step: D learns, then all who undo, and G fools D as well; Q looks on."""
-        losses = self._update_discriminator(real, moved.detach(), pairs.weight)
-        scores, predicted = self._discriminate(moved)
+        with torch.no_grad():
+            real = self.gan.site.respond(seen.h)
+        losses = self._update_discriminator(real, seen.moved.detach(), pairs.weight)
+        scores, predicted = self._discriminate(seen.moved)
         adversarial = generator_loss(scores, self.config.loss)
         information = information_loss(pairs.spread(pairs.z_k), predicted)
         q = self.players["q"]

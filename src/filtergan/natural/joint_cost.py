@@ -50,7 +50,7 @@ class Passes:
 
 
 JOINT = Passes(8, 7, 3, 3, 3, 3, 8, -2)
-NULL = Passes(5, 5, 3, 3, 3, 1, 0, 0)
+NULL = Passes(4, 4, 3, 3, 3, 1, 0, 0)
 """Where the generator is fixed, and nothing passes back to it."""
 
 
@@ -84,16 +84,18 @@ def joint_estimate(
     z_k = torch.empty(n, config.latent, device="meta")
     images = torch.empty(n, *x.shape[1:], device="meta")
     responses = torch.empty(n, *shape, device="meta")
-    # Once more of images that are to keep what the network puts out, and of drawn filters.
-    again, drawn = int(natural.labels + natural.logits > 0), int(natural.draws > 0 and not fixed)
+    of_images = natural.labels > 0 or natural.logits > 0
+    of_draws = natural.draws > 0 and not fixed
+    asked = of_images or of_draws
     # A pass around an exchanged response, and back, leaves out what stands before it.
     back = behind if site.straight else behind - convolution - later
+    once_more = asked + 2 * of_images + (0 if site.straight else of_draws)
     parts = (
-        (passes.convolution + 2 * again, n * convolution),
-        (passes.later + 2 * again, n * later),
+        (passes.convolution + once_more, n * convolution),
+        (passes.later + once_more, n * later),
         (passes.before, n * before),
-        (natural.asks_network + again + drawn, n * behind),
-        (again + drawn, n * back),
+        (asked + of_images + of_draws, n * behind),
+        (of_images + of_draws, n * back),
         (passes.transformer, flop(lambda: gan.transformer(images, z_k, z_k))),
         (passes.reader, flop(lambda: gan.reader(images, images))),
         (passes.generator, flop(lambda: gan.generator(z))),
@@ -106,10 +108,11 @@ def joint_estimate(
     draws = latents * site.filters.numel()
     kept = saved(gan.reader, torch.empty(n, *x.shape[1:], device="meta"), images)
     kept += saved(gan.transformer, images, z_k, z_k) + saved(gan.generator, z)
-    if natural.asks_network:
-        with untouched(site.network):
-            asked = x.detach().clone().requires_grad_()
-            kept += n * saved(gan.whole_network, asked) // len(x)
+    with untouched(site.network):
+        seen, r = (value.detach().clone().requires_grad_() for value in (x, response))
+        around = saved(lambda: site.output(seen, response=r), weights_of=site.network)
+        kept += n * saved(lambda: site.input(seen), weights_of=site.network) // len(x)
+        kept += (of_images + of_draws) * n * around // len(x)
     kept += 0 if fixed else 3 * saved(gan.discriminator, responses)
     # Weights, gradients, Adam's two states, averages; filters with gradients; what is seen.
     numbers = 5 * weights + 3 * draws + n * (4 * response[0].numel() + 3 * inputs[0].numel())

@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from filtergan.images.domain import BLACK
 from filtergan.sites.wrappers import centred
 
 FLOOR = 0.002  # of residuals, over the norm of profiles: below it nothing more is to be gained
 TINY = 1e-12  # of black images, logits all alike, and a root's slope where nothing changed
-BLACK = 0.03  # norm, over that of others, below which no relative change of an image is told
 STEP = 4.0  # in latent space: how far the points that a study measures are from z
 
 

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from filtergan.errors import UserError
 from filtergan.game.gan import FilterGAN
+from filtergan.machine.runtime import generator
 from filtergan.pooling.draws import FreshDraws
 from filtergan.sites.convolution import Geometry, convolve_each
 from filtergan.sites.site import Site
 from filtergan.sites.tracing import LAYOUTS, RELU, channels_first
+from filtergan.sites.wrappers import output_of, untouched
 
 Reduction = Literal["mean", "max", "attention"]
 
@@ -203,15 +205,44 @@ class FilterPool2d(nn.Module):
                 f"Pooling takes the place of a site; the response point {site.point!r} lies "
                 "beyond it. Use `activation` or `conv`."
             )
-        drawn = _drawn(site, filters, draws, antithetic)
-        network = copy.deepcopy(site.network)
-        tail = _tail_out_of(network, site)
-        pool = FilterPool2d(
-            drawn, site.bias, site.geometry, tail, reduction=reduction, freeze=freeze
+        if not site.straight:
+            _require_whole(site, _pooled(site, site.filters[None], "mean", True))
+        return _pooled(site, _drawn(site, filters, draws, antithetic), reduction, freeze)
+
+
+def _pooled(
+    site: Site, drawn: Tensor | FreshDraws, reduction: Reduction, freeze: bool
+) -> nn.Module:
+    """A copy of the site's network with a pooling in the place of its convolution."""
+    network = copy.deepcopy(site.network)
+    tail = _tail_out_of(network, site)
+    pool = FilterPool2d(drawn, site.bias, site.geometry, tail, reduction=reduction, freeze=freeze)
+    pool.to(site.filters.device).train(network.get_submodule(site.layer).training)
+    _exchange(network, site.layer, pool)
+    return network if site.classifier is None else site.classifier.around(network)
+
+
+@torch.no_grad()
+def _require_whole(site: Site, of_real: nn.Module) -> None:
+    """Refuse a site around which the convolution acts: the pooling would hide its output there.
+
+    Args:
+        site: The site.
+        of_real: Its network, pooled over the real filters alone, which changes nothing if all that
+            the convolution does passes through the response.
+
+    Raises:
+        UserError: Something changes.
+    """
+    images = torch.rand(4, *site.image_shape, generator=generator(0, "pooled"))
+    images = images.to(site.filters)
+    with untouched(of_real):
+        found, known = output_of(of_real, images), site.output(images)
+    if not torch.allclose(found, known, rtol=1e-3, atol=1e-3 * float(known.abs().max())):
+        raise UserError(
+            f"{site.layer!r} cannot be pooled at {site.point!r}: what the convolution puts out "
+            "also goes another way. Read the response at `conv`."
         )
-        pool.to(site.filters.device).train(network.get_submodule(site.layer).training)
-        _exchange(network, site.layer, pool)
-        return network if site.classifier is None else site.classifier.around(network)
 
 
 def _of_the_batch(module: nn.Module) -> bool:

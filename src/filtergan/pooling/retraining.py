@@ -113,7 +113,7 @@ def draw_accuracy(
         pooled: dict[int, Tensor] = {}
         for k, one in enumerate(filters, start=1):
             response = site.respond(inputs, one)
-            rows.append(site.output(x, response=response).argmax(1) == right)
+            rows.append(site.output(x, filters=one, response=response).argmax(1) == right)
             if k <= max(sizes, default=0):
                 total = response if k == 1 else total + response
             if k in sizes:

@@ -216,7 +216,8 @@ class Site:
         Args:
             images: The network's input; may be left out where `straight` and a response is given.
             filters: One set or one per sample; None for W.
-            response: Takes the place of the response; then filters are not used.
+            response: Takes the place of the response; beside filters, the one that they lead to,
+                which need not be computed again where `straight`.
 
         Examples:
             >>> import torch
@@ -231,7 +232,7 @@ class Site:
         if response is not None and self._suffix is not None:
             return self._run(self._suffix, response)
         assert images is not None, "this site is not straight: its output needs the images"
-        return self._hooked(images, filters, response)
+        return self._hooked(images, filters, response if filters is None else None)
 
     def restored(self, response: Tensor) -> Tensor:
         """A response in the network's own layout, permuted to channels first.

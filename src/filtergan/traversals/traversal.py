@@ -255,11 +255,14 @@ def traverse(
         z, null = torch.zeros_like(z), gan.null
     grids = latent_grids(z, dims, offsets)
     each = {Transformation: 1, FieldSearch: EVALUATIONS}.get(type(inverter), config.evaluations)
+    still = (grids == z[:, None, None]).all(3).flatten(1)  # where rounding alone is left
     work = (1 + (null is not None)) * n * g * g * each
     with telling.progress(work, f"traversals of {gan.name}", "evaluations") as advance:
         found = walk_grid(gan, inverter, x, z, grids, advance)
+        found.before[still] = found.after[still] = 0.0
         if null is not None:
             other = walk_grid(null, inverter, x, z, grids, advance)
+            other.before[still] = 0.0
             of_null = compensation(other.before, other.after).cpu().view(n, g, g)
     seen = numbers(network, x, found)
     square = {name: values.unflatten(1, (g, g)) for name, values in seen.items()}

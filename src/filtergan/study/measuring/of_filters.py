@@ -272,12 +272,14 @@ def _fidelity(run: RunDirectory, materials: Materials, gan: FilterGAN, seed: int
     batch = min(100, gan.at_once)
     z = gan.latents(n, seed, "compared").split(batch)
     rng = runtime.generator(seed, "compared random filters")
-    random = random_filters(site.filters.cpu(), 10, rng).to(site.filters)
-    real = site.respond(inputs[0])
-    fake = torch.cat(
-        [site.respond(h, gan.draw(one)) for h, one in zip(inputs[1].split(batch), z, strict=True)]
-    )
-    null = torch.cat([site.respond(h, random[k % 10]) for k, h in enumerate(inputs[1].split(100))])
+    real, weights = site.respond(inputs[0]), site.filters.cpu()
+    fake, null = [], []
+    for h, one in zip(inputs[1].split(batch), z, strict=True):
+        fake.append(site.respond(h, gan.draw(one)))
+        # As many sets, one for each image: fewer would lie closer together.
+        random = random_filters(weights, len(one), rng)
+        null.append(site.respond(h, random.to(site.filters)))
+    fake, null = torch.cat(fake), torch.cat(null)
     summed = [r.reshape(*r.shape[:2], -1).mean(2).cpu() for r in (real, fake, null)]
     ours, chance = prdc(summed[0], summed[1]), prdc(summed[0], summed[2])
     found = {}

@@ -13,7 +13,7 @@ from filtergan.families.catalogue import references
 from filtergan.families.references import reference
 from filtergan.game.gan import FilterGAN
 from filtergan.machine import distributed, runtime
-from filtergan.measures.invariance import invariance_gain, normalized_variance
+from filtergan.measures.invariance import invariance_gain, normalized_variance, other_images
 from filtergan.measures.inversion import gate, pair_null, profile_agreement
 from filtergan.measures.morphometry import MORPHOMETRY, latent_slopes
 from filtergan.measures.naming import LatentEvidence, ceiling_of, combination_name, describe
@@ -224,8 +224,10 @@ class TraversalMeasures:
                 found[measure] = over_groups(measure, gain, groups, 1.0)
             if name != "null":
                 measure = f"normalized_variance_{name}"
-                value, ends = normalized_variance(self._responses(sets[name]))
-                found[measure] = result(measure, value, ends, len(self.images.x), 1.0)
+                responses = self._responses(sets[name])
+                value, ends = normalized_variance(responses)
+                chance = other_images(responses.shape[1], len(responses))
+                found[measure] = result(measure, value, ends, len(responses), chance)
         return found
 
     @torch.no_grad()
