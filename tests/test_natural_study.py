@@ -249,7 +249,7 @@ def test_readers_move_images_on_the_page(
     other = dataclasses.replace(fg.load_dataset("digits"), fingerprint="e" * 64)
     monkeypatch.setattr(Materials, "dataset", other)
     study.run_stage("report", run)
-    assert "without images to move: digits holds other images" in capsys.readouterr().err
+    assert "without images to move: The images of 'digits' are not those" in capsys.readouterr().err
     assert "scrubber" not in (run / "report.html").read_text()
 
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from accidents import contents
 from commands import command, record_of
 from configs import micro
+from records import DATASET
 
 from filtergan import study
 from filtergan.config.parsing import dump
@@ -95,6 +97,22 @@ def test_a_stage_needs_a_run_directory(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no study"):
         study.run_stage("measure", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_images_other_than_those_of_the_run_are_refused(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, micro())
+    with run.stage("train-cnn"):
+        run.record.dataset = DATASET
+    (tmp_path / "cnn.safetensors").write_bytes(b"weights")
+    before = contents(tmp_path)
+    for name in ("train-cnn", "train-gan", "train-judges"):
+        with pytest.raises(UserError, match=f"images of 'digits' are not those of {tmp_path}; "):
+            study.run_stage(name, tmp_path)
+        assert contents(tmp_path) == before
+    with pytest.raises(UserError, match="are not those of"):
+        study.run(micro(), tmp_path, resume=True)
+    assert contents(tmp_path).keys() == before.keys()
+    assert RunDirectory.open(tmp_path).record.stages == run.record.stages
 
 
 def test_a_report_of_what_there_is(tmp_path: Path) -> None:

@@ -102,6 +102,19 @@ class Materials:
         if "measure" in stages and len(self.dataset.test) < 2:
             raise UserError("Measures compare test images; give two or more.")
 
+    def check_studied(self, run: RunDirectory) -> None:
+        """See that the images are those of a run, once its network is trained.
+
+        Raises:
+            UserError: They are others.
+        """
+        studied = run.record.dataset if run.stage_done("train-cnn") else None
+        if studied is not None and studied.fingerprint != self.dataset.fingerprint:
+            raise UserError(
+                f"The images of {self.config.data!r} are not those of {run.path}; run this in the "
+                "folder in which the study was begun, with these in place."
+            )
+
     def check_network(self) -> None:
         """See that the network takes the images, and gives a logit for each class.
 

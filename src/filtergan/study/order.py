@@ -46,7 +46,8 @@ def run(
 
     Raises:
         UserError: Images, network, sites, stage or folder are not what they must be (nothing is
-            written then), a file cannot be written, or the game diverged.
+            written then), the images are not those with which the study was begun, a file cannot
+            be written, or the game diverged.
 
     Examples:
         >>> import tempfile
@@ -64,6 +65,7 @@ def run(
     names = [name for name in stages_of(materials.config) if name in reached]
     materials.check_images(names)
     directory = RunDirectory.create(Path(out), materials.config, resume=resume, overwrite=overwrite)
+    materials.check_studied(directory)
     if materials.left_out:
         directory.record.left_out = materials.left_out
         directory.save()
@@ -104,7 +106,7 @@ def run_stage(
 
     Raises:
         UserError: The directory holds no study, or none that has such a stage; an earlier stage
-            is missing; or as `run`.
+            is missing; the images are not those of the run; or as `run`.
     """
     directory, stage = RunDirectory.open(Path(run_path)), STAGES[name]
     own = stages_of(directory.config)
@@ -123,13 +125,9 @@ def run_stage(
     if device is not None:
         config = parse(config.model_dump() | {"device": device}, "the command line")
     materials = _begin(config)
+    if not stage.reads_only:
+        materials.check_studied(directory)
     if name == "train-judges" and directory.stage_done(name):
-        studied = directory.record.dataset
-        if studied is None or materials.dataset.fingerprint != studied.fingerprint:
-            raise UserError(
-                f"The images of {config.data!r} are not those of {run_path}; run this in the "
-                "folder in which the study was begun, with these in place."
-            )
         _ = materials.judges  # what the record says of them and by them still holds
         return directory
     if not stage.reads_only:

@@ -18,10 +18,8 @@ def _write(run: RunDirectory, materials: Materials) -> None:
     trained = [n for n in run.config.sites_of(NATURAL) if run.site_done("natural", n)]
     if trained and not scrubber.made(run.path, trained):
         try:
+            materials.check_studied(run)
             materials.load_trained(run)
-            studied = run.record.dataset
-            if studied is None or studied.fingerprint != materials.dataset.fingerprint:
-                raise UserError(f"{run.config.data} holds other images than those studied")
             gans = {n: g for n in trained if isinstance(g := materials.gan(n, run), NaturalGAN)}
             scrubber.make(run.path, materials.dataset, materials.network, gans)
         except UserError as error:  # the page tells what there is
