@@ -304,6 +304,8 @@ def test_errors_of_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -
     stages.error = KeyboardInterrupt()
     assert cli.main(["study", "tiny"]) == 130
     assert "continue with --resume" in capsys.readouterr().err
+    assert cli.main(["train-gan", "runs/x", "--device", "cpu"]) == 130
+    assert "; `filtergan train-gan runs/x` goes on from here\n" in capsys.readouterr().err
     stages.error = ZeroDivisionError()  # a mistake of ours keeps its traceback
     with pytest.raises(ZeroDivisionError):
         cli.main(["study", "tiny"])

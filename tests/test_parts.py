@@ -1,5 +1,6 @@
 """A study in parts: each stage by itself, after those it needs, and run anew."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,12 @@ from accidents import contents
 from commands import command, record_of
 from configs import micro
 from records import DATASET
+from torch import Tensor
 
 from filtergan import study
 from filtergan.config.parsing import dump
 from filtergan.errors import UserError
+from filtergan.game.training import Game
 from filtergan.machine.files import sha256
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import read_events
@@ -147,3 +150,25 @@ def test_a_stage_run_anew_takes_back_what_was_built_on_it(tmp_path: Path) -> Non
     study.run_stage("train-cnn", run)
     assert list(record_of(run)["stages"]) == ["train-cnn"]
     assert not checkpoint.exists()  # it belongs to the network that was
+
+
+def test_an_interrupted_stage_goes_on_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, played, calls = tmp_path / "run", Game.play, count(1)
+    study.run(micro(), run, until="train-cnn")
+
+    def play(game: Game, inputs: Tensor) -> dict[str, Tensor]:
+        if next(calls) == 7:
+            raise KeyboardInterrupt
+        return played(game, inputs)
+
+    monkeypatch.setattr(Game, "play", play)
+    with pytest.raises(KeyboardInterrupt):
+        study.run_stage("train-gan", run)
+    study.run_stage("train-gan", run)
+    assert next(calls) == 1 + 7 + 12 - 4  # the checkpoint is that of step 4
+    assert record_of(run)["stages"]["train-gan"]["attempts"] == 2
+    made = weights_of(run)
+    study.run_stage("train-gan", run)  # from its first step
+    assert weights_of(run) == made

@@ -322,12 +322,17 @@ def _config(arguments: argparse.Namespace) -> StudyConfig | None:
 
 
 def _stage(arguments: argparse.Namespace, argv: list[str]) -> None:
-    if launcher.several(arguments.processes, arguments.nodes):
-        return launcher.launch(argv, arguments.processes or 1, arguments.nodes or 1)
-    from filtergan import study
     from filtergan.cli import output
 
-    run = study.run_stage(arguments.command, Path(arguments.run), arguments.device)
+    try:
+        if launcher.several(arguments.processes, arguments.nodes):
+            return launcher.launch(argv, arguments.processes or 1, arguments.nodes or 1)
+        from filtergan import study
+
+        run = study.run_stage(arguments.command, Path(arguments.run), arguments.device)
+    except KeyboardInterrupt:
+        same = f"`filtergan {arguments.command} {arguments.run}`"
+        raise UserError(f"interrupted; {same} goes on from here", exit_code=130) from None
     if arguments.command == "ceilings":
         sites = run.record.sites.items()
         found = {SiteName.parse(name).under(PAPER): site.ceilings for name, site in sites}

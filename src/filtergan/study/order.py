@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from filtergan.machine import distributed, runtime, telling
 from filtergan.machine.outlook import Outlook
 from filtergan.report import write_report
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.record import StageRecord
 from filtergan.study.expected import expected
 from filtergan.study.materials import Materials
 from filtergan.study.stages import STAGES, built_on, needed, stages_of
@@ -71,9 +72,7 @@ def run(
         directory.save()
         for name, reason in materials.left_out.items():
             telling.warn(f"{name} is left out: {reason}")
-    for begun in directory.record.stages.values():
-        if begun.processes == distributed.size():
-            torch.set_num_threads(begun.threads)  # other numbers add up in other orders
+    _compute_as(directory.record.stages.values())
     if directory.record.stages:
         telling.say(_goes_on(directory, names))
     if not all(map(directory.stage_done, names)):
@@ -95,9 +94,10 @@ def run(
 def run_stage(
     name: str, run_path: str | os.PathLike[str], device: str | None = None
 ) -> RunDirectory:
-    """Run one stage on an existing run directory, anew; those that build on it are to follow.
+    """Run one stage on an existing run directory; those that build on it are to follow.
 
-    Judges that are done are but brought back to the cache, which does not go along with a run.
+    One that was interrupted goes on from its checkpoint, one that is done is run anew. Judges
+    that are done are but brought back to the cache, which does not go along with a run.
 
     Args:
         name: The stage.
@@ -135,7 +135,12 @@ def run_stage(
         materials.check_images([name])
         if "train-cnn" in before:
             materials.load_trained(directory)
-        directory.forget({other: STAGES[other].owns for other in built_on(name)})
+        anew = built_on(name)
+        begun = directory.record.stages.get(name)
+        if begun is not None and not begun.done:  # it goes on
+            _compute_as([begun])
+            anew.remove(name)
+        directory.forget({other: STAGES[other].owns for other in anew})
     _perform(name, directory, materials, name)
     return directory
 
@@ -157,6 +162,13 @@ def _begin(config: StudyConfig) -> Materials:
     runtime.set_threads(config.threads)
     runtime.keep_memory()
     return Materials(config)
+
+
+def _compute_as(stages: Iterable[StageRecord]) -> None:
+    """Set as many threads as stages were begun with, since other numbers add up in other orders."""
+    for begun in stages:
+        if begun.processes == distributed.size():
+            torch.set_num_threads(begun.threads)
 
 
 def _goes_on(directory: RunDirectory, names: Sequence[str]) -> str:
