@@ -1,5 +1,9 @@
 """A study in parts: each stage by itself, after those it needs, and run anew."""
 
+import errno
+import fcntl
+import os
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from filtergan.game.training import Game
 from filtergan.machine.files import sha256
 from filtergan.runs.directory import RunDirectory
 from filtergan.runs.events import read_events
+from filtergan.runs.locking import alone_in
 from filtergan.study.stages import built_on, stages_of
 
 pytestmark = pytest.mark.usefixtures("unpainted")
@@ -116,6 +121,29 @@ def test_images_other_than_those_of_the_run_are_refused(tmp_path: Path) -> None:
         study.run(micro(), tmp_path, resume=True)
     assert contents(tmp_path).keys() == before.keys()
     assert RunDirectory.open(tmp_path).record.stages == run.record.stages
+
+
+def test_a_second_command_at_work_in_a_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunDirectory.create(tmp_path, micro())
+    before = contents(tmp_path)
+    with alone_in(tmp_path):
+        for second in (
+            partial(study.run_stage, "report", tmp_path),
+            partial(study.run, micro(), tmp_path, resume=True),
+        ):
+            with pytest.raises(UserError, match=f"Another command is at work in {tmp_path}; wait"):
+                second()
+    assert contents(tmp_path) == before
+    study.run_stage("report", tmp_path)
+
+    def unknown(*_: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with alone_in(tmp_path), alone_in(tmp_path):
+        pass
 
 
 def test_a_report_of_what_there_is(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from filtergan.game.training import Diverged
 from filtergan.machine import runtime
 from filtergan.machine.files import sha256, write_atomic
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.locking import alone_in
 from filtergan.runs.record import Record
 from filtergan.study.materials import Materials
 
@@ -127,7 +128,8 @@ def _perform(planned: Planned, donor: RunDirectory | None) -> None:
     begun = _open(planned.path)
     if donor is not None and (begun is None or not begun.stage_done(NETWORK_STAGE)):
         runtime.set_threads(planned.config.threads)
-        _take_over(donor, RunDirectory.create(planned.path, planned.config, resume=True))
+        with alone_in(planned.path):
+            _take_over(donor, RunDirectory.create(planned.path, planned.config, resume=True))
     try:
         study.run(planned.config, planned.path, resume=True)
     except Diverged:

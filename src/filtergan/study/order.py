@@ -13,9 +13,11 @@ from filtergan.config.site_names import NATURAL, PAPER
 from filtergan.errors import UserError
 from filtergan.game.training import Diverged
 from filtergan.machine import distributed, runtime, telling
+from filtergan.machine.files import writing
 from filtergan.machine.outlook import Outlook
 from filtergan.report import write_report
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.locking import alone_in
 from filtergan.runs.record import StageRecord
 from filtergan.study.expected import expected
 from filtergan.study.materials import Materials
@@ -47,8 +49,8 @@ def run(
 
     Raises:
         UserError: Images, network, sites, stage or folder are not what they must be (nothing is
-            written then), the images are not those with which the study was begun, a file cannot
-            be written, or the game diverged.
+            written then), another command works in the folder, the images are not those with which
+            its study was begun, a file cannot be written, or the game diverged.
 
     Examples:
         >>> import tempfile
@@ -65,29 +67,14 @@ def run(
     reached = list(STAGES)[: list(STAGES).index(until) + 1]
     names = [name for name in stages_of(materials.config) if name in reached]
     materials.check_images(names)
-    directory = RunDirectory.create(Path(out), materials.config, resume=resume, overwrite=overwrite)
-    materials.check_studied(directory)
-    if materials.left_out:
-        directory.record.left_out = materials.left_out
-        directory.save()
-        for name, reason in materials.left_out.items():
-            telling.warn(f"{name} is left out: {reason}")
-    _compute_as(directory.record.stages.values())
-    if directory.record.stages:
-        telling.say(_goes_on(directory, names))
-    if not all(map(directory.stage_done, names)):
-        # A page asked for in between does not know what comes now.
-        pages = [name for name, stage in STAGES.items() if stage.reads_only]
-        directory.forget({n: STAGES[n].owns for n in pages if directory.stage_done(n)})
-    outlook = Outlook([p for p in expected(materials, run=directory) if p.stage in names])
-    with telling.expecting(outlook):
-        for place, name in enumerate(names, start=1):
-            if not directory.stage_done(name):
-                _perform(name, directory, materials, f"stage {place} of {len(names)}, {name}")
-                continue
-            outlook.leave(name, directory.record.stages[name].seconds)
-            if name == "train-cnn":
-                materials.load_trained(directory)
+    path = Path(out)
+    if distributed.first() and not path.exists():
+        with writing(path):
+            path.mkdir(parents=True)  # what is not there cannot be locked
+    with alone_in(path):
+        directory = RunDirectory.create(path, materials.config, resume=resume, overwrite=overwrite)
+        materials.check_studied(directory)
+        _go_through(names, directory, materials)
     return directory
 
 
@@ -106,9 +93,15 @@ def run_stage(
 
     Raises:
         UserError: The directory holds no study, or none that has such a stage; an earlier stage
-            is missing; the images are not those of the run; or as `run`.
+            is missing; the images are not those of the run; another command works there; or as
+            `run`.
     """
-    directory, stage = RunDirectory.open(Path(run_path)), STAGES[name]
+    with alone_in(Path(run_path)):
+        return _run_stage(name, Path(run_path), device)
+
+
+def _run_stage(name: str, run_path: Path, device: str | None) -> RunDirectory:
+    directory, stage = RunDirectory.open(run_path), STAGES[name]
     own = stages_of(directory.config)
     if name not in own:
         raise UserError(
@@ -143,6 +136,31 @@ def run_stage(
         directory.forget({other: STAGES[other].owns for other in anew})
     _perform(name, directory, materials, name)
     return directory
+
+
+def _go_through(names: Sequence[str], directory: RunDirectory, materials: Materials) -> None:
+    """Run those of some stages that are not done."""
+    if materials.left_out:
+        directory.record.left_out = materials.left_out
+        directory.save()
+        for name, reason in materials.left_out.items():
+            telling.warn(f"{name} is left out: {reason}")
+    _compute_as(directory.record.stages.values())
+    if directory.record.stages:
+        telling.say(_goes_on(directory, names))
+    if not all(map(directory.stage_done, names)):
+        # A page asked for in between does not know what comes now.
+        pages = [name for name, stage in STAGES.items() if stage.reads_only]
+        directory.forget({n: STAGES[n].owns for n in pages if directory.stage_done(n)})
+    outlook = Outlook([p for p in expected(materials, run=directory) if p.stage in names])
+    with telling.expecting(outlook):
+        for place, name in enumerate(names, start=1):
+            if not directory.stage_done(name):
+                _perform(name, directory, materials, f"stage {place} of {len(names)}, {name}")
+                continue
+            outlook.leave(name, directory.record.stages[name].seconds)
+            if name == "train-cnn":
+                materials.load_trained(directory)
 
 
 def _begin(config: StudyConfig) -> Materials:
