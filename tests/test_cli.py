@@ -45,8 +45,8 @@ class Stages:
         self.calls.append((config, out, options))
         return self._result(out)
 
-    def run_stage(self, name: str, run_path: Path, device: str | None) -> Any:
-        self.calls.append((name, run_path, device))
+    def run_stage(self, name: str, run_path: Path, device: str | None, overwrite: bool) -> Any:
+        self.calls.append((name, run_path, device, overwrite))
         return self._result(run_path)
 
     def summary_sheets(self, run: Any) -> list[Sheet]:
@@ -188,9 +188,10 @@ def test_a_config_file(stages: Stages, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", list(known.STAGES))
 def test_stages_alone(stages: Stages, name: str) -> None:
-    assert cli.main([name, "runs/x"]) == 0
-    assert cli.main([name, "runs/x", "--device", "cpu"]) == 0
-    assert stages.calls == [(name, Path("runs/x"), None), (name, Path("runs/x"), "cpu")]
+    removing = name not in ("ceilings", "report")  # on which later stages build
+    asked = [name, "runs/x", "--device", "cpu", *(["--overwrite"] if removing else [])]
+    assert cli.main([name, "runs/x"]) == cli.main(asked) == 0
+    assert [c[2:] for c in stages.calls] == [(None, False), ("cpu", removing)]
 
 
 def test_every_field_is_an_option_that_takes_its_own_value(
@@ -269,10 +270,7 @@ def test_unset(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["study", "tiny", "--weights", "w"], "name its factory with --model"),
         (["train"], "invalid choice: 'train'"),
         (["train-gan"], "The following arguments are required: RUN"),
-        (
-            ["train-gan", "runs/x", "--seed", "3"],
-            "no option --seed. See `filtergan train-gan --help`",
-        ),
+        (["train-gan", "runs/x", "--seed", "3"], "no option --seed. See `filtergan train-gan"),
         (["--verison"], "Did you mean --version?"),
     ],
 )
@@ -363,6 +361,8 @@ def test_help_all_explains_every_field(capsys: pytest.CaptureFixture[str]) -> No
     assert "Spectral normalisation of the discriminator's layers" in text
     assert cli.main(["study", "--help", "digits"]) == 0
     assert "ylecun" not in capsys.readouterr().out
+    assert cli.main(["ceilings", "--help"]) == 0
+    assert "PRESET" not in capsys.readouterr().out  # its first argument is RUN
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["traverse", "--help"]])

@@ -73,6 +73,8 @@ def test_a_page_asked_for_in_between_is_written_again(tmp_path: Path, unpainted:
     study.run(config, path, until="ceilings")
     study.run_stage("report", path)
     early = (path / "report.html").read_text()
+    study.run_stage("ceilings", path)  # on which nothing is built but the page
+    assert (path / "report.html").exists()
     study.run(config, path, resume=True, until="traverse")
     assert not (path / "report.html").exists()
     study.run(config, path, resume=True)
@@ -96,7 +98,7 @@ def test_no_claim_stands_without_its_gates(finished: Path) -> None:
     for words in ("not to be believed", "two claims", "What the latents do", "What kind of change"):
         assert words in page
 
-    study.run_stage("traverse", finished)
+    study.run_stage("traverse", finished, overwrite=True)
     assert not (finished / "report.html").exists()  # nothing old stands, not even for a moment
     run = study.run_stage("report", finished)
     page = (finished / "report.html").read_text()
@@ -116,8 +118,7 @@ def test_no_claim_stands_without_its_gates(finished: Path) -> None:
     )  # of now, and marked as not assessed
     assert run.record.status == "running"
 
-    study.run_stage("measure", finished)
-    run = study.run_stage("report", finished)
+    run = study.run_stage("measure", finished)  # and the page, as there was one
     page = (finished / "report.html").read_text()
     assert all(text in plain(page) for text in map(str.lower, said))  # found again
     assert run.record.sites == before.sites
@@ -190,13 +191,21 @@ def test_every_file_of_a_study_is_made_by_a_stage(finished: Path) -> None:
 
 
 def test_what_builds_on_what() -> None:
-    assert needed("measure") == ["train-cnn", "train-gan", "natural", "train-judges", "traverse"]
-    assert needed("traverse") == ["train-cnn", "train-gan", "natural"]
-    assert needed("train-judges") == []
-    assert built_on("train-judges") == ["train-judges", "measure", "report"]
-    assert built_on("train-cnn") == [n for n in STAGES if n != "train-judges"]
-    assert built_on("ceilings") == ["ceilings", "report"]
-    assert built_on("report") == ["report"]
+    real = StudyConfig()
+    begins = real.natural.model_copy(update={"start": "paper"})
+    paper = real.model_copy(update={"natural": begins})
+    last = ["traverse", "measure", "report"]
+    assert needed("measure", real) == [n for n in STAGES if n not in ("ceilings", *last[1:])]
+    assert needed("traverse", real) == ["train-cnn", "train-gan", "natural"]
+    assert needed("natural", real) == ["train-cnn"]
+    assert needed("natural", paper) == ["train-cnn", "train-gan"]
+    assert needed("train-judges", real) == []
+    assert built_on("train-gan", real) == ["train-gan", *last]
+    assert built_on("train-gan", paper) == ["train-gan", "natural", *last]
+    assert built_on("train-judges", real) == ["train-judges", "measure", "report"]
+    assert built_on("train-cnn", real) == [n for n in STAGES if n != "train-judges"]
+    assert built_on("ceilings", real) == ["ceilings", "report"]
+    assert built_on("report", real) == ["report"]
     names = list(STAGES)
     for name, stage in STAGES.items():
         assert all(names.index(other) < names.index(name) for other in stage.needs)

@@ -86,7 +86,7 @@ def test_another_seed_gives_another_generator(small: Path, tmp_path: Path) -> No
 )
 def test_a_stage_needs_those_before_it(tmp_path: Path, name: str, missing: str) -> None:
     run = RunDirectory.create(tmp_path, micro())
-    for other in study.STAGES.keys() - built_on(missing):
+    for other in study.STAGES.keys() - built_on(missing, micro()):
         with run.stage(other):
             pass
     before = (tmp_path / "record.json").read_bytes()
@@ -175,7 +175,10 @@ def test_a_stage_run_anew_takes_back_what_was_built_on_it(tmp_path: Path) -> Non
         *range(2, 13, 2)
     ]
     assert weights_of(run) == made
-    study.run_stage("train-cnn", run)
+    with pytest.raises(UserError, match="has of ceilings, train-gan is built on 'train-cnn' and"):
+        study.run_stage("train-cnn", run)
+    assert record_of(run) == record
+    study.run_stage("train-cnn", run, overwrite=True)
     assert list(record_of(run)["stages"]) == ["train-cnn"]
     assert not checkpoint.exists()  # it belongs to the network that was
 

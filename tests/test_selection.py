@@ -269,7 +269,7 @@ def test_a_study_of_three_sites_to_its_end(tmp_path: Path) -> None:
     found = compare.compare([run.path, tmp_path / "other"], ["filter_spread"])
     assert len(compare.sheets(found)) == 3
 
-    study.run_stage("train-cnn", run.path)  # by names; what rested on it is forgotten
+    study.run_stage("train-cnn", run.path, overwrite=True)  # by names; what was built on it goes
     assert not RunDirectory.open(run.path).record.figures
 
 

@@ -38,7 +38,7 @@ CEILINGS = """
 For each known change of images (brightness, blur, shift, rotation, size, ...) the filters that best
 undo it at a layer are fitted, and judged on held-out images: what is low here, a generator of
 filters can hardly show.
-  filtergan ceilings RUN  (the stage, on a run whose network is trained)
+  filtergan ceilings RUN  (the stage, on a run whose network is trained; its page is written anew)
   filtergan ceilings --model package.module:factory --weights net.safetensors \\
     --data my_images/ --layer "features.*" --response activation,+1
 All other options (--help-all shows every one) are those of `study`.
@@ -53,6 +53,11 @@ layers may differ, the images must be the same. Beside it, how much of the image
 site the latents of another could have made.
   filtergan compare --directions RUN RUN RUN -o record.json -o matrix.pdf
 """
+STAGE = """
+Interrupted, the same command goes on. Done, it is run anew; where later stages have built on it,
+that takes --overwrite, which removes what they have made: `study --resume` makes it again.
+"""
+RUN = "a run directory, as made by `study`"
 HUB = "hf://"
 """What the name of a repository of the Hugging Face Hub begins with, so that none is meant by
 mistake."""
@@ -133,11 +138,19 @@ def parser(base: StudyConfig, everything: bool = False) -> _Parser:
         if name == "ceilings":
             _add_ceilings(commands, base, everything)
             continue
+        described = declared.meaning + ("" if declared.reads_only else f"\n{STAGE}")
         stage = commands.add_parser(
-            name, help=declared.meaning, description=declared.meaning, allow_abbrev=False
+            name,
+            help=declared.meaning,
+            description=described,
+            formatter_class=Wrapped,
+            allow_abbrev=False,
         )
-        stage.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
+        stage.add_argument("run", metavar="RUN", help=RUN)
         stage.add_argument("--device", help="another device than its config says")
+        if not declared.reads_only:
+            meaning = "begin anew, and remove what later stages have built on it"
+            stage.add_argument("--overwrite", action="store_true", help=meaning)
         _add_processes(stage)
         add_output(stage)
     return whole
@@ -279,7 +292,7 @@ def _add_figure(commands: Any) -> None:
         formatter_class=Wrapped,
         allow_abbrev=False,
     )
-    figure.add_argument("run", metavar="RUN", help="a run directory, as made by `study`")
+    figure.add_argument("run", metavar="RUN", help=RUN)
     figure.add_argument("name", metavar="NAME", nargs="?", help="one of those above")
     figure.add_argument("--site", metavar="SITE", help="such as conv4@bn5 [default: its first]")
     figure.add_argument("--image", metavar="N", type=int, help="number of a test image")
@@ -321,7 +334,7 @@ def _add_ceilings(commands: Any, base: StudyConfig, everything: bool) -> None:
     _add_processes(ceilings, everything)
     add_output(ceilings)
     add_file(ceilings, figure=True)
-    add_config(ceilings, base, everything)
+    add_config(ceilings, base, everything, first=("RUN", RUN))
 
 
 def figure_path(arguments: argparse.Namespace) -> Path:

@@ -329,7 +329,10 @@ def _stage(arguments: argparse.Namespace, argv: list[str]) -> None:
             return launcher.launch(argv, arguments.processes or 1, arguments.nodes or 1)
         from filtergan import study
 
-        run = study.run_stage(arguments.command, Path(arguments.run), arguments.device)
+        overwrite = vars(arguments).get("overwrite", False)
+        run = study.run_stage(
+            arguments.command, Path(arguments.run), arguments.device, overwrite=overwrite
+        )
     except KeyboardInterrupt:
         same = f"`filtergan {arguments.command} {arguments.run}`"
         raise UserError(f"interrupted; {same} goes on from here", exit_code=130) from None

@@ -23,7 +23,11 @@ FIELD = "field:"
 
 
 def add_config(
-    command: Any, base: StudyConfig, everything: bool, without: Sequence[str] = ()
+    command: Any,
+    base: StudyConfig,
+    everything: bool,
+    without: Sequence[str] = (),
+    first: tuple[str, str] = ("PRESET", f"one of {', '.join(PRESETS)}"),
 ) -> None:
     """Give a command what makes a config: a preset or a file, and an option for each field.
 
@@ -32,8 +36,9 @@ def add_config(
         base: Its fields are the defaults that the help names.
         everything: Whether the help shows all of them, or those that are marked as `Main`.
         without: Fields that this command sets itself.
+        first: What its first argument is called, and its meaning.
     """
-    command.add_argument("preset", nargs="?", metavar="PRESET", help=f"one of {', '.join(PRESETS)}")
+    command.add_argument("preset", nargs="?", metavar=first[0], help=first[1])
     command.add_argument("--config", metavar="FILE", help="a config.yaml instead of a preset")
     command.add_argument("-h", "--help", action="store_true", help="show what matters most")
     command.add_argument("--help-all", action="store_true", help="show every option")

@@ -79,48 +79,62 @@ def run(
 
 
 def run_stage(
-    name: str, run_path: str | os.PathLike[str], device: str | None = None
+    name: str,
+    run_path: str | os.PathLike[str],
+    device: str | None = None,
+    overwrite: bool = False,
 ) -> RunDirectory:
     """Run one stage on an existing run directory; those that build on it are to follow.
 
     One that was interrupted goes on from its checkpoint, one that is done is run anew. Judges
-    that are done are but brought back to the cache, which does not go along with a run.
+    that are done are but brought back to the cache, which does not go along with a run. Where
+    nothing later was done but a page, that is written anew.
 
     Args:
         name: The stage.
         run_path: The run directory.
         device: Another device than its config says.
+        overwrite: Begin anew in any case, and remove what later stages have built on it.
 
     Raises:
         UserError: The directory holds no study, or none that has such a stage; an earlier stage
-            is missing; the images are not those of the run; another command works there; or as
-            `run`.
+            is missing; later ones have built on it, and may not be removed; the images are not
+            those of the run; another command works there; or as `run`.
     """
     with alone_in(Path(run_path)):
-        return _run_stage(name, Path(run_path), device)
+        return _run_stage(name, RunDirectory.open(Path(run_path)), device, overwrite)
 
 
-def _run_stage(name: str, run_path: Path, device: str | None) -> RunDirectory:
-    directory, stage = RunDirectory.open(run_path), STAGES[name]
-    own = stages_of(directory.config)
+def _run_stage(
+    name: str, directory: RunDirectory, device: str | None, overwrite: bool
+) -> RunDirectory:
+    run_path, config, stage = directory.path, directory.config, STAGES[name]
+    own, built = stages_of(config), built_on(name, config)
     if name not in own:
         raise UserError(
             f"{run_path} has no site of the {stage.owns.recipe} recipe, so there is nothing to do."
         )
-    before = [] if stage.reads_only else [other for other in needed(name) if other in own]
+    before = [] if stage.reads_only else [n for n in needed(name, config) if n in own]
     for earlier in before:
         if not directory.stage_done(earlier):
             raise UserError(
                 f"{run_path} has no finished stage {earlier!r}, which {name!r} needs; run "
                 f"`filtergan {earlier} {run_path}` first."
             )
-    config = directory.config
+    kept = name == "train-judges" and directory.stage_done(name) and not overwrite
+    later = [other for other in built if other != name and other in directory.record.stages]
+    but_pages = all(STAGES[other].reads_only for other in later)
+    if not (but_pages or overwrite or kept):
+        raise UserError(
+            f"What {run_path} has of {', '.join(later)} is built on {name!r} and would be removed; "
+            "if it may be, give --overwrite."
+        )
     if device is not None:
         config = parse(config.model_dump() | {"device": device}, "the command line")
     materials = _begin(config)
     if not stage.reads_only:
         materials.check_studied(directory)
-    if name == "train-judges" and directory.stage_done(name):
+    if kept:
         _ = materials.judges  # what the record says of them and by them still holds
         return directory
     if not stage.reads_only:
@@ -128,13 +142,14 @@ def _run_stage(name: str, run_path: Path, device: str | None) -> RunDirectory:
         materials.check_images([name])
         if "train-cnn" in before:
             materials.load_trained(directory)
-        anew = built_on(name)
         begun = directory.record.stages.get(name)
-        if begun is not None and not begun.done:  # it goes on
+        if begun is not None and not (begun.done or overwrite):  # it goes on
             _compute_as([begun])
-            anew.remove(name)
-        directory.forget({other: STAGES[other].owns for other in anew})
+            built.remove(name)
+        directory.forget({other: STAGES[other].owns for other in built})
     _perform(name, directory, materials, name)
+    for page in later if but_pages else ():
+        _perform(page, directory, materials, page)
     return directory
 
 

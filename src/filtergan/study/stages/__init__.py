@@ -73,7 +73,7 @@ _LIST = (
     Stage(
         "natural",
         "Train generator and image transformer of every site by the natural recipe.",
-        needs=("train-gan",),  # with whose generators it may begin
+        needs=("train-cnn",),
         owns=Owned(
             recipe="natural",
             site_keys=("filters", "response", "convolution"),
@@ -92,7 +92,7 @@ _LIST = (
     Stage(
         "traverse",
         "Walk through the latent space and invert the walks (eqs. 5-8).",
-        needs=("natural",),
+        needs=("train-gan", "natural"),
         owns=Owned(site_files=("traversal.safetensors", "figures/traversal.png")),
     ),
     Stage(
@@ -131,19 +131,25 @@ def stages_of(config: "StudyConfig") -> list[str]:
     return [name for name, stage in STAGES.items() if stage.owns.recipe in (None, *recipes)]
 
 
-def needed(name: str) -> list[str]:
-    """The stages that must be done before one, in their order."""
+def needed(name: str, config: "StudyConfig") -> list[str]:
+    """The stages that must be done before one in a study, in their order."""
     found = {name}
     for stage in reversed(STAGES.values()):
         if stage.name in found:
-            found |= set(stage.needs)
+            found |= _needs(stage, config)
     return [other for other in STAGES if other in found and other != name]
 
 
-def built_on(name: str) -> list[str]:
-    """A stage and all that build on its results, in their order."""
+def built_on(name: str, config: "StudyConfig") -> list[str]:
+    """A stage and all that build on its results in a study, in their order."""
     found = {name}
     for stage in STAGES.values():
-        if found & set(stage.needs):
+        if found & _needs(stage, config):
             found.add(stage.name)
     return [other for other in STAGES if other in found]
+
+
+def _needs(stage: Stage, config: "StudyConfig") -> set[str]:
+    """On whose results a stage builds; natural generators may begin with those of the paper."""
+    begins = stage.name == "natural" and config.natural.start == "paper"
+    return {*stage.needs, *(["train-gan"] if begins else [])}
