@@ -46,6 +46,20 @@ def test_a_split_without_images_that_can_be_read(tmp_path):
         load_dataset(str(tmp_path), PLAIN)
 
 
+def test_an_archive_beside_class_folders_is_named(tmp_path):
+    write_folder(tmp_path, {f"{c}/{i}.png": pictures(1)[0] for c in "ab" for i in "12"})
+    (tmp_path / "more.ZIP").touch()
+    with pytest.raises(UserError, match=r"more\.ZIP lies among the images of .*; unpack it into"):
+        load_dataset(str(tmp_path), PLAIN)
+
+
+def test_a_class_without_training_images_is_told(tmp_path, capsys):
+    names = ["train/a/1.png", "train/b/1.png", "test/b/1.png", "test/z/1.png"]
+    write_folder(tmp_path, {name: pictures(1)[0] for name in names})
+    assert load_dataset(str(tmp_path), PLAIN).classes == ("a", "b", "z")
+    assert f"filtergan: {tmp_path} has no training images of z; a " in capsys.readouterr().err
+
+
 def test_splits_of_different_sizes(tmp_path):
     shapes = {"train/a/1.png": (4, 5), "train/b/1.png": (4, 5), "test/a/1.png": (6, 6)}
     write_folder(tmp_path, {name: pictures(1, shape)[0] for name, shape in shapes.items()})
@@ -130,8 +144,9 @@ def test_hub_that_cannot_be_reached(monkeypatch, capfd):
         raise urllib.error.URLError(OSError("no network"))
 
     monkeypatch.setattr(tables.urllib.request, "urlopen", fail)
-    with pytest.raises(UserError, match=r"is no local folder, and the .* Hub cannot be reached"):
+    with pytest.raises(UserError, match=r"no local folder, and the .* Hub cannot be reached") as e:
         load_dataset("nobody/nothing-of-that-name", PLAIN)
+    assert e.value.exit_code == 1
     assert not config.HF_HUB_OFFLINE
     assert capfd.readouterr() == ("", "")
 

@@ -73,7 +73,8 @@ def load_dataset(
     Raises:
         UserError: The dataset is missing, empty, unlabelled, damaged, of mixed sizes, or has
             fewer than two classes; its columns cannot be told apart; or what is to be planted is
-            not known, or is no change of such images. Or the disk is full (exit code 1).
+            not known, or is no change of such images. Or the disk is full, or the Hub cannot be
+            reached (exit code 1).
 
     Examples:
         >>> import filtergan as fg

@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from filtergan.errors import UserError
+from filtergan.machine import telling
 from filtergan.machine.storage import MIB, batches, keeping
 
 if TYPE_CHECKING:  # takes seconds to import, and the bundled digits need none of it
@@ -24,7 +26,8 @@ if TYPE_CHECKING:  # takes seconds to import, and the bundled digits need none o
     import pyarrow
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
-TABLE_SUFFIXES = {".parquet", ".arrow", ".tar", ".zip"}
+TABLE_SUFFIXES = {".parquet", ".arrow"}
+ARCHIVE_SUFFIXES = {".tar", ".zip"}
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val"),
@@ -48,7 +51,8 @@ def open_tables(data: str) -> "Iterator[Mapping[str, datasets.Dataset]]":
     copy behind that could go stale; what comes from the Hub stays in its own cache.
 
     Raises:
-        UserError: It is missing, damaged or no dataset; or the disk is full (exit code 1).
+        UserError: It is missing, damaged or no dataset; or the disk is full, or the Hub cannot be
+            reached (exit code 1).
     """
     folder = Path(data).expanduser()
     if data and folder.is_dir():
@@ -76,7 +80,8 @@ def open_tables(data: str) -> "Iterator[Mapping[str, datasets.Dataset]]":
 def of_the_hub(data: str) -> bool:
     """Whether images are fetched from the Hub: they are named so, and nothing lies there."""
     owner, _, name = data.partition("/")
-    return bool(owner and name) and "/" not in name and not Path(data).expanduser().exists()
+    named = bool(owner and name) and "/" not in name and not data.startswith((".", "~"))
+    return named and not Path(data).expanduser().exists()
 
 
 def at_hand(data: str) -> bool:
@@ -152,7 +157,8 @@ def _unreadable(data: str, local: bool, online: bool, error: BaseException) -> U
         )
     return UserError(
         f"{data!r} is no local folder, and the Hugging Face Hub cannot be reached to look for it "
-        "there; check the path or the connection."
+        "there; check the path or the connection.",
+        exit_code=1,
     )
 
 
@@ -203,10 +209,19 @@ def _class_folders(folder: Path, data: str) -> "Mapping[str, datasets.Dataset] |
     test split and drop the other images in silence.
     """
     files = [path for path in folder.rglob("*") if not path.name.startswith(".")]
-    suffixes = {path.suffix.lower() for path in files}
+    suffixes = Counter(path.suffix.lower() for path in files)
     described = any(path.stem == "metadata" for path in files)
-    if not suffixes & IMAGE_SUFFIXES or suffixes & TABLE_SUFFIXES or described:
+    archives = sum(suffixes[one] for one in ARCHIVE_SUFFIXES)
+    # Archives that are as many hold the dataset, and what lies beside them shows what it is.
+    few = sum(suffixes[one] for one in IMAGE_SUFFIXES) <= archives
+    if few or described or suffixes.keys() & TABLE_SUFFIXES:
         return None
+    if archives:
+        archive = next(path for path in files if path.suffix.lower() in ARCHIVE_SUFFIXES)
+        raise UserError(
+            f"{archive} lies among the images of {data}; unpack it into the folders of its "
+            "classes, or move it elsewhere."
+        )
     parts = _split_folders(folder, data) or {"train": folder}
     images = {
         split: {child.name: found for child in _folders(part) if (found := _images(child, "**/*"))}
@@ -218,6 +233,12 @@ def _class_folders(folder: Path, data: str) -> "Mapping[str, datasets.Dataset] |
                 f"Images in {data} are unlabelled: {part} must hold one folder of images per "
                 "class, and no images beside these folders."
             )
+    known = images.get("train", {}).keys()
+    if known and (others := sorted(set().union(*images.values()) - known)):
+        telling.warn(
+            f"{data} has no training images of {', '.join(others)}; a network that is trained on "
+            "it cannot name them."
+        )
     return _listed(images)
 
 
