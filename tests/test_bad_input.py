@@ -64,8 +64,11 @@ def make_bad_things(folder: Path) -> None:
                 return 1 / 0
             def number():
                 return 3
+            def program():
+                raise SystemExit(3)
         """)
     )
+    (folder / "programnet.py").write_text("import sys\nsys.exit(2)")
     good = {"0.weight": torch.zeros(2, 1, 3, 3), "0.bias": torch.zeros(2)}
     good |= {"3.weight": torch.zeros(10, 72), "3.bias": torch.zeros(10)}
     save_file(good, folder / "good.safetensors")
@@ -136,6 +139,11 @@ BAD = {
     "no such factory": ("--model reliablenet:none", "There is no 'none'"),
     "no factory named": ("--model reliablenet", "write package.module:factory"),
     "factory fails": ("--model reliablenet:broken", "ZeroDivisionError"),
+    "factory exits": (
+        "--model reliablenet:program",
+        "when called without arguments: SystemExit: 3",
+    ),
+    "module exits": ("--model programnet:make", "ends Python when it is imported (SystemExit: 2)"),
     "no network": ("--model reliablenet:number", "returns int"),
     "zero draws": ("--measure.draws 0", "measure.draws"),
     "zero pooled": ("--measure.pooled 0", "measure.pooled"),
@@ -206,6 +214,8 @@ def test_an_output_folder_with_a_study(
     config = begun.parent / "config.yaml"
     before = contents(run)
     assert "an unfinished study" in told(capsys, "study", "--config", config, "--out", run)
+    dry = told(capsys, "study", "--config", config, "--out", run, "--dry-run")
+    assert "holds a study already; add --resume" in dry
     other = ("study", "--config", config, "--out", run, "--seed", "7", "--resume")
     assert "other settings (seed)" in told(capsys, *other)
     assert contents(run) == before

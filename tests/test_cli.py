@@ -85,8 +85,8 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What a dry run asks the time of, which would take seconds to say."""
     asked: list[Any] = []
 
-    def planned(config: StudyConfig, until: str | None) -> list[Part] | str:
-        asked.append((config, until))
+    def planned(config: StudyConfig, until: str | None, resumed: Path | None) -> list[Part] | str:
+        asked.append((config, until, resumed))
         return PARTS if config.data != "nowhere" else "There is no folder."
 
     fake = types.SimpleNamespace(planned=planned)
@@ -131,10 +131,9 @@ def test_a_study(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["study", "tiny", "--until", "train-gan", "--resume"]) == 0
     options = {"until": "train-gan", "resume": True, "overwrite": False}
     assert stages.calls == [(preset("tiny"), Path("runs/tiny-seed0"), options)]
-    assert capsys.readouterr().out.split("\n")[-2:] == [
-        "The report: runs/tiny-seed0/report.html",
-        "",
-    ]
+    out, err = capsys.readouterr()
+    assert out.split("\n")[-2:] == ["The report: runs/tiny-seed0/report.html", ""]
+    assert err == "filtergan: nothing lies in runs/tiny-seed0 yet; the study begins\n"
 
 
 def test_a_dry_run_as_json(
@@ -147,7 +146,7 @@ def test_a_dry_run_as_json(
     assert found["config"] == preset("mnist").model_dump(mode="json")
     assert (found["expected"]["seconds"], found["expected"]["why"]) == (120, None)
     assert found["expected"]["stages"] == {"train-cnn": 30, "report": 90}
-    assert plans == [(preset("mnist"), "train-gan")]
+    assert plans == [(preset("mnist"), "train-gan", None)]
     assert cli.main(["study", "tiny", "--data", "nowhere", "--dry-run"]) == 0
     assert "# no estimate of its time: There is no folder." in capsys.readouterr().out
     assert cli.main(["study", "tiny", "--data", "nowhere", "--dry-run", "--json"]) == 0
@@ -267,6 +266,9 @@ def test_unset(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["study", "tiny", "--gan.loss", "l2"], "gan.loss: Input should be 'minimax'"),
         (["study", "tiny", "--gan.steps", "none"], "gan.steps"),
         (["study", "tiny", "--layer", ""], "layer"),
+        (["study", "mnist", "--layer", "none"], "layer: Input should be a valid tuple"),
+        (["compare", "--directions", "a", "--images", "abc"], "'abc' is no number of images; take"),
+        (["ablate", "tiny", "--recipe", "none"], "recipe: Input should be a valid tuple"),
         (["study", "tiny", "--weights", "w"], "name its factory with --model"),
         (["train"], "invalid choice: 'train'"),
         (["train-gan"], "The following arguments are required: RUN"),

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from filtergan.cli.arguments import parser
-from filtergan.cli.options import base_of, override
+from filtergan.cli.options import base_of, override, unused
 from filtergan.config.dataset_fields import DatasetConfig
 from filtergan.config.fields import GanConfig, StudyConfig, TraversalConfig
 from filtergan.config.older import renewed
@@ -249,6 +249,21 @@ def test_missing_files(tmp_path: Path) -> None:
 def test_latents_of_a_preset_go_with_its_sites(options: str, latent: tuple[int, ...]) -> None:
     arguments = parser(StudyConfig()).parse_args(["study", "mnist", *options.split()])
     assert override(base_of(arguments), arguments).natural.latent == latent
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--model a:b --cnn.pool-after 1", "--cnn.pool-after is of a network that is trained here"),
+        ("--interpolation box", "--interpolation changes nothing without --size"),
+        ("--interpolation box --size 9 --cnn.epochs 3", ""),
+    ],
+)
+def test_options_that_change_nothing_are_told(options: str, words: str) -> None:
+    arguments = parser(StudyConfig()).parse_args(["study", "tiny", *options.split()])
+    told = " ".join(unused(override(base_of(arguments), arguments), arguments))
+    assert told.startswith(words)
+    assert bool(told) == bool(words)
 
 
 def test_another_number_of_latents_is_a_matter_of_the_sites_alone(tmp_path: Path) -> None:

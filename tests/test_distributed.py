@@ -337,6 +337,8 @@ def test_no_thread_outlives_the_command(
         (["--processes", "two"], {}, "invalid int value: 'two'"),
         (["--precision", "8-bit"], {}, "precision: Input should be '32-true' or 'bf16-mixed'"),
         (["--processes", "3"], {"WORLD_SIZE": "2"}, "torchrun has started 2 processes on each"),
+        ([], {"WORLD_SIZE": "two", "LOCAL_WORLD_SIZE": "1"}, "but WORLD_SIZE is no number of 1"),
+        ([], {"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "0"}, "LOCAL_WORLD_SIZE is no number of 1"),
         ([], {"WORLD_SIZE": "40"}, "40 processes cannot share minibatches of 16 images"),
         (
             ["--recipe", "natural"],
@@ -361,6 +363,12 @@ def test_mistakes(
     assert cli.main(["study", "tiny", "--out", str(tmp_path / "run"), *arguments]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_rank_without_a_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(UserError, match=r"but WORLD_SIZE is no number .* unset RANK"):
+        launcher.several(None, None)
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])

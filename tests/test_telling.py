@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accidents import CONFIG
 from commands import quickly
+from configs import micro
 from PIL import Image
 
 from filtergan import study
 from filtergan.config.fields import StudyConfig
 from filtergan.config.parsing import parse
 from filtergan.config.presets import tiny
+from filtergan.errors import UserError
 from filtergan.machine import distributed, telling
 from filtergan.study.expected import expected as parts_of
+from filtergan.study.expected import planned
 from filtergan.study.materials import Materials
 from filtergan.study.stages import stages_of
 
@@ -136,6 +140,25 @@ def test_every_bar_ends_at_its_total(config: StudyConfig, bars: Bars, tmp_path: 
         for stage in stages_of(config)
         if stage != "train-judges"  # they are kept by now
     ]
+
+
+def test_a_dry_run_tells_what_is_left_of_a_study(begun: Path) -> None:
+    parts = planned(CONFIG, resumed=begun)
+    assert not isinstance(parts, str)
+    assert {part.stage for part in parts} == {"traverse", "measure", "report"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layer": ("nosuch",)}, "no layer 'nosuch'"),
+        ({"recipe": ("natural",), "dataset": {"train_limit": 24}}, "There are 24 training images"),
+        ({"data": "./nowhere"}, "There is no folder"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_study_would(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        planned(micro(**changes))
 
 
 def test_a_share_of_the_work_counts_for_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,6 +153,11 @@ def _make(spec: str, module_name: str, factory_name: str) -> nn.Module:
     importlib.invalidate_caches()
     try:
         found: Any = importlib.import_module(module_name)
+    except SystemExit as error:
+        raise UserError(
+            f"The module of {spec!r} ends Python when it is imported ({_told(error)}); let it do "
+            'what a program does, such as reading arguments, below `if __name__ == "__main__":`.'
+        ) from error
     except Exception as error:  # the user's own code may raise anything
         raise UserError(f"The module of {spec!r} cannot be imported: {_told(error)}.") from error
     for name in factory_name.split("."):
@@ -161,7 +166,7 @@ def _make(spec: str, module_name: str, factory_name: str) -> nn.Module:
         found = getattr(found, name)
     try:
         network = found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"The factory {spec!r} fails when called without arguments: {_told(error)}."
         ) from error

@@ -250,10 +250,11 @@ def _add_compare(commands: Any) -> None:
 
 def _count(text: str) -> int:
     """A number of images from which an interval can be told."""
-    number = int(text)
-    if number < 2:
-        raise argparse.ArgumentTypeError(f"{number} images are too few; take 2 or more")
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of images; take 2 or more")
+    if int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text} images are too few; take 2 or more")
+    return int(text)
 
 
 def _add_layers(commands: Any, base: StudyConfig, everything: bool) -> None:

@@ -11,7 +11,7 @@ from filtergan.cli import launcher
 from filtergan.cli.arguments import HUB, commands_of, figure_path, parser, refuse
 from filtergan.cli.asking import ask, spectrum
 from filtergan.cli.benchmarking import benchmark
-from filtergan.cli.options import FIELD, base_of, override
+from filtergan.cli.options import FIELD, base_of, override, unused
 from filtergan.config.fields import StudyConfig
 from filtergan.config.presets import PRESETS
 from filtergan.config.site_names import PAPER, SiteName
@@ -94,9 +94,12 @@ def _study(arguments: argparse.Namespace, argv: list[str]) -> None:
     if config is None:
         return
     out = Path(arguments.out or f"runs/{config.preset}-seed{config.seed}")
+    several = launcher.several(arguments.processes, arguments.nodes)
+    if arguments.resume and not out.exists():
+        _tell([f"nothing lies in {out} yet; the study begins"])
     if arguments.dry_run:
         return _plan(config, out, arguments)
-    if launcher.several(arguments.processes, arguments.nodes):
+    if several:
         return launcher.launch(argv, arguments.processes or 1, arguments.nodes or 1)
     from filtergan import study  # brings torch, which takes seconds to import
     from filtergan.cli import output
@@ -112,11 +115,18 @@ def _study(arguments: argparse.Namespace, argv: list[str]) -> None:
 
 
 def _plan(config: StudyConfig, out: Path, arguments: argparse.Namespace) -> None:
-    """The config, and what its stages should take where its images and its network are at hand."""
+    """The config, and what its stages should take where its images are at hand."""
+    there = (out / "record.json").exists()
+    if there and not (arguments.resume or arguments.overwrite):
+        raise UserError(
+            f"{out} holds a study already; add --resume to see what is left of it, or --overwrite, "
+            "or name another folder with --out."
+        )
     from filtergan.cli import output
     from filtergan.study.expected import planned
 
-    output.put_plan(config, out, planned(config, arguments.until), arguments.json)
+    parts = planned(config, arguments.until, out if there and arguments.resume else None)
+    output.put_plan(config, out, parts, arguments.json)
 
 
 def _ablate(arguments: argparse.Namespace) -> None:
@@ -318,7 +328,18 @@ def _config(arguments: argparse.Namespace) -> StudyConfig | None:
     own = arguments.command in ("layers", "ceilings") and f"{FIELD}model" in vars(arguments)
     if arguments.preset is None and arguments.config is None and not own:
         raise UserError(f"Name a preset ({', '.join(PRESETS)}) or a file with --config.")
-    return override(base, arguments)
+    config = override(base, arguments)
+    _tell(unused(config, arguments))
+    return config
+
+
+def _tell(lines: Sequence[str]) -> None:
+    """Tell something in lines, once where a launcher has begun this process."""
+    if lines and launcher.TOLD not in os.environ:
+        from filtergan.machine import telling  # brings torch, which takes seconds to import
+
+        for line in lines:
+            telling.warn(line)
 
 
 def _stage(arguments: argparse.Namespace, argv: list[str]) -> None:

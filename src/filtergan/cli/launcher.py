@@ -34,14 +34,17 @@ def several(processes: int | None, nodes: int | None) -> bool:
     """Whether this command is to start other processes, rather than to be one of them.
 
     Raises:
-        UserError: The numbers make no sense, or are not those that torchrun has started.
+        UserError: The numbers make no sense, or are not those that torchrun has started; or its
+            variables hold none.
     """
     for option, given in (("--processes", processes), ("--nodes", nodes)):
         if given is not None and given < 1:
             raise UserError(f"{option} is {given}; give 1 or more.")
     if "RANK" not in os.environ:
         return (processes or 1) * (nodes or 1) > 1
-    here, all_of_them = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ["WORLD_SIZE"])
+    from filtergan.machine import distributed  # brings torch, which the launcher does without
+
+    here, all_of_them = distributed.local_size(), distributed.wanted()
     if (processes or here, nodes or all_of_them // here) != (here, all_of_them // here):
         raise UserError(
             f"torchrun has started {count_of(here, 'process')} on each of "
@@ -207,5 +210,5 @@ def tell(error: UserError) -> None:
         word["where"] = error.where if isinstance(error, LostProcess) else ""
         with suppress(OSError):
             (Path(os.environ[TOLD]) / f"{os.environ['RANK']}.json").write_text(json.dumps(word))
-    elif lost or int(os.environ.get("LOCAL_RANK", 0)) == 0:
+    elif lost or not (local := os.environ.get("LOCAL_RANK", "0")).isdecimal() or int(local) == 0:
         print(f"filtergan: {error}", file=sys.stderr)

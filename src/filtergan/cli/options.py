@@ -134,11 +134,29 @@ def override(base: StudyConfig, arguments: argparse.Namespace) -> StudyConfig:
     return parse(values, "the command line")
 
 
+def unused(config: StudyConfig, arguments: argparse.Namespace) -> list[str]:
+    """Of options that were given, those that change nothing, each in a sentence.
+
+    Args:
+        config: That they made.
+        arguments: With the options.
+    """
+    given = [name.removeprefix(FIELD) for name in vars(arguments) if name.startswith(FIELD)]
+    told: list[str] = []
+    if config.model is not None:
+        idle = [f"--{name.replace('_', '-')}" for name in given if name.startswith("cnn.")]
+        why = "is of a network that is trained here, and changes nothing with --model"
+        told += [f"{option} {why}; leave it out" for option in idle]
+    if "interpolation" in given and config.size is None:
+        told.append("--interpolation changes nothing without --size; add that, or leave it out")
+    return told
+
+
 def _latents(base: StudyConfig, values: Mapping[str, Any]) -> tuple[int, ...]:
     """Of each site of the natural recipe the base's own number; where one is new, the default."""
     own = base.latents
-    with suppress(UserError):  # which the config refuses
-        sites = named(values["layer"], values["response"], values["recipe"])
+    with suppress(UserError):  # which the config refuses, as it does what is unset
+        sites = named(*(values[name] or () for name in ("layer", "response", "recipe")))
         wanted = [site for site in sites if site.recipe == NATURAL]
         if own and wanted != list(own):
             known = wanted and own.keys() >= set(wanted)

@@ -233,7 +233,7 @@ def put_plan(config: Any, out: Path, parts: Sequence[Any] | str, as_json: bool) 
         seconds[part.stage] = seconds.get(part.stage, 0.0) + part.seconds
     if as_json:
         told = {
-            "seconds": sum(seconds.values()) if known else None,
+            "seconds": None if isinstance(parts, str) else sum(seconds.values()),
             "why": parts if isinstance(parts, str) else None,
             "stages": seconds,
             "parts": [dataclasses.asdict(part) for part in known],

@@ -34,18 +34,33 @@ _apart = False
 
 
 def wanted() -> int:
-    """Processes that the environment says take part, as torchrun and `launcher` set it."""
-    return int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ else 1
+    """Processes that the environment says take part, as torchrun and `launcher` set it.
+
+    Raises:
+        UserError: It says no number.
+    """
+    return _variable("WORLD_SIZE", "", least=1) if "RANK" in os.environ else 1
 
 
 def local_size() -> int:
-    """Those of them on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if "RANK" in os.environ else 1
+    """Those of them on this machine; errors are those of `wanted`."""
+    return _variable("LOCAL_WORLD_SIZE", "1", least=1) if "RANK" in os.environ else 1
 
 
 def local_rank() -> int:
-    """Which of these this process is."""
-    return int(os.environ.get("LOCAL_RANK", 0)) if "RANK" in os.environ else 0
+    """Which of these this process is; errors are those of `wanted`."""
+    return _variable("LOCAL_RANK", "0", least=0) if "RANK" in os.environ else 0
+
+
+def _variable(name: str, default: str, least: int) -> int:
+    """A number that goes along with RANK in the environment."""
+    text = os.environ.get(name, default)
+    if not text.isdecimal() or int(text) < least:
+        raise UserError(
+            f"RANK is set in the environment, but {name} is no number of {least} or more (given: "
+            f"{text!r}); unset RANK, or start the processes with --processes or torchrun."
+        )
+    return int(text)
 
 
 def start(accelerator: str, precision: str) -> None:

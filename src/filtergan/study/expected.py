@@ -6,6 +6,7 @@ and what else each does at constants measured once: a study corrects them by wha
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,6 @@ from filtergan.classifiers.fitting import steps_of
 from filtergan.classifiers.judges import judges_file, untrained
 from filtergan.config.fields import JointConfig, StudyConfig
 from filtergan.config.site_names import NATURAL, PAPER, SiteName
-from filtergan.errors import UserError
 from filtergan.families.catalogue import references
 from filtergan.game.cost import Rate, calibrated, estimate, flop
 from filtergan.images.sources import at_hand
@@ -31,6 +31,7 @@ from filtergan.machine.outlook import Part
 from filtergan.natural.joint_cost import joint_estimate
 from filtergan.pooling.retraining import retraining
 from filtergan.runs.directory import RunDirectory
+from filtergan.runs.reading import read_record
 from filtergan.study.materials import Materials
 from filtergan.study.measuring.of_filters import RANDOM_SETS, unpoolable
 from filtergan.study.measuring.of_traversals import COMPARED
@@ -85,7 +86,9 @@ def expected(
     ]
 
 
-def planned(config: StudyConfig, until: str | None = None) -> list[Part] | str:
+def planned(
+    config: StudyConfig, until: str | None = None, resumed: Path | None = None
+) -> list[Part] | str:
     """The long works of a study, with the seconds that they should take on this machine.
 
     Its images and its network are read, and a small game of a few steps is played.
@@ -93,22 +96,28 @@ def planned(config: StudyConfig, until: str | None = None) -> list[Part] | str:
     Args:
         config: Of the study.
         until: The last stage.
+        resumed: The run directory that is gone on with, of which only what is left is told.
 
     Returns:
         Them; or a sentence that says why they cannot be told.
+
+    Raises:
+        UserError: The study would be refused as well.
     """
     if not at_hand(config.data):
         return f"the images of {config.data} are not on this machine, and a dry run fetches none."
-    try:
-        runtime.set_threads(config.threads)
-        materials = Materials(config)
-        materials.check()
-    except UserError as error:
-        return str(error)
-    rate = calibrated(config.gan, materials.device)
+    runtime.set_threads(config.threads)
+    materials = Materials(config)
+    materials.check()
     names = list(STAGES)
     reached = names[: names.index(until or names[-1]) + 1]
-    return [part for part in expected(materials, rate) if part.stage in reached]
+    materials.check_images([name for name in stages_of(materials.config) if name in reached])
+    run = None
+    if resumed is not None and read_record(resumed).status != "starting":
+        run = RunDirectory.open(resumed)
+        reached = [name for name in reached if not run.stage_done(name)]
+    rate = calibrated(config.gan, materials.device)
+    return [part for part in expected(materials, rate, run) if part.stage in reached]
 
 
 def _fixed(stage: str, told: str) -> float:
