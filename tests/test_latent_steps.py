@@ -103,6 +103,15 @@ def test_the_command_tells_of_steps_where_there_is_a_generator(
     assert "Is it a step" not in said
 
 
+def test_a_depth_asks_at_the_module_that_it_stands_for(tmp_path: Path) -> None:
+    config = micro(layer=("conv1@bn2/natural",), natural={"steps": 2, "null_steps": 1})
+    study.run(config, tmp_path / "run", until="natural")
+    asked = ("ask", tmp_path / "run", "--family", "brightness", "--layer", "conv1", "--json")
+    by_name = command(*asked, "--response", "bn2")
+    assert '"latents"' in by_name
+    assert command(*asked, "--response", "bn2", "+1") == by_name
+
+
 def test_the_table(steps: dict[str, LatentStep]) -> None:
     told: dict[str, Any] = {name: one.record for name, one in steps.items()}
     found = {"mnist/seed0": {"sites": {"conv2@activation/natural": told}}}

@@ -80,13 +80,14 @@ def ask(arguments: argparse.Namespace) -> None:
     """Ask of known changes of images, and tell."""
     from filtergan.cli import output
     from filtergan.machine import runtime
-    from filtergan.study.measuring.of_families import answers_at, steps_at
+    from filtergan.study.measuring.of_families import answers_at, found_at, steps_at
     from filtergan.study.opened import open_run
 
     output.check_file(arguments.out)
     run = open_run(arguments.run, data=arguments.data, device=arguments.device)
     runtime.set_threads(run.config.threads)
-    asked = asked_sites(run.sites, arguments.layer, arguments.response)
+    named = asked_sites(run.sites, arguments.layer, arguments.response)
+    asked = list(dict.fromkeys(found_at(run, name) for name in named))
     found = {name: answers_at(run, name, arguments.family) for name in asked}
     steps = {name: steps_at(run, name, arguments.family) for name in asked}
     output.put_answers(found, steps, arguments.out, arguments.json)
@@ -100,7 +101,7 @@ def spectrum(arguments: argparse.Namespace) -> None:
     """
     from filtergan.cli import output
     from filtergan.machine import runtime
-    from filtergan.study.measuring.of_families import spectrum_at
+    from filtergan.study.measuring.of_families import found_at, spectrum_at
     from filtergan.study.opened import open_run
 
     for name, least in (("directions", 1), ("grid", 2)):
@@ -111,7 +112,8 @@ def spectrum(arguments: argparse.Namespace) -> None:
     output.check_file(arguments.out, figure=True)
     run = open_run(arguments.run, data=arguments.data, device=arguments.device)
     runtime.set_threads(run.config.threads)
-    asked = asked_sites(run.sites, arguments.layer, arguments.response)
+    named = asked_sites(run.sites, arguments.layer, arguments.response)
+    asked = list(dict.fromkeys(found_at(run, name) for name in named))
     if output.is_figure(arguments.out) and len(asked) > 1:
         raise UserError(
             f"A figure shows the spectrum of one layer; name it with --layer and --response, as in "

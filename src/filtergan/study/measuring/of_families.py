@@ -9,7 +9,7 @@ from filtergan.ceilings.latent_steps import LatentStep, nearest_steps
 from filtergan.ceilings.question import Answer, ask
 from filtergan.ceilings.spectrum import Spectrum, spectrum_of
 from filtergan.config.fields import StudyConfig
-from filtergan.config.site_names import NATURAL, SiteName
+from filtergan.config.site_names import NATURAL, SiteName, is_depth
 from filtergan.images.splits import Dataset
 from filtergan.machine import runtime
 from filtergan.natural.natural_gan import NaturalGAN
@@ -28,6 +28,22 @@ def ceilings_at(materials: Materials, name: SiteName) -> dict[str, Ceiling]:
     config, data = materials.config, materials.dataset
     train, test, seed = _images(config, data, name)
     return ceilings_of(materials.site(name), train, test, config=config.ceilings, seed=seed)
+
+
+def found_at(run: OpenedRun, name: SiteName) -> SiteName:
+    """Layer and reading by name, where a depth has become the module that it stands for.
+
+    Args:
+        run: A run whose network is trained.
+        name: Layer and reading.
+
+    Raises:
+        UserError: The run has no network; or there is no such layer or reading.
+    """
+    if not is_depth(name.point):
+        return name
+    site = Site.of_shape(run.network, name.layer, run.dataset.shape, name.point)
+    return site.name
 
 
 def answers_at(
