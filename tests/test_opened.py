@@ -133,7 +133,7 @@ def test_what_is_needed_is_read_when_it_is_asked_for(
     shutil.copytree(project / "runs" / "one", tmp_path / "one")
     run = fg.open_run(tmp_path / "one")
     assert len(run.traversals("0@activation")) > 10
-    with pytest.raises(fg.UserError, match=r"were not found again.*open_run\(path, data=\.\.\.\)"):
+    with pytest.raises(fg.UserError, match=r"were not found again.* --data, in Python with open"):
         _ = run.dataset
     monkeypatch.delitem(sys.modules, "net_of_mine")
     with pytest.raises(fg.UserError, match="cannot be imported"):
@@ -165,7 +165,7 @@ def test_places_and_objects_of_one_s_own(project: Path, tmp_path: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in own.state_dict().items())
     assert all(p.requires_grad for p in own.parameters())
     other = fg.open_run(tmp_path / "one", data="digits", network=nn.Linear(3, 3))
-    with pytest.raises(fg.UserError, match="other images than those of the run"):
+    with pytest.raises(fg.UserError, match=r"other images than those of the run.* with --data, in"):
         _ = other.dataset
     with pytest.raises(fg.UserError, match="does not fit the weights"):
         _ = other.network

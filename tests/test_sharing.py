@@ -235,6 +235,7 @@ def test_the_command_writes_a_folder(
     assert "has no site 'conv9@activation'" in told(
         capsys, "share", begun, "conv9@activation", "--to", to
     )
+    assert "has no site 'conv2'; it has conv2@" in told(capsys, "share", begun, "conv2", "--to", to)
     refused = told(capsys, "share", begun, "conv2@activation", "--to", to, "--private")
     assert "A folder cannot be private" in refused
     (tmp_path / "mine").mkdir()
@@ -258,6 +259,11 @@ def test_help_and_page_name_the_kinds_that_can_go_along() -> None:
 def folder(gan: fg.FilterGAN, tmp_path: Path) -> Path:
     gan.save_pretrained(tmp_path / "g", license="mit")
     return tmp_path / "g"
+
+
+def test_a_folder_has_no_revisions(folder: Path) -> None:
+    with pytest.raises(fg.UserError, match="is a folder on this machine, which has no revision"):
+        fg.FilterGAN.from_pretrained(folder, revision="v1")
 
 
 def test_another_network_is_refused(folder: Path) -> None:

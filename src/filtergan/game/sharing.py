@@ -94,7 +94,8 @@ class Shared(
             local_files_only: Whether to take what is in the cache, and ask nobody.
 
         Raises:
-            UserError: The repository cannot be read (exit code 1); or as for `load`.
+            UserError: The repository cannot be read (exit code 1); a folder is to have a revision;
+                or as for `load`.
 
         Examples:
             >>> import filtergan as fg
@@ -104,6 +105,11 @@ class Shared(
         """
         name = os.fspath(pretrained_model_name_or_path)
         folder = Path(name)
+        if folder.is_dir() and revision is not None:
+            raise UserError(
+                f"{name!r} is a folder on this machine, which has no revision {revision!r}; leave "
+                "that out, or move the folder elsewhere to read the repository."
+            )
         if not folder.is_dir():
             refusal = f"There is no folder {name!r}, and no such repository could be read"
             with _reaching(refusal):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # takes a second to import
     import pandas
 
 UNCHANGED = 0.01  # of pixels, by what the prior of a search does where nothing is to be undone
+NAMED = "with --data, in Python with open_run(path, data=...)"
 FEW = 1000  # training images beside the test images: enough to have all kinds of them
 
 
@@ -194,7 +195,7 @@ class OpenedRun:
     def _others(self, found: Dataset) -> UserError:
         return UserError(
             f"{found.name} holds other images than those of the run in {self.path}; name theirs "
-            "with open_run(path, data=...)."
+            f"{NAMED}."
         )
 
     @cached_property
@@ -224,8 +225,8 @@ class OpenedRun:
             unwrapped(network).load_state_dict(load_tensors(path))
         except RuntimeError as error:
             raise UserError(
-                f"The network does not fit the weights in {path}; give the one that was studied "
-                "with open_run(path, network=...)."
+                f"The network does not fit the weights in {path}; put the factory that was studied "
+                "back in its place, or give its network with open_run(path, network=...)."
             ) from error
         return network.requires_grad_(False)
 
@@ -273,6 +274,7 @@ class OpenedRun:
             >>> len(filters)
             10
         """
+        self.check(name)
         self.check(name, trained_by(name))
         if name not in self._gans:
             kind = kind_of(self.config, name)
@@ -330,7 +332,7 @@ class OpenedRun:
         except UserError as error:
             raise UserError(
                 f"The images of the run in {self.path} were not found again: {error} Name their "
-                "place with open_run(path, data=...)."
+                f"place {NAMED}."
             ) from error
 
     @property
