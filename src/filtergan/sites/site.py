@@ -216,8 +216,7 @@ class Site:
         Args:
             images: The network's input; may be left out where `straight` and a response is given.
             filters: One set or one per sample; None for W.
-            response: Takes the place of the response; beside filters, the one that they lead to,
-                which need not be computed again where `straight`.
+            response: Takes the place of the response; beside filters, what these lead to.
 
         Examples:
             >>> import torch
