@@ -255,7 +255,7 @@ def traverse(
         z, null = torch.zeros_like(z), gan.null
     grids = latent_grids(z, dims, offsets)
     each = {Transformation: 1, FieldSearch: EVALUATIONS}.get(type(inverter), config.evaluations)
-    still = (grids == z[:, None, None]).all(3).flatten(1)  # where rounding alone is left
+    still = (grids == z[:, None, None]).all(3).flatten()  # where rounding alone is left
     work = (1 + (null is not None)) * n * g * g * each
     with telling.progress(work, f"traversals of {gan.name}", "evaluations") as advance:
         found = walk_grid(gan, inverter, x, z, grids, advance)
