@@ -36,7 +36,7 @@ from filtergan.game.players import Player, Players, adam
 from filtergan.machine import runtime
 from filtergan.machine.files import write_atomic
 from filtergan.machine.provenance import git_state, machine
-from filtergan.natural.joint import JointGame
+from filtergan.natural.joint import JointGame, Seen
 from filtergan.natural.pairs import Pairs
 from filtergan.runs.record import SiteRecord
 
@@ -84,17 +84,19 @@ class Natural(JointGame):
         weights = [w for w in self.critic.parameters() if w.requires_grad]
         return Players([*players, Player("critic", self.critic, weights, CRITIC_RATE, make=adam)])
 
-    def _undo(self, pairs: Pairs) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        losses, moved, h = super()._undo(pairs)
+    def _asked(self, pairs: Pairs, seen: Seen) -> dict[str, Tensor]:
+        losses = super()._asked(pairs, seen)
         if self.fixed:
-            return losses, moved, h
-        x_k = self.gan.transformer(pairs.x, pairs.spread(pairs.z), pairs.spread(pairs.z_k))
-        on_real, on_moved = self.critic(pairs.x)[0], self.critic(x_k.detach())[0]
+            return losses
+        on_real, on_moved = self.critic(pairs.x)[0], self.critic(seen.x_k.detach())[0]
         critic = discriminator_loss(on_real, on_moved)
         self._descend(critic, pairs.weight, "critic")
-        fooled = generator_loss(self.critic(x_k)[0], "non_saturating")
-        total = losses["total"] + CRITIC * fooled
-        return losses | {"total": total, "critic": critic, "naturalness": fooled}, moved, h
+        fooled = generator_loss(self.critic(seen.x_k)[0], "non_saturating")
+        return losses | {"critic": critic, "naturalness": fooled}
+
+    def _total(self, losses: dict[str, Tensor]) -> Tensor:
+        total = super()._total(losses)
+        return total + CRITIC * losses["naturalness"] if "naturalness" in losses else total
 
 
 OBJECTIVES: dict[str, type[JointGame]] = {

@@ -167,7 +167,7 @@ def test_operations_of_a_joint_step_are_those_counted(
     x = images(10)
     site = Site(make(name).requires_grad_(False), layer, x[:2])
     sizes = {"start": start, "pairs": 3, "pair_images": 4, "channels": 8, "grid": 3}
-    natural = NaturalConfig(**sizes, **dict.fromkeys(asked, 1.0))
+    natural = NaturalConfig.model_validate(sizes | dict.fromkeys(asked, 1.0))
     config = joint_config(SMALL.model_copy(update={"spectral_norm": False}), natural)
     game = JointGame(NaturalGAN.new(site, site.input(x), config, 0), 0, fixed)
     with Counter() as counter:

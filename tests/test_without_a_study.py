@@ -164,7 +164,8 @@ def walked(gan: NaturalGAN, images: Tensor) -> fg.Traversal:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_nothing_is_undone_in_the_centre(gan: NaturalGAN, images: Tensor, count: int) -> None:
     """Where filters stay, rounding changes responses, and undoing it would be told of."""
-    for inverter in (None, fg.PixelSearch(WALKS)):
+    config = WALKS.model_copy(update={"evaluations": 3})
+    for inverter in (None, fg.PixelSearch.measured(images, config)):
         found = fg.traverse(gan, images[:count], WALKS, 7, inverter=inverter)
         half = WALKS.grid // 2
         assert found.compensation[:, half, half].isnan().all()

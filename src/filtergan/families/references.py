@@ -11,9 +11,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from filtergan.families.catalogue import references
-from filtergan.images.domain import BLACK
 from filtergan.machine.runtime import generator as seeded
 
+BLACK = 0.03  # norm, over that of others, below which no relative change of an image is told
 _HALVINGS = 14  # of the interval that holds a strength
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from filtergan.errors import UserError
 
 ROUNDING = 1e-3  # a quarter of the step between two bytes
-BLACK = 0.03  # norm, over that of others, below which no relative change of an image is told
 
 
 @dataclass(frozen=True, init=False)

@@ -108,8 +108,7 @@ class JointGame(Game):
         with untouched(gan.site.network):  # once, and not again in every pass
             losses, seen = self._undo(pairs)
             losses |= self._asked(pairs, seen)
-            weighed = (of for of in WEIGHTS if of in losses)
-            total = sum(getattr(natural, WEIGHTS[of]) * losses[of] for of in weighed)
+            total = self._total(losses)
             if self.fixed:
                 self._descend(total, pairs.weight, "transformer", "reader")
             else:
@@ -164,6 +163,13 @@ class JointGame(Game):
             drawn = site.output(pairs.x, filters=seen.filters, response=seen.moved)
             found["draws"] = logits_loss(known, drawn) / (unit + TINY)
         return found
+
+    def _total(self, losses: dict[str, Tensor]) -> Tensor:
+        """Eq. 13 but for the game: the losses by their weights."""
+        terms = [
+            getattr(self.natural, by) * losses[of] for of, by in WEIGHTS.items() if of in losses
+        ]
+        return torch.stack(terms).sum()
 
     def _play_on(self, pairs: Pairs, total: Tensor, seen: Seen) -> dict[str, Tensor]:
         """The game's own step: D learns, then all who undo, and G fools D as well; Q looks on."""

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from filtergan.images.domain import BLACK
+from filtergan.families.references import BLACK
 from filtergan.sites.wrappers import centred
 
 FLOOR = 0.002  # of residuals, over the norm of profiles: below it nothing more is to be gained
