@@ -2,12 +2,15 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filtergan.cli.helping import Wrapped
 from filtergan.cli.options import add_file, add_output
 from filtergan.config.site_names import PAPER, SiteName, named
 from filtergan.errors import UserError
+
+if TYPE_CHECKING:  # brings torch, which takes seconds to import
+    from filtergan.study.opened import OpenedRun
 
 ASK = """
 Is a known change of images an invariance of the network at a layer? Yes, where filters can undo it
@@ -80,14 +83,13 @@ def ask(arguments: argparse.Namespace) -> None:
     """Ask of known changes of images, and tell."""
     from filtergan.cli import output
     from filtergan.machine import runtime
-    from filtergan.study.measuring.of_families import answers_at, found_at, steps_at
+    from filtergan.study.measuring.of_families import answers_at, steps_at
     from filtergan.study.opened import open_run
 
     output.check_file(arguments.out)
     run = open_run(arguments.run, data=arguments.data, device=arguments.device)
     runtime.set_threads(run.config.threads)
-    named = asked_sites(run.sites, arguments.layer, arguments.response)
-    asked = list(dict.fromkeys(found_at(run, name) for name in named))
+    asked = _asked_of(run, arguments)
     found = {name: answers_at(run, name, arguments.family) for name in asked}
     steps = {name: steps_at(run, name, arguments.family) for name in asked}
     output.put_answers(found, steps, arguments.out, arguments.json)
@@ -101,7 +103,7 @@ def spectrum(arguments: argparse.Namespace) -> None:
     """
     from filtergan.cli import output
     from filtergan.machine import runtime
-    from filtergan.study.measuring.of_families import found_at, spectrum_at
+    from filtergan.study.measuring.of_families import spectrum_at
     from filtergan.study.opened import open_run
 
     for name, least in (("directions", 1), ("grid", 2)):
@@ -112,8 +114,7 @@ def spectrum(arguments: argparse.Namespace) -> None:
     output.check_file(arguments.out, figure=True)
     run = open_run(arguments.run, data=arguments.data, device=arguments.device)
     runtime.set_threads(run.config.threads)
-    named = asked_sites(run.sites, arguments.layer, arguments.response)
-    asked = list(dict.fromkeys(found_at(run, name) for name in named))
+    asked = _asked_of(run, arguments)
     if output.is_figure(arguments.out) and len(asked) > 1:
         raise UserError(
             f"A figure shows the spectrum of one layer; name it with --layer and --response, as in "
@@ -122,6 +123,14 @@ def spectrum(arguments: argparse.Namespace) -> None:
     found = {name: spectrum_at(run, name, arguments.grid, arguments.directions) for name in asked}
     seen = run.dataset.test.pixels(slice(64))
     output.put_spectra(found, seen, arguments.out, arguments.json)
+
+
+def _asked_of(run: "OpenedRun", arguments: argparse.Namespace) -> list[SiteName]:
+    """What a command asks of a run, each once: a depth is the module that it stands for."""
+    from filtergan.study.measuring.of_families import found_at
+
+    wanted = asked_sites(run.sites, arguments.layer, arguments.response)
+    return list(dict.fromkeys(found_at(run, name) for name in wanted))
 
 
 def asked_sites(
